@@ -1,0 +1,7 @@
+"""The agent: measures from a volunteer's home, keeps what it saw, and delivers it when it can."""
+
+from importlib.metadata import version
+
+__version__ = version("civobs")
+AGENT = f"civobs-agent/{__version__}"
+"""What batches and presence carry as the software's name."""

@@ -1,0 +1,1 @@
+"""Detection: pure functions of what is stored. No input or output, no clock."""

@@ -1,0 +1,225 @@
+"""The event record: what a version of an event says, in the form that is published.
+
+Confidence, severity, scope and cause are four separate things, and every time is an interval with the name of the
+signal it comes from (detection.md §1, §5). The record is stored whole, so a version reads the same for ever.
+"""
+
+from enum import StrEnum
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from civobs_wire.scalars import UtcTime
+
+
+class Part(BaseModel):
+    """A piece of the record."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EventKind(StrEnum):
+    """What happened."""
+
+    OUTAGE = "outage"
+    """A household or one network lost the Internet."""
+    SHUTDOWN_SUSPECTED = "shutdown_suspected"
+    """Several networks of a country lost it together."""
+    COLLECTOR_BLOCKED = "collector_blocked"
+    """Probes vanished from the broker, and their stored rows say that the Internet was there."""
+    POWER = "power"
+    THROTTLING_TARGETED = "throttling_targeted"
+    THROTTLING_GENERAL = "throttling_general"
+    BLOCKING = "blocking"
+
+
+class Depth(StrEnum):
+    """How much was lost."""
+
+    FULL = "full"
+    INTERNATIONAL_ONLY = "international_only"
+    WHITELIST = "whitelist"
+    PARTIAL = "partial"
+    UNKNOWN = "unknown"
+
+
+class Level(StrEnum):
+    """How far it reached, as far as probes could see."""
+
+    PROBE = "probe"
+    NETWORK = "network"
+    COUNTRY = "country"
+
+
+class Status(StrEnum):
+    """Where the event stands."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    RETRACTED = "retracted"
+
+
+class ConfidenceLabel(StrEnum):
+    """How sure the observatory is. ``confirmed`` is given by a named reviewer only."""
+
+    UNCONFIRMED = "unconfirmed"
+    PROBABLE = "probable"
+    CONFIRMED = "confirmed"
+
+
+class Bounds(Part):
+    """A time known to lie between two observations."""
+
+    earliest: UtcTime
+    latest: UtcTime
+
+
+class Transition(Part):
+    """A start or an end: bounds, and when a tenth, half and nine tenths of the affected had changed."""
+
+    earliest: UtcTime
+    latest: UtcTime
+    t10: UtcTime | None = None
+    t50: UtcTime | None = None
+    t90: UtcTime | None = None
+
+
+class SignalTimes(Part):
+    """Start and end as one signal shows them; signals are never averaged."""
+
+    signal: str
+    """``presence``, ``ladder.L3``, ``ladder.L4``…"""
+    onset: Bounds
+    resolution: Bounds | None = None
+    value: float
+    """Share of eligible households up during the event, by this signal."""
+    baseline: float
+    """The same share in the hour before."""
+
+
+class Scope(Part):
+    """Who was affected."""
+
+    level: Level
+    cc: str
+    asns: tuple[int, ...] = ()
+    """Networks affected."""
+    asns_observed: tuple[int, ...] = ()
+    """Networks of the country with eligible probes at the time."""
+    admin1: tuple[str, ...] = ()
+    access: str = "fixed"
+    """``fixed``, ``mobile``, ``both``; what no probe could see is said in the coverage note."""
+    probe_id: str | None = None
+    """Level ``probe`` only; never shown in public."""
+
+
+class Affected(Part):
+    """Counts behind the scope."""
+
+    n_probes: int
+    n_households: int
+    n_down: int
+    """Households down at the deepest point."""
+    fraction_lo: float
+    fraction_hi: float
+    """95 % bounds of the affected fraction of the group (detection.md §3.7)."""
+    user_share: float | None = None
+    """Share of the country's users in the observed networks; None where it is not known."""
+
+
+class Severity(Part):
+    """Factors, stored apart."""
+
+    depth: float
+    """1 minus the median share of households that were up."""
+    hours: float
+    area: float
+    """depth × affected fraction × hours."""
+
+
+class Confidence(Part):
+    """How sure, and why."""
+
+    label: ConfidenceLabel
+    posterior: float
+    """Posterior probability of the state filter at the deepest point."""
+    families: tuple[str, ...]
+    """Independent kinds of evidence: ``presence``, ``inside_out``, ``external``, ``human``."""
+    reasons: tuple[str, ...]
+
+
+class Cause(Part):
+    """Taken from a source, never inferred."""
+
+    value: str = "unknown"
+    basis: str = "unknown"
+    sources: tuple[str, ...] = ()
+
+
+class Method(Part):
+    """What made the conclusion."""
+
+    detector_version: str
+    params_id: str
+    """Version of the table of thresholds and the digest of its content."""
+    rules: tuple[str, ...]
+    """Ids of the rules that fired."""
+
+
+class GridRow(Part):
+    """One group on the event's time grid: what the chart shows."""
+
+    label: str
+    asn: int | None = None
+    n: int
+    """Eligible households."""
+    up: tuple[int, ...]
+    down: tuple[int, ...]
+    unknown: tuple[int, ...]
+    """Per bin; the three add up to ``n``: nothing is drawn as fine because it is missing."""
+    state: str
+    """One letter a bin: ``u`` up, ``g`` degraded, ``d`` down, ``?`` not known (the collector was away, or not arrived)."""
+
+
+class Grid(Part):
+    """Dense time grid from before the onset until after the end."""
+
+    start: UtcTime
+    bin_s: float
+    rows: tuple[GridRow, ...]
+
+
+class EvidenceSummary(Part):
+    """What the version rests on."""
+
+    n_measurements: int
+    n_batches: int
+    query: str
+    """Path of the exact measurements in the API."""
+    backfill: float
+    """Share of the affected probes whose rows for the event have arrived."""
+
+
+class EventRecord(Part):
+    """One version of one event."""
+
+    event_key: UUID
+    kind: EventKind
+    status: Status
+    provisional: bool
+    """True until the rows of 95 % of the affected probes have arrived, or seven days have passed."""
+    depth: Depth
+    scope: Scope
+    onset: Transition
+    resolution: Transition | None
+    per_signal: tuple[SignalTimes, ...]
+    affected: Affected
+    severity: Severity
+    hypotheses: dict[str, float]
+    confidence: Confidence
+    cause: Cause = Cause()
+    coverage_note: str
+    limits: tuple[str, ...]
+    method: Method
+    grid: Grid
+    evidence: EvidenceSummary

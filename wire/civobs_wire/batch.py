@@ -1,0 +1,120 @@
+"""A batch: what one MQTT message carries, sealed once and resent byte for byte.
+
+The body is one zlib stream of JSON. Nothing is unpacked before the signature has been verified, and nothing is
+unpacked past its limit.
+"""
+
+import zlib
+from itertools import pairwise
+from typing import Annotated, Literal, Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic import Field, ValidationError, model_validator
+
+from civobs_wire.envelope import open_sealed, seal
+from civobs_wire.errors import ContentError, PackingError, SizeError
+from civobs_wire.limits import MAX_MEASUREMENTS, MAX_PACKED_BYTES, MAX_UNPACKED_BYTES
+from civobs_wire.measurement import ClockState, Frozen, Measurement
+from civobs_wire.scalars import BootId, Count4, Name, Nonce, ProbeId, Sequence, UtcTime
+
+CONTEXT = "civobs.batch/1"
+CONTENT_TYPE = "application/vnd.civobs.batch+zlib"
+
+
+class Batch(Frozen):
+    """Measurements of one boot of one probe."""
+
+    v: Literal[1] = 1
+    probe_id: ProbeId
+    batch_seq: Sequence
+    """Counts this probe's batches from 1, without gaps, never reused."""
+    boot_id: BootId
+    sealed_at: UtcTime
+    clock: ClockState
+    """State of the clock when the batch was sealed."""
+    clock_err_ms: Count4
+    nonce: Nonce
+    agent: Name
+    """Name and version of the agent's software."""
+    plan_id: Name | None = None
+    """The plan in force when it was sealed."""
+    measurements: Annotated[tuple[Measurement, ...], Field(min_length=1, max_length=MAX_MEASUREMENTS)]
+
+    @model_validator(mode="after")
+    def _sequence_rises(self) -> Self:
+        if any(later.seq <= earlier.seq for earlier, later in pairwise(self.measurements)):
+            raise ValueError("measurement numbers do not rise")
+        return self
+
+
+def pack(batch: Batch, key: Ed25519PrivateKey) -> bytes:
+    """Serialise, compress and sign. Raises SizeError if it does not fit into one message."""
+    text = batch.model_dump_json(exclude_defaults=False, exclude_none=True).encode()
+    if len(text) > MAX_UNPACKED_BYTES:
+        raise SizeError(f"{len(text)} bytes unpacked, limit {MAX_UNPACKED_BYTES}")
+    message = seal(key, CONTEXT, zlib.compress(text, 6))
+    if len(message) > MAX_PACKED_BYTES:
+        raise SizeError(f"{len(message)} bytes packed, limit {MAX_PACKED_BYTES}")
+    return message
+
+
+def unpack(message: bytes, key: Ed25519PublicKey) -> Batch:
+    """Verify, unpack within the limits, validate. Raises a WireError that says which step refused it."""
+    return parse(unpacked(message, key))
+
+
+def unpacked(message: bytes, key: Ed25519PublicKey) -> bytes:
+    """The JSON text of a message that ``key`` signed."""
+    if len(message) > MAX_PACKED_BYTES:
+        raise SizeError(f"{len(message)} bytes packed, limit {MAX_PACKED_BYTES}")
+    body = open_sealed(key, CONTEXT, message)
+    stream = zlib.decompressobj()
+    try:
+        text = stream.decompress(body, MAX_UNPACKED_BYTES + 1)
+    except zlib.error as error:
+        raise PackingError(f"not a zlib stream: {error}") from None
+    if len(text) > MAX_UNPACKED_BYTES:
+        raise SizeError(f"unpacks to more than {MAX_UNPACKED_BYTES} bytes")
+    if not stream.eof or stream.unused_data:
+        raise PackingError("the zlib stream is cut short or has bytes behind its end")
+    return text
+
+
+def parse(text: bytes) -> Batch:
+    """Validate the JSON text of a batch. Raises ContentError with the first fault and its kind of reason."""
+    try:
+        return Batch.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ContentError(f"{where}: {first['msg']}", _reason(first["type"], first["loc"], first["msg"])) from None
+
+
+def _reason(kind: str, where: tuple[int | str, ...], message: str) -> str:
+    """Map a fault of the schema to a quarantine reason."""
+    if where == ("v",):
+        return "unknown_version"
+    if kind in {"union_tag_invalid", "union_tag_not_found"}:
+        return "unknown_kind"
+    if kind == "json_invalid":
+        return "undecodable"
+    if "NUL in text" in message:
+        return "nul_in_text"
+    if kind == "timezone_aware":
+        return "naive_time"
+    if kind in _RANGE_FAULTS or "time outside" in message:
+        return "out_of_range"
+    return "invalid"
+
+
+_RANGE_FAULTS = frozenset(
+    {
+        "less_than_equal",
+        "greater_than_equal",
+        "finite_number",
+        "int_parsing_size",
+        "too_long",
+        "too_short",
+        "string_too_long",
+    }
+)

@@ -1,0 +1,144 @@
+"""The plan: which measurements run when, against what, signed by the observatory.
+
+An agent runs nothing that is not in a plan it could verify. A plan never makes an agent speak to a private address:
+that refusal is the agent's own (architecture.md §5).
+"""
+
+from typing import Annotated, Literal, Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic import Field, ValidationError, model_validator
+
+from civobs_wire.envelope import open_sealed, seal
+from civobs_wire.errors import ContentError, SizeError
+from civobs_wire.limits import MAX_PLAN_BYTES
+from civobs_wire.measurement import KINDS, Family, Frozen
+from civobs_wire.scalars import Asn, Count2, Count8, CountryCode, Name, Sequence, Text, UtcTime
+
+CONTEXT = "civobs.plan/1"
+
+Tier = Annotated[int, Field(ge=0, le=3)]
+"""Risk tier a household has consented to: 0 link, anchors and time … 3 what may be risky by local law (volunteers.md §3)."""
+
+
+class Anchor(Frozen):
+    """A host that a rung asks, by address, so that a dead resolver is not read as a dead network."""
+
+    id: Name
+    rung: Literal[3, 4]
+    address: Name
+    family: Family
+    method: Literal["icmp", "tcp", "dns"]
+    """ICMP echo; TCP connect to ``port``; or a DNS question for the root's name servers over UDP."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    cc: CountryCode = "ZZ"
+    asn: Asn = 0
+
+
+class Resolver(Frozen):
+    """An independent resolver that dns measurements may ask beside the one the host was given."""
+
+    id: Name
+    address: Name
+    port: Annotated[int, Field(ge=1, le=65535)] = 53
+
+
+class Target(Frozen):
+    """Something to measure against. Its ``id`` is what rows carry."""
+
+    id: Name
+    url: Text
+    """``https://host/path``, ``http://host/path``; ``tcp``, ``tls``, ``dns`` and ``ping`` use its host and port."""
+    tier: Tier = 0
+    category: Name = "CTRL"
+    """Citizen Lab category code."""
+
+
+class Task(Frozen):
+    """One kind of measurement at one interval against some of the targets."""
+
+    kind: Name
+    targets: tuple[Name, ...] = ()
+    interval_s: Annotated[float, Field(gt=0, le=604800, allow_inf_nan=False)]
+
+    @model_validator(mode="after")
+    def _kind_is_measurable(self) -> Self:
+        # A newer plan may name kinds that this agent does not know: it says so slot by slot instead of refusing the plan.
+        if self.kind == "agent":
+            raise ValueError("kind agent is not scheduled")
+        return self
+
+    @property
+    def known(self) -> bool:
+        """Whether this version of the wire has such a kind."""
+        return self.kind in KINDS
+
+
+class LadderPlan(Frozen):
+    """How often the ladder runs and what a rung needs to be called ok."""
+
+    interval_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 300.0
+    trouble_interval_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 60.0
+    quorum: Annotated[int, Field(ge=1, le=16)] = 1
+    """Checks of L3 or L4 that must succeed: one answer from abroad shows a path abroad."""
+    service: Name | None = None
+    """The target that L5 goes through end to end: name, connect, TLS, HTTP."""
+
+
+class Budget(Frozen):
+    """What a probe may spend, up and down together."""
+
+    bytes_per_day: Count8 = 25_000_000
+
+
+class Plan(Frozen):
+    """A whole plan."""
+
+    v: Literal[1] = 1
+    plan_id: Name
+    serial: Sequence
+    """Rises with each plan for a country; an agent refuses one lower than it has."""
+    cc: CountryCode
+    """The country it was made for; ``ZZ`` serves any."""
+    issued_at: UtcTime
+    expires_at: UtcTime
+    ladder: LadderPlan = LadderPlan()
+    anchors: Annotated[tuple[Anchor, ...], Field(max_length=64)] = ()
+    resolvers: Annotated[tuple[Resolver, ...], Field(max_length=16)] = ()
+    targets: Annotated[tuple[Target, ...], Field(max_length=2000)] = ()
+    tasks: Annotated[tuple[Task, ...], Field(max_length=200)] = ()
+    budget: Budget = Budget()
+    keepalive_s: Annotated[Count2, Field(ge=1)] = 60
+
+    @model_validator(mode="after")
+    def _refers_only_to_itself(self) -> Self:
+        known = {target.id for target in self.targets}
+        if len(known) != len(self.targets):
+            raise ValueError("two targets have the same id")
+        for task in self.tasks:
+            missing = set(task.targets) - known
+            if missing:
+                raise ValueError(f"task {task.kind} names unknown target {sorted(missing)[0]}")
+        if self.ladder.service is not None and self.ladder.service not in known:
+            raise ValueError(f"the ladder names unknown target {self.ladder.service}")
+        if self.expires_at <= self.issued_at:
+            raise ValueError("expires before it was issued")
+        return self
+
+
+def pack_plan(plan: Plan, key: Ed25519PrivateKey) -> bytes:
+    """Serialise and sign."""
+    message = seal(key, CONTEXT, plan.model_dump_json().encode())
+    if len(message) > MAX_PLAN_BYTES:
+        raise SizeError(f"{len(message)} bytes, limit {MAX_PLAN_BYTES}")
+    return message
+
+
+def unpack_plan(message: bytes, key: Ed25519PublicKey) -> Plan:
+    """Verify and validate. Raises a WireError."""
+    if len(message) > MAX_PLAN_BYTES:
+        raise SizeError(f"{len(message)} bytes, limit {MAX_PLAN_BYTES}")
+    try:
+        return Plan.model_validate_json(open_sealed(key, CONTEXT, message))
+    except ValidationError as error:
+        raise ContentError(str(error.errors(include_url=False)[0]["msg"])) from None

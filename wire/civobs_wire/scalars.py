@@ -1,0 +1,71 @@
+"""Numbers, texts and times as the database can hold them.
+
+psycopg's binary COPY wraps an integer that is too large for its column without a word (70000 in an ``int2``
+is stored as 4464, a float of 1e300 in a ``real`` as Infinity), so a value that does not fit must never get past
+the models. A test compares these bounds with the columns of the migrated database.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+
+from civobs_wire.limits import MAX_DOCUMENT, MAX_NAME, MAX_TEXT
+
+INT2_MAX = 2**15 - 1
+INT4_MAX = 2**31 - 1
+INT8_MAX = 2**63 - 1
+FLOAT4_MAX = 3.4028234663852886e38
+"""Largest finite IEEE 754 binary32."""
+
+EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
+"""No observation of this project is older; a Pi without a clock battery wakes up in 1970 or at its image's date."""
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def _within_years(value: datetime) -> datetime:
+    if not EARLIEST <= value < LATEST:
+        raise ValueError("time outside 2020 to 2199")
+    return value.astimezone(UTC)
+
+
+def _without_nul(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("NUL in text")
+    return value
+
+
+Count2 = Annotated[int, Field(ge=0, le=INT2_MAX)]
+"""A count that fits an ``int2`` column."""
+Count4 = Annotated[int, Field(ge=0, le=INT4_MAX)]
+"""A count that fits an ``int4`` column."""
+Count8 = Annotated[int, Field(ge=0, le=INT8_MAX)]
+"""A count that fits an ``int8`` column."""
+Sequence = Annotated[int, Field(ge=1, le=INT8_MAX)]
+"""A number in a gap-free sequence that begins at 1."""
+Millis = Annotated[float, Field(ge=0, le=FLOAT4_MAX, allow_inf_nan=False)]
+"""A duration in milliseconds that fits a ``real`` column."""
+Real8 = Annotated[float, Field(allow_inf_nan=False)]
+"""A finite number for a ``double precision`` column."""
+UtcTime = Annotated[AwareDatetime, AfterValidator(_within_years)]
+"""A time with its offset, kept as UTC. Naive times are refused."""
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME), AfterValidator(_without_nul)]
+"""An id or a short name."""
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(_without_nul)]
+"""A text without NUL, which PostgreSQL's ``text`` and ``jsonb`` refuse."""
+Document = Annotated[str, StringConstraints(max_length=MAX_DOCUMENT), AfterValidator(_without_nul)]
+"""PEM, or base64 of a signed plan."""
+ProbeId = Annotated[str, StringConstraints(pattern=r"^[0-9a-hjkmnp-tv-z]{16}$")]
+"""80 random bits in Crockford's base32, lower case: a pseudonym, never a serial number or a MAC address."""
+BootId = UUID
+"""The kernel's ``/proc/sys/kernel/random/boot_id``: changes with every start of the device."""
+Nonce = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+"""16 random bytes in hex: nobody can guess a digest from the content."""
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+CountryCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+"""ISO 3166-1 alpha-2; ``ZZ`` where the country is not known."""
+Asn = Annotated[int, Field(ge=0, le=4294967295)]
+"""Autonomous system number (RFC 6793), 0 where it is not known. Kept in an ``int8`` column."""
+PublicKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""An Ed25519 public key, 32 bytes in hex."""
