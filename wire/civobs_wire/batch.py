@@ -49,7 +49,7 @@ class Batch(Frozen):
 
 def pack(batch: Batch, key: Ed25519PrivateKey) -> bytes:
     """Serialise, compress and sign. Raises SizeError if it does not fit into one message."""
-    text = batch.model_dump_json(exclude_defaults=False, exclude_none=True).encode()
+    text = batch.model_dump_json(exclude_none=True).encode()
     if len(text) > MAX_UNPACKED_BYTES:
         raise SizeError(f"{len(text)} bytes unpacked, limit {MAX_UNPACKED_BYTES}")
     message = seal(key, CONTEXT, zlib.compress(text, 6))
@@ -94,27 +94,24 @@ def _reason(kind: str, where: tuple[int | str, ...], message: str) -> str:
     """Map a fault of the schema to a quarantine reason."""
     if where == ("v",):
         return "unknown_version"
-    if kind in {"union_tag_invalid", "union_tag_not_found"}:
-        return "unknown_kind"
-    if kind == "json_invalid":
-        return "undecodable"
     if "NUL in text" in message:
         return "nul_in_text"
-    if kind == "timezone_aware":
-        return "naive_time"
-    if kind in _RANGE_FAULTS or "time outside" in message:
+    if "time outside" in message:
         return "out_of_range"
-    return "invalid"
+    return _REASONS.get(kind, "invalid")
 
 
-_RANGE_FAULTS = frozenset(
-    {
-        "less_than_equal",
-        "greater_than_equal",
-        "finite_number",
-        "int_parsing_size",
-        "too_long",
-        "too_short",
-        "string_too_long",
-    }
-)
+_REASONS = {
+    "json_invalid": "undecodable",
+    "union_tag_invalid": "unknown_kind",
+    "union_tag_not_found": "unknown_kind",
+    "timezone_aware": "naive_time",
+    "less_than_equal": "out_of_range",
+    "greater_than_equal": "out_of_range",
+    "finite_number": "out_of_range",
+    "int_parsing_size": "out_of_range",
+    "too_long": "out_of_range",
+    "too_short": "out_of_range",
+    "string_too_long": "out_of_range",
+}
+"""pydantic's error types and what they are counted under; all others are ``invalid``."""

@@ -1,8 +1,8 @@
-"""Signed bytes: the one form in which batches, presence, receipts, plans and enrolments travel.
+r"""Signed bytes: the one form in which batches, presence, receipts, plans and enrolments travel.
 
 ::
 
-    signature (64 bytes, Ed25519 over all that follows) | context | "\\n" | body
+    signature (64 bytes, Ed25519 over all that follows) | context | "\n" | body
 
 The context says what the bytes are for (``civobs.batch/1``), so that a signature made for one purpose is worthless for
 another. What was signed is exactly what travels and what is kept: nothing is re-serialised before it is verified.

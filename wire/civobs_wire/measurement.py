@@ -101,7 +101,7 @@ class MeasurementBase(Frozen):
 
 
 class Check(Frozen):
-    """One question of a rung: an anchor of the plan by its id, or ``gateway``, ``resolver``, ``carrier``…"""
+    """One question of a rung: an anchor of the plan by its id, or ``gateway``, ``resolver``, ``carrier``."""
 
     id: Name
     outcome: Outcome
@@ -126,7 +126,7 @@ class Ladder(MeasurementBase):
     uptime_s: Real8 | None = None
     """L0: seconds since the device started."""
     dark_s: Real8 | None = None
-    """L0, first row of a boot: seconds between the last sign of life of the boot before and this start; bounded by ``clock_err_ms``."""
+    """L0, first row of a boot: seconds from the last sign of life of the boot before to this start."""
     undervoltage: bool | None = None
     """L0: the board reports a supply below its limit; None where it cannot tell."""
 

@@ -18,7 +18,7 @@ from civobs_wire.scalars import Asn, Count2, Count8, CountryCode, Name, Sequence
 CONTEXT = "civobs.plan/1"
 
 Tier = Annotated[int, Field(ge=0, le=3)]
-"""Risk tier a household has consented to: 0 link, anchors and time … 3 what may be risky by local law (volunteers.md §3)."""
+"""Risk tier a household consented to: 0 link, anchors and time, up to 3 what local law may make risky."""
 
 
 class Anchor(Frozen):
@@ -63,7 +63,7 @@ class Task(Frozen):
 
     @model_validator(mode="after")
     def _kind_is_measurable(self) -> Self:
-        # A newer plan may name kinds that this agent does not know: it says so slot by slot instead of refusing the plan.
+        # A newer plan may name kinds not known here: the agent says so slot by slot instead of refusing the plan.
         if self.kind == "agent":
             raise ValueError("kind agent is not scheduled")
         return self
@@ -118,7 +118,7 @@ class Plan(Frozen):
         for task in self.tasks:
             missing = set(task.targets) - known
             if missing:
-                raise ValueError(f"task {task.kind} names unknown target {sorted(missing)[0]}")
+                raise ValueError(f"task {task.kind} names unknown target {min(missing)}")
         if self.ladder.service is not None and self.ladder.service not in known:
             raise ValueError(f"the ladder names unknown target {self.ladder.service}")
         if self.expires_at <= self.issued_at:

@@ -178,7 +178,7 @@ class GridRow(Part):
     unknown: tuple[int, ...]
     """Per bin; the three add up to ``n``: nothing is drawn as fine because it is missing."""
     state: str
-    """One letter a bin: ``u`` up, ``g`` degraded, ``d`` down, ``?`` not known (the collector was away, or not arrived)."""
+    """One letter a bin: ``u`` up, ``g`` degraded, ``d`` down, ``?`` not known (collector away, or not arrived)."""
 
 
 class Grid(Part):
