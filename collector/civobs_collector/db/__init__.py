@@ -1,0 +1,1 @@
+"""The database: connecting, migrating, and one function a query."""

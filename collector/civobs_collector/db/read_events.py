@@ -1,0 +1,128 @@
+"""Published events as the pages and the API read them: whole versions, never rewritten.
+
+Events of level ``probe`` concern one household and are never read here: no query in this module can return one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import class_row
+
+
+@dataclass(frozen=True, slots=True)
+class EventVersionRow:
+    """One version of one event; ``record`` is the JSON as it was published."""
+
+    public_id: str
+    version: int
+    published_at: datetime
+    change_kind: str
+    reason: str
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionLine:
+    """One line of an event's history."""
+
+    version: int
+    published_at: datetime
+    change_kind: str
+    reason: str
+    detector_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events; None means all. ``start`` and ``end`` keep events that overlap the half-open interval."""
+
+    cc: str | None = None
+    asn: int | None = None
+    kind: str | None = None
+    status: str | None = None
+    level: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+_COLUMNS = "public_id, version, published_at, change_kind, reason, record"
+
+
+def read_event(conn: Connection[Any], public_id: str) -> EventVersionRow | None:
+    """Return the newest version of an event."""
+    with conn.cursor(row_factory=class_row(EventVersionRow)) as cursor:
+        return cursor.execute(
+            f"SELECT {_COLUMNS} FROM event_current WHERE public_id = %s AND level <> 'probe'",  # noqa: S608 # constant
+            (public_id,),
+        ).fetchone()
+
+
+def read_event_version(conn: Connection[Any], public_id: str, version: int) -> EventVersionRow | None:
+    """Return one version of an event."""
+    with conn.cursor(row_factory=class_row(EventVersionRow)) as cursor:
+        return cursor.execute(
+            f"SELECT {_COLUMNS} FROM event_version JOIN event USING (event_key)"  # noqa: S608 # constant
+            " WHERE public_id = %s AND version = %s AND level <> 'probe'",
+            (public_id, version),
+        ).fetchone()
+
+
+def read_history(conn: Connection[Any], public_id: str) -> list[VersionLine]:
+    """Return all versions of an event, newest first; empty when there is no such public event."""
+    with conn.cursor(row_factory=class_row(VersionLine)) as cursor:
+        return cursor.execute(
+            "SELECT version, published_at, change_kind, reason, v.detector_version"
+            " FROM event_version v JOIN event USING (event_key)"
+            " WHERE public_id = %s AND level <> 'probe' ORDER BY version DESC",
+            (public_id,),
+        ).fetchall()
+
+
+_LIST_SQL = f"""
+SELECT {_COLUMNS} FROM event_current
+ WHERE level <> 'probe' AND public_id IS NOT NULL
+   AND (%(cc)s::text IS NULL OR cc = %(cc)s)
+   AND (%(asn)s::int8 IS NULL OR record->'scope'->'asns' @> to_jsonb(%(asn)s::int8))
+   AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+   AND (%(status)s::text IS NULL OR status = %(status)s)
+   AND (%(level)s::text IS NULL OR level = %(level)s)
+   AND (%(end)s::timestamptz IS NULL OR onset_earliest < %(end)s)
+   AND (%(start)s::timestamptz IS NULL OR status = 'open' OR coalesce(resolution_latest, onset_latest) >= %(start)s)
+   AND (%(after_at)s::timestamptz IS NULL OR (onset_earliest, public_id) < (%(after_at)s, %(after_id)s))
+ ORDER BY onset_earliest DESC, public_id DESC
+ LIMIT %(limit)s
+"""  # noqa: S608 # only the constant list of columns is filled in
+
+
+def list_events(
+    conn: Connection[Any], wanted: EventFilter, limit: int, after: tuple[datetime, str] | None = None
+) -> list[EventVersionRow]:
+    """Return newest versions, latest onset first; ``after`` is (onset_earliest, public_id) of the last one seen."""
+    values = {
+        "cc": wanted.cc,
+        "asn": wanted.asn,
+        "kind": wanted.kind,
+        "status": wanted.status,
+        "level": wanted.level,
+        "start": wanted.start,
+        "end": wanted.end,
+        "after_at": after[0] if after else None,
+        "after_id": after[1] if after else None,
+        "limit": limit,
+    }
+    with conn.cursor(row_factory=class_row(EventVersionRow)) as cursor:
+        return cursor.execute(_LIST_SQL, values).fetchall()
+
+
+def read_network_names(conn: Connection[Any], asns: Sequence[int]) -> dict[int, str]:
+    """Return the names of networks that have one."""
+    rows = conn.execute("SELECT asn, name FROM network WHERE asn = ANY(%s)", (list(asns),)).fetchall()
+    return {int(asn): str(name) for asn, name in rows}
+
+
+def read_country_names(conn: Connection[Any]) -> dict[str, str]:
+    """Return the names of countries that the observatory has set itself."""
+    return {str(cc): str(name) for cc, name in conn.execute("SELECT cc, name FROM country").fetchall()}

@@ -1,0 +1,69 @@
+"""Counts of probes by country and network: what may be said in public about who measures where.
+
+A probe is a home. Only counts leave this module, never an id, an address or a place below the network.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import class_row
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkCounts:
+    """Probes of one network in one country. Anchors are no households and are left out."""
+
+    cc: str
+    asn: int
+    name: str | None
+    user_share: float | None
+    households: int
+    """Households with an active probe."""
+    heard: int
+    """Of these, households from which a batch was committed since the given time."""
+    probes_active: int
+    probes_quarantined: int
+    probes_revoked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """When a household with an active probe was first expected, by network."""
+
+    asn: int
+    enrolled_at: datetime
+
+
+_COUNTS_SQL = """
+SELECT p.cc, p.asn, n.name, n.user_share,
+       count(DISTINCT p.household_key) FILTER (WHERE p.status = 'active') AS households,
+       count(DISTINCT p.household_key) FILTER (WHERE p.status = 'active' AND b.received_at >= %(since)s) AS heard,
+       count(*) FILTER (WHERE p.status = 'active') AS probes_active,
+       count(*) FILTER (WHERE p.status = 'quarantined') AS probes_quarantined,
+       count(*) FILTER (WHERE p.status = 'revoked') AS probes_revoked
+  FROM probe p
+  LEFT JOIN network n ON n.asn = p.asn
+  LEFT JOIN LATERAL (SELECT received_at FROM batch WHERE batch.probe_key = p.probe_key
+                      ORDER BY batch_seq DESC LIMIT 1) b ON true
+ WHERE NOT p.is_anchor AND (%(cc)s::text IS NULL OR p.cc = %(cc)s)
+ GROUP BY p.cc, p.asn, n.name, n.user_share
+ ORDER BY p.cc, p.asn
+"""
+
+
+def count_networks(conn: Connection[Any], since: datetime, cc: str | None = None) -> list[NetworkCounts]:
+    """Count probes and households per country and network."""
+    with conn.cursor(row_factory=class_row(NetworkCounts)) as cursor:
+        return cursor.execute(_COUNTS_SQL, {"since": since, "cc": cc}).fetchall()
+
+
+def read_enrolled(conn: Connection[Any], cc: str) -> list[Enrolled]:
+    """Return one row a household with an active probe, oldest first."""
+    with conn.cursor(row_factory=class_row(Enrolled)) as cursor:
+        return cursor.execute(
+            "SELECT asn, min(enrolled_at) AS enrolled_at FROM probe"
+            " WHERE cc = %s AND status = 'active' AND NOT is_anchor GROUP BY household_key, asn ORDER BY 2",
+            (cc,),
+        ).fetchall()

@@ -1,0 +1,1 @@
+"""Real servers and networks for tests, demonstrations and measurements of the whole."""
