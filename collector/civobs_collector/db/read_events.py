@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from psycopg import Connection
 from psycopg.rows import class_row
+
+from civobs_collector.db.connect import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class EventFilter:
 _COLUMNS = "public_id, version, published_at, change_kind, reason, record"
 
 
-def read_event(conn: Connection[Any], public_id: str) -> EventVersionRow | None:
+def read_event(conn: Connection, public_id: str) -> EventVersionRow | None:
     """Return the newest version of an event."""
     with conn.cursor(row_factory=class_row(EventVersionRow)) as cursor:
         return cursor.execute(
@@ -60,7 +61,7 @@ def read_event(conn: Connection[Any], public_id: str) -> EventVersionRow | None:
         ).fetchone()
 
 
-def read_event_version(conn: Connection[Any], public_id: str, version: int) -> EventVersionRow | None:
+def read_event_version(conn: Connection, public_id: str, version: int) -> EventVersionRow | None:
     """Return one version of an event."""
     with conn.cursor(row_factory=class_row(EventVersionRow)) as cursor:
         return cursor.execute(
@@ -70,7 +71,7 @@ def read_event_version(conn: Connection[Any], public_id: str, version: int) -> E
         ).fetchone()
 
 
-def read_history(conn: Connection[Any], public_id: str) -> list[VersionLine]:
+def read_history(conn: Connection, public_id: str) -> list[VersionLine]:
     """Return all versions of an event, newest first; empty when there is no such public event."""
     with conn.cursor(row_factory=class_row(VersionLine)) as cursor:
         return cursor.execute(
@@ -98,7 +99,7 @@ SELECT {_COLUMNS} FROM event_current
 
 
 def list_events(
-    conn: Connection[Any], wanted: EventFilter, limit: int, after: tuple[datetime, str] | None = None
+    conn: Connection, wanted: EventFilter, limit: int, after: tuple[datetime, str] | None = None
 ) -> list[EventVersionRow]:
     """Return newest versions, latest onset first; ``after`` is (onset_earliest, public_id) of the last one seen."""
     values = {
@@ -117,12 +118,12 @@ def list_events(
         return cursor.execute(_LIST_SQL, values).fetchall()
 
 
-def read_network_names(conn: Connection[Any], asns: Sequence[int]) -> dict[int, str]:
+def read_network_names(conn: Connection, asns: Sequence[int]) -> dict[int, str]:
     """Return the names of networks that have one."""
     rows = conn.execute("SELECT asn, name FROM network WHERE asn = ANY(%s)", (list(asns),)).fetchall()
     return {int(asn): str(name) for asn, name in rows}
 
 
-def read_country_names(conn: Connection[Any]) -> dict[str, str]:
+def read_country_names(conn: Connection) -> dict[str, str]:
     """Return the names of countries that the observatory has set itself."""
     return {str(cc): str(name) for cc, name in conn.execute("SELECT cc, name FROM country").fetchall()}

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from psycopg import Connection
 from psycopg.rows import class_row
+
+from civobs_collector.db.connect import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class QuarantineCount:
     last_at: datetime
 
 
-def read_beats(conn: Connection[Any]) -> list[Beat]:
+def read_beats(conn: Connection) -> list[Beat]:
     """Return the newest beat of each role and instance. Ages are by the database's clock."""
     with conn.cursor(row_factory=class_row(Beat)) as cursor:
         return cursor.execute(
@@ -39,13 +39,13 @@ def read_beats(conn: Connection[Any]) -> list[Beat]:
         ).fetchall()
 
 
-def read_last_commit_age(conn: Connection[Any]) -> float | None:
+def read_last_commit_age(conn: Connection) -> float | None:
     """Return seconds since the newest batch was received; None when there is none."""
     row = conn.execute("SELECT extract(epoch FROM now() - max(received_at))::float8 FROM batch").fetchone()
     return None if row is None or row[0] is None else float(row[0])
 
 
-def count_quarantine(conn: Connection[Any]) -> list[QuarantineCount]:
+def count_quarantine(conn: Connection) -> list[QuarantineCount]:
     """Count refused batches by reason, most frequent first."""
     with conn.cursor(row_factory=class_row(QuarantineCount)) as cursor:
         return cursor.execute(

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from psycopg import Connection
 from psycopg.rows import class_row
+
+from civobs_collector.db.connect import Connection
 
 PUBLIC_DETAIL = ("stage", "status", "rcode", "n", "n_ok", "sent", "received", "version")
 """Facts about the target's answer. Never notes, addresses or counters that would link a probe's quarters."""
@@ -82,7 +83,7 @@ SELECT m.ts, m.slot_at, m.probe_key, p.probe_id, m.seq, p.cc, p.asn, k.name AS k
 
 
 def list_measurements(
-    conn: Connection[Any], wanted: MeasurementFilter, limit: int, after: tuple[datetime, int, int] | None = None
+    conn: Connection, wanted: MeasurementFilter, limit: int, after: tuple[datetime, int, int] | None = None
 ) -> list[MeasurementRow]:
     """Return measurements, oldest first; ``after`` is (ts, probe_key, seq) of the last one seen."""
     values = {
@@ -115,7 +116,7 @@ SELECT p.asn, date_bin(%(step)s, r.bucket, %(start)s) AS at, count(DISTINCT p.ho
 
 
 def read_coverage(
-    conn: Connection[Any], cc: str, *, start: datetime, end: datetime, step: timedelta
+    conn: Connection, cc: str, *, start: datetime, end: datetime, step: timedelta
 ) -> list[CoverageCell]:
     """Count reporting households per network and bin. ``start`` is on the hour; ``step`` is whole hours."""
     with conn.cursor(row_factory=class_row(CoverageCell)) as cursor:

@@ -5,10 +5,10 @@ A probe is a home. Only counts leave this module, never an id, an address or a p
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from psycopg import Connection
 from psycopg.rows import class_row
+
+from civobs_collector.db.connect import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,13 @@ SELECT p.cc, p.asn, n.name, n.user_share,
 """
 
 
-def count_networks(conn: Connection[Any], since: datetime, cc: str | None = None) -> list[NetworkCounts]:
+def count_networks(conn: Connection, since: datetime, cc: str | None = None) -> list[NetworkCounts]:
     """Count probes and households per country and network."""
     with conn.cursor(row_factory=class_row(NetworkCounts)) as cursor:
         return cursor.execute(_COUNTS_SQL, {"since": since, "cc": cc}).fetchall()
 
 
-def read_enrolled(conn: Connection[Any], cc: str) -> list[Enrolled]:
+def read_enrolled(conn: Connection, cc: str) -> list[Enrolled]:
     """Return one row a household with an active probe, oldest first."""
     with conn.cursor(row_factory=class_row(Enrolled)) as cursor:
         return cursor.execute(

@@ -1,0 +1,1 @@
+"""What is published, as pure functions of the event record: sentences, JSON, CSV, chart specifications, citation."""

@@ -1,0 +1,109 @@
+"""One published version of an event with the names that go with it: what every formatter takes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from civobs_collector.detect.record import EventKind, EventRecord, GridRow, Level, Status
+from civobs_collector.publish.times import LocalClock, count, duration, listing, middle, when
+from civobs_collector.publish.words import CONFIDENCES, FAMILIES, KINDS
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedEvent:
+    """A version as stored, and what the tables of names say about its places."""
+
+    public_id: str
+    version: int
+    published_at: datetime
+    change_kind: str
+    reason: str
+    record: EventRecord
+    country: str
+    networks: Mapping[int, str]
+    """Names by ASN, for networks whose name the record itself does not hold."""
+    base_url: str
+    """Where permanent links begin, without a slash at the end."""
+
+    @property
+    def permalink(self) -> str:
+        """The address of this very version, for ever."""
+        return f"{self.base_url}/events/{self.public_id}/v{self.version}"
+
+    @property
+    def latest_url(self) -> str:
+        """The address that always shows the newest version."""
+        return f"{self.base_url}/events/{self.public_id}"
+
+
+def network_name(event: PublishedEvent, asn: int) -> str:
+    """Name a network: as the record has it, then as the table has it, then by its number."""
+    for row in event.record.grid.rows:
+        if row.asn == asn and row.label not in ("", f"AS{asn}"):
+            return row.label
+    name = event.networks.get(asn)
+    return f"{name} (AS{asn})" if name else f"AS{asn}"
+
+
+def total_row(event: PublishedEvent) -> GridRow | None:
+    """Return the row that stands for the whole group: the one without an ASN, or the only one."""
+    rows = event.record.grid.rows
+    whole = [row for row in rows if row.asn is None]
+    if whole:
+        return whole[0]
+    return rows[0] if len(rows) == 1 else None
+
+
+def place(event: PublishedEvent) -> str:
+    """Say where: the country, or the network and its country."""
+    scope = event.record.scope
+    if scope.level is Level.NETWORK and scope.asns:
+        return f"{listing([network_name(event, asn) for asn in scope.asns])}, {event.country}"
+    return event.country
+
+
+def title(event: PublishedEvent) -> str:
+    """Say what and where, in a heading: ``Suspected Internet shutdown in Kenya``."""
+    words = KINDS[event.record.kind].title
+    prefix = "Retracted: " if event.record.status is Status.RETRACTED else ""
+    joint = " of " if event.record.scope.level is Level.NETWORK and event.record.kind is EventKind.OUTAGE else " in "
+    return f"{prefix}{words}{joint}{place(event)}"
+
+
+def summary(event: PublishedEvent, local: LocalClock) -> str:
+    """Say in a few sentences who, when, how long and how sure, from the record alone."""
+    return " ".join((who(event), began(event, local), ended(event, local), how_sure(event)))
+
+
+def who(event: PublishedEvent) -> str:
+    """Say how many households in how many networks."""
+    record = event.record
+    affected, networks = record.affected, len(record.scope.asns)
+    where = f" in {count(networks, 'network')}" if networks else ""
+    households = f"{affected.n_down:,} of {count(affected.n_households, 'household')} with a probe"
+    return f"{households}{where} {KINDS[record.kind].lost}."
+
+
+def began(event: PublishedEvent, local: LocalClock) -> str:
+    """Say when it began."""
+    return f"It began {when(event.record.onset, local)}."
+
+
+def ended(event: PublishedEvent, local: LocalClock) -> str:
+    """Say when it ended, or that no end has been seen."""
+    record = event.record
+    if record.resolution is None:
+        return "No end had been seen when this version was published."
+    lasted = duration(middle(record.resolution) - middle(record.onset))
+    return f"It ended {when(record.resolution, local)}, after about {lasted}."
+
+
+def how_sure(event: PublishedEvent) -> str:
+    """Say the confidence word and why."""
+    confidence = event.record.confidence
+    word = CONFIDENCES[confidence.label][0]
+    kinds = [FAMILIES.get(family, family) for family in confidence.families]
+    if not kinds:
+        return f"Confidence: {word}."
+    evidence = "one kind of evidence" if len(kinds) == 1 else f"{len(kinds)} independent kinds of evidence"
+    return f"Confidence: {word}, from {evidence}: {listing(kinds)}."

@@ -1,0 +1,114 @@
+"""Tables as CSV (RFC 4180), safe to open in a spreadsheet.
+
+A name that begins like a formula is given an apostrophe: network names come from outside, and a spreadsheet would run them.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from civobs_collector.publish.published import PublishedEvent, network_name, title
+from civobs_collector.publish.times import iso
+from civobs_collector.publish.words import LICENCE_ID, STATES
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+EVENT_COLUMNS = (
+    "id",
+    "version",
+    "published_at",
+    "title",
+    "kind",
+    "status",
+    "provisional",
+    "level",
+    "cc",
+    "asns",
+    "onset_earliest",
+    "onset_latest",
+    "resolution_earliest",
+    "resolution_latest",
+    "depth",
+    "households",
+    "households_down",
+    "fraction_lo",
+    "fraction_hi",
+    "hours",
+    "confidence",
+    "cause",
+    "permalink",
+    "licence",
+)
+GRID_COLUMNS = ("network", "asn", "bin_start", "bin_end", "households", "up", "down", "not_known", "state")
+
+
+def to_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Write a header and rows; None is an empty field."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_safe(value) for value in row])
+    return text.getvalue()
+
+
+def events_csv(events: Iterable[PublishedEvent]) -> str:
+    """Write one row an event."""
+    return to_csv(EVENT_COLUMNS, (_event_row(event) for event in events))
+
+
+def grid_csv(event: PublishedEvent) -> str:
+    """Write what the event's chart shows: one row a network and time bin."""
+    grid, step = event.record.grid, timedelta(seconds=event.record.grid.bin_s)
+    rows = (
+        (
+            row.label if row.asn is None else network_name(event, row.asn),
+            row.asn,
+            iso(grid.start + step * index),
+            iso(grid.start + step * (index + 1)),
+            row.n,
+            row.up[index],
+            row.down[index],
+            row.unknown[index],
+            STATES[letter][0],
+        )
+        for row in grid.rows
+        for index, letter in enumerate(row.state)
+    )
+    return to_csv(GRID_COLUMNS, rows)
+
+
+def _event_row(event: PublishedEvent) -> tuple[object, ...]:
+    record = event.record
+    end = record.resolution
+    return (
+        event.public_id,
+        event.version,
+        iso(event.published_at),
+        title(event),
+        record.kind,
+        record.status,
+        str(record.provisional).lower(),
+        record.scope.level,
+        record.scope.cc,
+        " ".join(str(asn) for asn in record.scope.asns),
+        iso(record.onset.earliest),
+        iso(record.onset.latest),
+        iso(end.earliest) if end else None,
+        iso(end.latest) if end else None,
+        record.depth,
+        record.affected.n_households,
+        record.affected.n_down,
+        record.affected.fraction_lo,
+        record.affected.fraction_hi,
+        record.severity.hours,
+        record.confidence.label,
+        record.cause.value,
+        event.permalink,
+        LICENCE_ID,
+    )
+
+
+def _safe(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -1,0 +1,140 @@
+"""Times in words: UTC first, local time in brackets where a country has one.
+
+Machines get ISO 8601 in UTC; local time is for display only, because mixed and mended dates are what makes other
+lists unusable (detection.md §6).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from civobs_collector.detect.record import Bounds, Transition
+
+NEAR = timedelta(minutes=10)
+"""Bounds closer than this read as "about" their middle in running text; the exact bounds stand in the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalClock:
+    """The zones of one country. Where they disagree at a moment there is no local time of the country to show."""
+
+    zones: tuple[ZoneInfo, ...] = ()
+
+    def at(self, moment: datetime) -> datetime | None:
+        """Return the country's local time, or None where it has none or several."""
+        offsets = {zone.utcoffset(moment.astimezone(zone)) for zone in self.zones}
+        return moment.astimezone(self.zones[0]) if len(offsets) == 1 else None
+
+
+def iso(moment: datetime) -> str:
+    """Write ``2026-11-22T05:10:30Z``; fractions of a second only when there are any."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def day(moment: datetime) -> str:
+    """Write ``22 November 2026``, in English whatever the process's locale is."""
+    return f"{moment.day} {MONTHS[moment.month - 1]} {moment.year}"
+
+
+def clock(moment: datetime) -> str:
+    """Write ``05:10``."""
+    return f"{moment:%H:%M}"
+
+
+def utc_text(moment: datetime) -> str:
+    """Write ``22 November 2026, 05:10 UTC``."""
+    moment = moment.astimezone(UTC)
+    return f"{day(moment)}, {clock(moment)} UTC"
+
+
+def local_text(moment: datetime, local: LocalClock) -> str | None:
+    """Write ``08:10 local time``, with the date where it is another one than in UTC; None where there is none."""
+    here = local.at(moment)
+    if here is None:
+        return None
+    if here.date() == moment.astimezone(UTC).date():
+        return f"{clock(here)} local time"
+    return f"{clock(here)} local time on {day(here)}"
+
+
+def full_text(moment: datetime, local: LocalClock) -> str:
+    """Write ``22 November 2026, 05:10 UTC (08:10 local time)``."""
+    here = local_text(moment, local)
+    return f"{utc_text(moment)} ({here})" if here else utc_text(moment)
+
+
+def middle(bounds: Bounds | Transition) -> datetime:
+    """Return the moment half-way between the bounds."""
+    return bounds.earliest + (bounds.latest - bounds.earliest) / 2
+
+
+def when(bounds: Bounds | Transition, local: LocalClock) -> str:
+    """Say a bounded time: ``at about … UTC (… local time)`` when the bounds are near, otherwise both of them."""
+    if bounds.latest - bounds.earliest <= NEAR:
+        return f"at about {full_text(middle(bounds), local)}"
+    return f"between {full_text(bounds.earliest, local)} and {full_text(bounds.latest, local)}"
+
+
+def duration(span: timedelta) -> str:
+    """Write ``45 seconds``, ``12 minutes``, ``4 hours 30 minutes`` or ``3 days 2 hours``."""
+    seconds = max(0, round(span.total_seconds()))
+    if seconds < 90:
+        return _counted(seconds, "second")
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return _counted(minutes, "minute")
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return _joined(_counted(hours, "hour"), minutes, "minute")
+    days, hours = divmod(round(seconds / 3600), 24)
+    return _joined(_counted(days, "day"), hours, "hour")
+
+
+def short_duration(span: timedelta) -> str:
+    """Write ``45 s``, ``12 min``, ``4 h 30 min`` or ``3 d 2 h``, for labels in charts."""
+    words = duration(span)
+    for long, short in (("second", "s"), ("minute", "min"), ("hour", "h"), ("day", "d")):
+        words = words.replace(f"{long}s", short).replace(long, short)
+    return words
+
+
+def ago(age: timedelta) -> str:
+    """Write ``3 minutes ago``."""
+    return f"{duration(age)} ago"
+
+
+def listing(words: Sequence[str]) -> str:
+    """Join words as a sentence does: ``a``, ``a and b``, ``a, b and c``."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def count(number: int, noun: str) -> str:
+    """Write ``1 network`` or ``3 networks``."""
+    return _counted(number, noun)
+
+
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _joined(first: str, number: int, noun: str) -> str:
+    return f"{first} {_counted(number, noun)}" if number else first
