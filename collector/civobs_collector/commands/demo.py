@@ -36,4 +36,6 @@ def run(arguments: argparse.Namespace) -> int:
             "the demonstration needs the source tree, and this is an installed package",
             "clone the repository and run scripts/demo there",
         )
-    return int(import_module("civobs_lab.demo").run(json_file=arguments.json, keep=arguments.keep, scale=arguments.scale))
+    return int(
+        import_module("civobs_lab.demo").run(json_file=arguments.json, keep=arguments.keep, scale=arguments.scale)
+    )
