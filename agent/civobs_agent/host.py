@@ -1,0 +1,180 @@
+"""What the kernel knows of the device's own links, addresses, routes, neighbours and supply.
+
+Read from ``/proc`` and by two ioctls, all of which see the agent's own network namespace; ``/sys/class/net`` does not
+where only the network was unshared. None of these addresses ever enters a row.
+"""
+
+import fcntl
+import ipaddress
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SIOCGIFFLAGS = 0x8913
+SIOCGIFADDR = 0x8915
+IFF_LOOPBACK = 0x8
+IFF_RUNNING = 0x40
+"""netdevice(7); RUNNING follows the carrier (or the association)."""
+RTF_GATEWAY = 0x2
+RTF_REJECT = 0x200
+"""<linux/route.h>"""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A default route; ``gateway`` is empty on a point-to-point link."""
+
+    interface: str
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyFacts:
+    """One address family of the device."""
+
+    has_address: bool
+    routes: tuple[Route, ...]
+
+    @property
+    def present(self) -> bool:
+        """Whether the device could reach anything beyond its own link."""
+        return self.has_address and bool(self.routes)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One look at the device."""
+
+    carrier: bool
+    v4: FamilyFacts
+    v6: FamilyFacts
+    resolvers: tuple[str, ...]
+    """The resolvers the device was given, by address, a local stub replaced by those behind it."""
+    undervoltage: bool | None = None
+
+    def facts(self, family: int) -> FamilyFacts:
+        return self.v4 if family == 4 else self.v6
+
+    def absent(self, family: int) -> bool:
+        """Whether the device has nothing of this family. With neither, IPv4 is still asked: that is a failure."""
+        if self.facts(family).present:
+            return False
+        return family == 6 or self.v6.present
+
+    def own_addresses(self) -> frozenset[str]:
+        """Gateways and given resolvers: the only private addresses the agent ever speaks to."""
+        gateways = (route.gateway for facts in (self.v4, self.v6) for route in facts.routes if route.gateway)
+        return frozenset((*gateways, *self.resolvers))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where to read; a test or an odd system points elsewhere."""
+
+    proc: Path = Path("/proc")
+    hwmon: Path = Path("/sys/class/hwmon")
+    resolv_conf: Path = Path("/etc/resolv.conf")
+    stub_resolv_conf: Path = Path("/run/systemd/resolve/resolv.conf")
+    """Where systemd-resolved tells what is behind its stub at 127.0.0.53."""
+
+
+def look(sources: Sources) -> Host:
+    """Read everything once. What cannot be read counts as not there."""
+    states = {name: _flags(name) for name in _interfaces(sources.proc)}
+    outer = [name for name, flags in states.items() if not flags & IFF_LOOPBACK]
+    return Host(
+        carrier=any(states[name] & IFF_RUNNING for name in outer),
+        v4=FamilyFacts(any(_has_ipv4(name) for name in outer), tuple(_routes4(sources.proc))),
+        v6=FamilyFacts(_has_ipv6(sources.proc), tuple(_routes6(sources.proc))),
+        resolvers=given_resolvers(sources),
+        undervoltage=undervoltage(sources.hwmon),
+    )
+
+
+def given_resolvers(sources: Sources) -> tuple[str, ...]:
+    """Addresses of ``resolv.conf``, at most the three that the C library asks (resolv.conf(5), MAXNS)."""
+    found = tuple(_nameservers(sources.resolv_conf))
+    if found and all(ipaddress.ip_address(address.split("%")[0]).is_loopback for address in found):
+        found = tuple(_nameservers(sources.stub_resolv_conf)) or found
+    return found[:3]
+
+
+def undervoltage(hwmon: Path) -> bool | None:
+    """Whether a Raspberry Pi's firmware reports too low a supply; None where no such sensor is."""
+    try:
+        for sensor in hwmon.iterdir():
+            if (sensor / "name").read_text().strip() == "rpi_volt":
+                return (sensor / "in0_lcrit_alarm").read_text().strip() == "1"
+    except OSError:
+        return None
+    return None
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def _interfaces(proc: Path) -> Iterator[str]:
+    for line in _lines(proc / "net" / "dev")[2:]:
+        yield line.partition(":")[0].strip()
+
+
+def _ioctl(request: int, name: str) -> bytes | None:
+    packed = struct.pack("256s", name.encode()[:15])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        try:
+            return fcntl.ioctl(handle, request, packed)
+        except OSError:
+            return None
+
+
+def _flags(name: str) -> int:
+    answer = _ioctl(SIOCGIFFLAGS, name)
+    return 0 if answer is None else int(struct.unpack_from("H", answer, 16)[0])
+
+
+def _has_ipv4(name: str) -> bool:
+    answer = _ioctl(SIOCGIFADDR, name)
+    return answer is not None and not ipaddress.IPv4Address(answer[20:24]).is_link_local
+
+
+def _has_ipv6(proc: Path) -> bool:
+    """Whether an address of global scope is there: address, index, prefix length, scope, flags, name a line."""
+    scopes = (line.split()[3] for line in _lines(proc / "net" / "if_inet6"))
+    return any(scope == "00" for scope in scopes)
+
+
+def _routes4(proc: Path) -> Iterator[Route]:
+    for line in _lines(proc / "net" / "route")[1:]:
+        interface, destination, gateway, flags, _, _, _, mask, *_ = line.split()
+        if destination == mask == "00000000" and not int(flags, 16) & RTF_REJECT:
+            behind = str(ipaddress.IPv4Address(struct.pack("=I", int(gateway, 16))))
+            yield Route(interface, behind if int(flags, 16) & RTF_GATEWAY else "")
+
+
+def _routes6(proc: Path) -> Iterator[Route]:
+    for line in _lines(proc / "net" / "ipv6_route"):
+        destination, length, _, _, gateway, _, _, _, flags, interface = line.split()
+        if int(destination, 16) or int(length, 16) or int(flags, 16) & RTF_REJECT or interface == "lo":
+            continue
+        behind = ipaddress.IPv6Address(int(gateway, 16))
+        if not int(flags, 16) & RTF_GATEWAY:
+            yield Route(interface, "")
+        else:
+            yield Route(interface, f"{behind}%{interface}" if behind.is_link_local else str(behind))
+
+
+def _nameservers(path: Path) -> Iterator[str]:
+    for line in _lines(path):
+        words = line.split()
+        if len(words) >= 2 and words[0] == "nameserver":
+            try:
+                ipaddress.ip_address(words[1])
+            except ValueError:
+                continue
+            yield words[1]

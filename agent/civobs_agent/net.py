@@ -1,0 +1,169 @@
+"""What a probe needs of the world around it, made anew for each slot, and the one place that makes rows."""
+
+import ssl
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from civobs_agent.budget import Meter
+from civobs_agent.clock import Clock, Moment
+from civobs_agent.faults import Fault
+from civobs_agent.host import Host, Sources, look
+from civobs_agent.refusal import Refusal
+from civobs_agent.self_report import PLACEHOLDER_SEQ
+from civobs_agent.tables import Timeout
+from civobs_agent.validity import assess
+from civobs_wire.failure import Failure, Outcome
+from civobs_wire.limits import MAX_TEXT
+from civobs_wire.measurement import Ladder, MeasurementBase, Validity
+from civobs_wire.plan import Plan, Resolver
+
+Row = TypeVar("Row", bound=MeasurementBase)
+IpFamily = Literal[4, 6]
+FAMILIES: tuple[IpFamily, IpFamily] = (4, 6)
+
+HEADER_BYTES: dict[IpFamily, int] = {4: 20, 6: 40}
+"""IP header (RFC 791 without options, RFC 8200)."""
+UDP_BYTES = 8
+TCP_BYTES = 32
+"""Header with the timestamp option that Linux sends (RFC 7323)."""
+TCP_OPEN_CLOSE_PACKETS = 7
+"""Three to open, four to close."""
+
+
+class Roots:
+    """The certificates a verified connection ends at: the system's, or one file's. Read when first needed."""
+
+    def __init__(self, ca_file: Path | None = None) -> None:
+        self._ca_file = ca_file
+        self._verifying: ssl.SSLContext | None = None
+
+    def verifying(self) -> ssl.SSLContext:
+        """A client context that verifies chain and name. Raises OSError if the file cannot be read."""
+        if self._verifying is None:
+            self._verifying = ssl.create_default_context(cafile=None if self._ca_file is None else str(self._ca_file))
+        return self._verifying
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a probe, from its first instant."""
+
+    moment: Moment
+    began: float = field(default_factory=time.perf_counter)
+
+    def elapsed_ms(self) -> float:
+        """Milliseconds since it began, by a clock that no step of the wall clock moves."""
+        return (time.perf_counter() - self.began) * 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The surroundings of one slot."""
+
+    clock: Clock
+    slot_at: datetime
+    host: Host
+    validity: Validity
+    refusal: Refusal
+    meter: Meter
+    roots: Roots
+    plan_resolvers: tuple[Resolver, ...] = ()
+    time_scale: float = 1.0
+
+    @property
+    def resolvers(self) -> tuple[str, ...]:
+        """Addresses of the resolvers the device was given, those it may not speak to left out."""
+        return tuple(address for address in self.host.resolvers if self.refusal.refuses_own(address) is None)
+
+    def timeout_s(self, timeout: Timeout) -> float:
+        return timeout.scaled(self.time_scale)
+
+    def spend(self, n_bytes: int) -> None:
+        """Count bytes of the line against the budget of the day."""
+        self.meter.spend(n_bytes)
+
+    def begin(self) -> Run:
+        return Run(self.clock.moment())
+
+    def row(  # noqa: PLR0913 - what every kind shares
+        self,
+        model: type[Row],
+        run: Run,
+        target: str,
+        fields: dict[str, object],
+        *,
+        family: Literal[0, 4, 6] = 0,
+        fault: Fault | None = None,
+        duration_ms: float | None = None,
+    ) -> Row:
+        """Make one row; ``fields`` are those of its kind."""
+        shared: dict[str, object] = {
+            "seq": PLACEHOLDER_SEQ,
+            "target": target,
+            "slot_at": self.slot_at,
+            "at": run.moment.at,
+            "mono_ms": run.moment.mono_ms,
+            "clock_err_ms": run.moment.err_ms,
+            "duration_ms": run.elapsed_ms() if duration_ms is None else duration_ms,
+            "family": family,
+            "outcome": Outcome.OK if fault is None else fault.outcome,
+            "failure": None if fault is None else fault.failure,
+            "validity": self.validity,
+        }
+        if fault is not None and fault.note is not None:
+            shared["note"] = clean(fault.note)
+        return model.model_validate(shared | fields)
+
+    def absent(self, family: IpFamily) -> Fault | None:
+        """The fault of a family the device does not have."""
+        return Fault(Failure.FAMILY_ABSENT) if self.host.absent(family) else None
+
+
+class Net:
+    """The device's place in the network, as long as the agent runs. Gives each slot its context."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        refusal: Refusal | None = None,
+        meter: Meter | None = None,
+        sources: Sources | None = None,
+        roots: Roots | None = None,
+        time_scale: float = 1.0,
+    ) -> None:
+        self.clock = clock
+        self.time_scale = time_scale
+        self.meter = meter or Meter(lambda: clock.moment().at)
+        self._refusal = refusal or Refusal()
+        self._sources = sources or Sources()
+        self._roots = roots or Roots()
+        self._last_climb: tuple[Ladder, ...] = ()
+
+    def context(self, slot_at: datetime, plan: Plan | None) -> Context:
+        """Look at the device and say what a probe has to know."""
+        host = look(self._sources)
+        return Context(
+            clock=self.clock,
+            slot_at=slot_at,
+            host=host,
+            validity=assess(self.clock.moment().state, host, self._last_climb),
+            refusal=self._refusal.with_own(host.own_addresses()),
+            meter=self.meter,
+            roots=self._roots,
+            plan_resolvers=() if plan is None else plan.resolvers,
+            time_scale=self.time_scale,
+        )
+
+    def climbed(self, rows: Iterable[Ladder]) -> None:
+        """Remember the last climb, which the validity of the rows after it rests on."""
+        self._last_climb = tuple(rows)
+
+
+def clean(text: str) -> str:
+    """Text as the wire can hold it."""
+    return text.replace("\x00", "")[:MAX_TEXT]

@@ -1,0 +1,1 @@
+"""One file for each kind of measurement, and the exchanges they are made of."""

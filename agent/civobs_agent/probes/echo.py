@@ -1,0 +1,106 @@
+"""One ICMP echo, with a raw socket or with the unprivileged one of Linux (icmp(7), ``ping_group_range``).
+
+icmplib builds and reads the packets. The round trip is timed here by a monotonic clock, because icmplib uses the wall
+clock, and on a Pi that is stepped by hours the moment NTP comes back.
+"""
+
+import asyncio
+import socket
+import struct
+import time
+
+from icmplib import AsyncSocket, ICMPRequest, ICMPv4Socket, ICMPv6Socket
+from icmplib.exceptions import (
+    DestinationUnreachable,
+    ICMPError,
+    ICMPLibError,
+    SocketPermissionError,
+    TimeExceeded,
+)
+from icmplib.utils import unique_identifier
+
+from civobs_agent.faults import Fault, MeasurementError, fault_of, icmp_fault
+from civobs_agent.net import HEADER_BYTES, Context, IpFamily
+from civobs_wire.failure import Failure
+
+ECHO_BYTES = 8 + 56
+"""ICMP header and the payload that ping(8) sends."""
+_FOREVER_S = 10**10
+"""Given to icmplib, whose own time limit follows the wall clock; ``asyncio.timeout`` keeps ours."""
+_RECVERR = {4: (socket.IPPROTO_IP, 11), 6: (socket.IPPROTO_IPV6, 25)}
+"""IP_RECVERR (ip(7)) and IPV6_RECVERR (ipv6(7)): without it an unprivileged socket hears of no error."""
+_EXTENDED_ERROR = struct.Struct("=IBBBBII")
+_TIME_EXCEEDED = {4: 11, 6: 3}
+
+
+async def echo(address: str, context: Context, *, timeout_s: float, ttl: int = 64) -> float:
+    """Milliseconds to the answer. With a low ``ttl`` the hop where it ran out answers as well as the host itself.
+
+    Raises MeasurementError. The address has passed the refusal already.
+    """
+    family: IpFamily = 6 if ":" in address else 4
+    began = time.perf_counter()
+    try:
+        with _socket(family) as handle:
+            context.spend(HEADER_BYTES[family] + ECHO_BYTES)
+            request = ICMPRequest(address, unique_identifier(), 1, ttl=ttl)
+            async with asyncio.timeout(timeout_s):
+                await _exchange(handle, request, family, any_hop=ttl < 64)
+    except TimeoutError:
+        raise MeasurementError(Failure.GENERIC_TIMEOUT_ERROR) from None
+    context.spend(HEADER_BYTES[family] + ECHO_BYTES)
+    return (time.perf_counter() - began) * 1000
+
+
+def _socket(family: IpFamily) -> AsyncSocket:
+    kind = ICMPv4Socket if family == 4 else ICMPv6Socket
+    try:
+        try:
+            return AsyncSocket(kind(privileged=True))
+        except SocketPermissionError:
+            plain = kind(privileged=False)
+            plain.sock.setsockopt(*_RECVERR[family], 1)
+            return AsyncSocket(plain)
+    except SocketPermissionError:
+        raise MeasurementError(Failure.NO_PERMISSION, "neither raw nor unprivileged ICMP sockets") from None
+    except ICMPLibError as error:
+        raise _refused(error) from None
+
+
+async def _exchange(handle: AsyncSocket, request: ICMPRequest, family: IpFamily, *, any_hop: bool) -> None:
+    """Send and wait for the answer. Raises MeasurementError with what came instead."""
+    try:
+        handle.send(request)
+        reply = await handle.receive(request, _FOREVER_S)
+        reply.raise_for_status()
+    except TimeExceeded:
+        if not any_hop:
+            raise MeasurementError(Failure.HOST_UNREACHABLE, "the packet's time to live ran out") from None
+    except DestinationUnreachable as error:
+        raise _as_error(icmp_fault(family, error.reply.code)) from None
+    except ICMPError as error:
+        raise MeasurementError(Failure.HOST_UNREACHABLE, f"ICMP type {error.reply.type}") from None
+    except ICMPLibError as error:
+        if not (any_hop and _ran_out(handle.sock, family)):
+            raise _refused(error) from None
+
+
+def _ran_out(handle: socket.socket, family: IpFamily) -> bool:
+    """Whether the error behind an unprivileged socket was "time exceeded"."""
+    try:
+        _, ancillary, _, _ = handle.recvmsg(512, 512, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
+    except OSError:
+        return False
+    for level, kind, data in ancillary:
+        if (level, kind) == _RECVERR[family] and len(data) >= _EXTENDED_ERROR.size:
+            return bool(_EXTENDED_ERROR.unpack_from(data)[2] == _TIME_EXCEEDED[family])
+    return False
+
+
+def _refused(error: ICMPLibError) -> MeasurementError:
+    """The system's error that icmplib has wrapped."""
+    return _as_error(fault_of(error.__context__ or error))
+
+
+def _as_error(fault: Fault) -> MeasurementError:
+    return MeasurementError(fault.failure, fault.note)

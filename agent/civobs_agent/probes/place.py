@@ -1,0 +1,99 @@
+"""Where a target is: its URL taken apart, its name resolved, and the first address that may be spoken to.
+
+What is checked here is the address that is then connected to: a name that resolves to something else a moment later
+(DNS rebinding) changes nothing.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from civobs_agent.faults import Fault, MeasurementError, rcode_fault
+from civobs_agent.net import Context, IpFamily
+from civobs_agent.probes.question import Server, ask
+from civobs_wire.failure import Failure, Outcome
+from civobs_wire.limits import MAX_NAME
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+RECORD_TYPES: dict[IpFamily, str] = {4: "A", 6: "AAAA"}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A URL's scheme, host, port and the path with its query."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def literal(self) -> IpFamily | None:
+        """The family, if the host is an address; None if it is a name."""
+        try:
+            return 4 if ipaddress.ip_address(self.host).version == 4 else 6
+        except ValueError:
+            return None
+
+
+def place_of(url: str) -> Place:
+    """Take a URL apart. Raises ValueError if it is none that can be measured."""
+    parts = urlsplit(url)
+    port = parts.port
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+        raise ValueError(f"not an http or https URL with a host: {url[:200]!r}")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    try:
+        ipaddress.ip_address(parts.hostname)
+        host = parts.hostname
+    except ValueError:
+        host = parts.hostname.encode("idna").decode("ascii")
+    if len(host) > MAX_NAME or not path.isascii() or any(character <= " " for character in path):
+        raise ValueError(f"not a URL as it may travel: {url[:200]!r}")
+    return Place(parts.scheme, host, DEFAULT_PORTS[parts.scheme] if port is None else port, path)
+
+
+async def resolve(place: Place, family: IpFamily, context: Context) -> str:
+    """The first address of this family that may be spoken to.
+
+    Raises MeasurementError: the resolver's failure, ``no_address_resolved`` where the name has no such record, or
+    ``target_refused``.
+    """
+    addresses: tuple[str, ...] = (place.host,) if place.literal == family else ()
+    if place.literal is None:
+        addresses = await _look_up(place.host, family, context)
+    if not addresses:
+        raise MeasurementError(Failure.NO_ADDRESS_RESOLVED)
+    refusals = [context.refusal.refuses(address) for address in addresses]
+    for address, refusal in zip(addresses, refusals, strict=True):
+        if refusal is None:
+            return address
+    raise MeasurementError(Failure.TARGET_REFUSED, refusals[0])
+
+
+async def _look_up(host: str, family: IpFamily, context: Context) -> tuple[str, ...]:
+    """Ask the given resolvers in turn, as the C library does: the next only if one stays silent or cannot say."""
+    fault = Fault(Failure.DNS_TEMPORARY_FAILURE, "the device was given no resolver")
+    for address in context.resolvers:
+        try:
+            reply = await ask(Server(address), host, RECORD_TYPES[family], context)
+        except MeasurementError as error:
+            fault = error.fault
+            continue
+        told = rcode_fault(reply.rcode)
+        if told is None:
+            return reply.answers
+        fault = told
+        if told.failure is Failure.DNS_NXDOMAIN_ERROR:
+            break
+    raise MeasurementError(fault.failure, fault.note)
+
+
+def unresolved(fault: Fault) -> Fault:
+    """The same fault, told of a kind that does not measure the name: then it could not run for want of an address.
+
+    The resolver's own words go into the note; the ``dns`` row of the target is where that failure is measured.
+    """
+    if fault.outcome is Outcome.NOT_RUN:
+        return fault
+    return Fault(Failure.NO_ADDRESS_RESOLVED, fault.failure if fault.note is None else f"{fault.failure}: {fault.note}")
