@@ -7,7 +7,17 @@
     ├── DatabaseError             the database is away, empty, too old or too new
     ├── BrokerError               the broker is away or refuses us
     ├── ResourceError             a port, a permission or a program is missing
-    └── NotFoundError             what was asked for does not exist; exit code 1
+    ├── NotFoundError             what was asked for does not exist; exit code 1
+    ├── KeyFileError              a key is missing, readable by others, or no key
+    ├── PlanError                 a plan that must not be signed or published
+    └── EnrolmentError            a device is not made a probe; carries the HTTP status and the problem's name
+        ├── MalformedError        no envelope, no request of this version, or no usable certificate request
+        ├── ForgedError           not signed by the key it registers
+        ├── ClaimUnknownError     never given out, or mistyped
+        ├── ClaimExpiredError     given out too long ago
+        ├── ClaimUsedError        used by another device
+        ├── KeyRegisteredError    the key belongs to a probe that enrolled with another claim
+        └── ProbeRevokedError     the key's probe has been revoked
 """
 
 
@@ -42,3 +52,68 @@ class NotFoundError(CivobsCollectorError):
     """What was asked for does not exist."""
 
     exit_code = 1
+
+
+class KeyFileError(CivobsCollectorError):
+    """A key file is missing, readable by others, or holds no key of the kind needed."""
+
+
+class PlanError(CivobsCollectorError):
+    """A plan that no probe could use, or that must not replace the one in force."""
+
+
+class EnrolmentError(CivobsCollectorError):
+    """A device is not made a probe. ``remedy`` is for the person who installs it."""
+
+    status = 400
+    """HTTP status that says it best."""
+    problem = "enrolment"
+    """Last part of the problem's type (RFC 9457)."""
+
+
+class MalformedError(EnrolmentError):
+    """Not an enrolment request that this version can read."""
+
+    problem = "enrolment-malformed"
+
+
+class ForgedError(EnrolmentError):
+    """The request was not signed by the key that it wants to register."""
+
+    status = 403
+    problem = "enrolment-signature"
+
+
+class ClaimUnknownError(EnrolmentError):
+    """No such claim code was given out."""
+
+    status = 403
+    problem = "claim-unknown"
+
+
+class ClaimExpiredError(EnrolmentError):
+    """The claim code was not used in time."""
+
+    status = 410
+    problem = "claim-expired"
+
+
+class ClaimUsedError(EnrolmentError):
+    """Another device has used the claim code."""
+
+    status = 409
+    problem = "claim-used"
+
+
+class KeyRegisteredError(EnrolmentError):
+    """The device is a probe already, by another claim code."""
+
+    status = 409
+    problem = "key-registered"
+
+
+class ProbeRevokedError(EnrolmentError):
+    """The device was a probe and has been shut out."""
+
+    status = 403
+    problem = "probe-revoked"

@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Migrate or check, and say what was done."""
     settings = config.load(arguments.config)
     if arguments.check:
-        with connect(settings.database, "migrate") as conn, database_errors():
+        with database_errors(), connect(settings.database, "migrate") as conn:
             report = migration_state(conn)
     else:
         report = migrate(settings.database.dsn, plain=arguments.plain)
