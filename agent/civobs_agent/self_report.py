@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Protocol
+from uuid import UUID
 
 from civobs_wire.failure import Outcome
 from civobs_wire.limits import MAX_TEXT
@@ -28,7 +29,7 @@ class ClockLike(Protocol):
     """What the spool needs of the clock (``clock.Clock``)."""
 
     @property
-    def boot_id(self) -> str: ...
+    def boot_id(self) -> UUID: ...
     def moment(self) -> MomentLike: ...
     def reanchor(self, mono_ms: int) -> MomentLike:
         """What the clock, known by now, says of an earlier instant of this boot."""

@@ -1,0 +1,305 @@
+"""Delivers: sends batches from the spool until the collector's receipts settle them, and takes in plans.
+
+Only a signed receipt lets go of a batch; a broker's PUBACK does not (ingest.md §0.1). Being connected is no sign of
+life either: if batches wait and no receipt comes, the connection is taken for dead, whatever the client says.
+"""
+
+import asyncio
+import logging
+import random
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from civobs_agent import AGENT
+from civobs_agent.link import Acked, Closed, Event, Link, LinkError, Received, Trust, Will
+from civobs_agent.outstanding import Outstanding, Pace
+from civobs_agent.sealing import Sealed
+from civobs_agent.self_report import ClockLike
+from civobs_agent.spool import Spool
+from civobs_wire.batch import CONTENT_TYPE
+from civobs_wire.enrol import BrokerEndpoint
+from civobs_wire.errors import WireError
+from civobs_wire.presence import Presence, PresenceState, pack_presence
+from civobs_wire.receipt import unpack_receipt
+from civobs_wire.topics import Leaf, Topic
+
+logger = logging.getLogger(__name__)
+
+GOODBYE_S = 2.0
+"""How long a stop waits for the broker to take the last word: systemd allows five seconds for all of it."""
+POLL_S = 5.0
+"""The spool is looked at this often even if nobody says that it has something new."""
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkTimes:
+    """Waits and limits, in seconds (settings ``[uplink]``)."""
+
+    window: int = 8
+    retry_s: float = 15.0
+    retry_max_s: float = 600.0
+    silence_s: float = 300.0
+    connect_timeout_s: float = 30.0
+    backoff_s: float = 2.0
+    backoff_max_s: float = 300.0
+    drain_per_s: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sends, how its messages are signed, and whose receipts it believes."""
+
+    probe_id: str
+    signing_key: Ed25519PrivateKey
+    receipt_key: Ed25519PublicKey
+    trust: Trust = Trust()
+
+    def topic(self, leaf: Leaf) -> str:
+        return str(Topic(self.probe_id, leaf))
+
+
+@dataclass(slots=True)
+class UplinkState:
+    """What status and doctor show."""
+
+    connected: bool = False
+    broker: str | None = None
+    receipt_at: float | None = None
+    """Unix time of the last receipt."""
+    sent: int = 0
+    resent: int = 0
+    bytes_up: int = 0
+    """Payload bytes published, headers not counted."""
+    refused: int = 0
+    """Acknowledgements in which the broker said that it had stored nothing."""
+    error: str | None = None
+    """Why the last connection failed or ended."""
+
+
+class PlanTaker(Protocol):
+    """Is offered the bytes of each plan that arrives."""
+
+    def __call__(self, message: bytes, /) -> None: ...
+
+
+class Uplink:
+    """Run ``run`` as a task; ``stop`` takes leave."""
+
+    def __init__(  # noqa: PLR0913 - what one delivery is made of, each given once, by name
+        self,
+        sender: Sender,
+        brokers: tuple[BrokerEndpoint, ...],
+        spool: Spool,
+        clock: ClockLike,
+        *,
+        on_plan: PlanTaker,
+        keepalive_s: Callable[[], int] = lambda: 60,
+        times: UplinkTimes | None = None,
+    ) -> None:
+        self._sender = sender
+        self._brokers = brokers
+        self._spool = spool
+        self._clock = clock
+        self._on_plan = on_plan
+        self._keepalive_s = keepalive_s
+        self._times = times or UplinkTimes()
+        self._link: Link | None = None
+        self._session = ""
+        self._session_keepalive_s = 60
+        self._silences = 0
+        self._wake = asyncio.Event()
+        self.state = UplinkState()
+
+    def wake(self) -> None:
+        """There may be something to send."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Keep a connection and deliver over it, for ever. Never raises because a network is gone."""
+        failures = 0
+        turn = 0
+        while True:
+            endpoint = self._brokers[turn % len(self._brokers)]
+            began = time.monotonic()
+            try:
+                reason = await self._deliver_over(endpoint)
+            except (LinkError, TimeoutError) as error:
+                reason = str(error) or "no answer in time"
+            self.state.connected = False
+            self.state.error = reason
+            turn += 1
+            # A connection that lived counts as a success, so the next try comes soon.
+            failures = 1 if time.monotonic() - began > self._times.backoff_max_s else failures + 1
+            tries_each = (failures - 1) // len(self._brokers)
+            wait_s = min(self._times.backoff_max_s, self._times.backoff_s * 2 ** min(tries_each, 20))
+            wait_s *= random.uniform(0.5, 1.5)  # noqa: S311 - jitter is no secret
+            logger.info("uplink down broker=%s:%d cause=%r again_in_s=%.1f", endpoint.host, endpoint.port, reason, wait_s)
+            await asyncio.sleep(wait_s)
+
+    async def stop(self) -> None:
+        """Say that the agent takes leave, so that its silence is not read as an outage. ``run`` is cancelled before."""
+        link, self._link = self._link, None
+        if link is None:
+            return
+        try:
+            async with asyncio.timeout(GOODBYE_S):
+                mid = self._say(link, PresenceState.STOPPED)
+                while True:
+                    match await link.events.get():
+                        case Acked(mid=acked) if acked == mid:
+                            break
+                        case Closed():
+                            break
+                        case _:
+                            continue
+        except (LinkError, TimeoutError):
+            logger.debug("left without a word")
+        await link.close(GOODBYE_S / 2)
+        self.state.connected = False
+
+    # One connection.
+
+    async def _deliver_over(self, endpoint: BrokerEndpoint) -> str:
+        """Connect, greet, deliver until the connection ends; gives the reason. Raises LinkError, TimeoutError."""
+        link = Link(self._sender.probe_id)
+        self._session = secrets.token_hex(16)
+        self._session_keepalive_s = self._keepalive_s()
+        will = Will(self._sender.topic(Leaf.PRESENCE), self._presence(PresenceState.OFFLINE))
+        leaving = False
+        try:
+            async with asyncio.timeout(self._times.connect_timeout_s):
+                await link.connect(endpoint, self._sender.trust, will, self._session_keepalive_s)
+                await link.subscribe(self._sender.topic(Leaf.RECEIPT), self._sender.topic(Leaf.PLAN))
+            self._say(link, PresenceState.ONLINE)
+            self._link = link
+            self.state.connected = True
+            self.state.broker = f"{endpoint.host}:{endpoint.port}"
+            self.state.error = None
+            logger.info("uplink up broker=%s:%d", endpoint.host, endpoint.port)
+            return await self._deliver(link)
+        except asyncio.CancelledError:
+            # `stop` says good-bye over this link, if it came so far.
+            leaving = self._link is link
+            raise
+        finally:
+            if not leaving:
+                self._link = None
+                link.drop()
+
+    async def _deliver(self, link: Link) -> str:
+        now = time.monotonic()
+        times = self._times
+        out = Outstanding(times.window, times.retry_s, times.retry_max_s)
+        pace = Pace(times.drain_per_s, times.window, now)
+        heard_at = now
+        while True:
+            now = time.monotonic()
+            self._send(link, out, pace, now)
+            if not len(out):
+                heard_at = now
+            silence_s = times.silence_s * 2 ** min(self._silences, 4)
+            if now - heard_at > silence_s:
+                # With the collector down this is nobody's fault here, so each time the patience doubles.
+                self._silences += 1
+                return f"no receipt for {silence_s:.0f} s"
+            event = await self._next_event(link, self._wait_s(out, pace, now))
+            match event:
+                case Received(topic=topic, payload=payload):
+                    if self._received(topic, payload, out):
+                        heard_at = time.monotonic()
+                        self._silences = 0
+                case Acked(mid=mid):
+                    if not event.stored:
+                        self.state.refused += 1
+                        logger.debug("not stored by the broker batch=%s reason=%d", out.batch_of(mid), event.reason)
+                case Closed(reason=reason):
+                    return f"connection lost: {reason}"
+                case None:
+                    pass
+
+    def _send(self, link: Link, out: Outstanding, pace: Pace, now: float) -> None:
+        """Send again what is due, then fill the window."""
+        pace.refill(now)
+        for batch in out.due(now):
+            self._publish(link, out, batch, now)
+            self.state.resent += 1
+        if out.room > 0:
+            for batch in self._spool.next_batches(out.room, without=out.numbers):
+                if not pace.allows(batch):
+                    break
+                self._publish(link, out, batch, now)
+                self.state.sent += 1
+
+    def _publish(self, link: Link, out: Outstanding, batch: Sealed, now: float) -> None:
+        mid = link.publish(self._sender.topic(Leaf.BATCH), batch.message, content_type=CONTENT_TYPE)
+        self.state.bytes_up += len(batch.message)
+        out.sent(batch, mid, now)
+
+    def _wait_s(self, out: Outstanding, pace: Pace, now: float) -> float:
+        waits = [POLL_S]
+        due_at = out.next_due_at()
+        if due_at is not None:
+            waits.append(due_at - now)
+        if out.room > 0 and pace.wait_s > 0:
+            waits.append(pace.wait_s)
+        return max(0.01, min(waits))
+
+    async def _next_event(self, link: Link, wait_s: float) -> Event | None:
+        """What happens next: an event of the link, a call of ``wake``, or nothing for so long."""
+        if not link.events.empty():
+            return link.events.get_nowait()
+        getting = asyncio.ensure_future(link.events.get())
+        waking = asyncio.ensure_future(self._wake.wait())
+        try:
+            await asyncio.wait({getting, waking}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+            if waking.done():
+                self._wake.clear()
+            return getting.result() if getting.done() else None
+        finally:
+            getting.cancel()
+            waking.cancel()
+
+    def _received(self, topic: str, payload: bytes, out: Outstanding) -> bool:
+        """Whether it was a good receipt."""
+        if topic == self._sender.topic(Leaf.PLAN):
+            if payload:
+                self._on_plan(payload)
+            return False
+        if topic != self._sender.topic(Leaf.RECEIPT):
+            return False
+        try:
+            receipt = unpack_receipt(payload, self._sender.receipt_key)
+        except WireError as error:
+            logger.warning("receipt refused reason=%s cause=%r", error.reason, str(error))
+            return False
+        if receipt.probe_id != self._sender.probe_id:
+            logger.warning("receipt refused reason=wrong_probe")
+            return False
+        self._spool.settle(receipt)
+        out.settled(receipt.settles)
+        self.state.receipt_at = time.time()
+        return True
+
+    # Presence.
+
+    def _say(self, link: Link, state: PresenceState) -> int:
+        return link.publish(self._sender.topic(Leaf.PRESENCE), self._presence(state), retain=True)
+
+    def _presence(self, state: PresenceState) -> bytes:
+        now = self._clock.moment()
+        presence = Presence(
+            probe_id=self._sender.probe_id,
+            state=state,
+            boot_id=self._clock.boot_id,
+            session=self._session,
+            at=now.at,
+            clock_err_ms=now.err_ms,
+            keepalive_s=self._session_keepalive_s,
+            agent=AGENT,
+        )
+        return pack_presence(presence, self._sender.signing_key)
