@@ -1,0 +1,1 @@
+"""Ingest: from a message of the broker to committed rows, a receipt and only then an acknowledgement."""

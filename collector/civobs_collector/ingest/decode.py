@@ -1,0 +1,206 @@
+"""From a message of the broker to something that can be stored: a sound batch, a statement of presence, or a refusal.
+
+The order is the defence: topic, allow-list, size, signature, and only then is anything unpacked, within limits. The
+function is pure: what it needs to know of probes is handed in, and "now" is the moment of arrival.
+"""
+
+import hashlib
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from civobs_wire.batch import Batch, parse, unpacked
+from civobs_wire.errors import EnvelopeError, WireError
+from civobs_wire.limits import MAX_PACKED_BYTES
+from civobs_wire.presence import Presence, unpack_presence
+from civobs_wire.scalars import INT8_MAX
+from civobs_wire.topics import Leaf, parse_topic
+
+logger = logging.getLogger(__name__)
+
+_NUMBER = re.compile(rb'"batch_seq"\s*:\s*(\d{1,19})\b')
+_HEAD_BYTES = 4096
+"""Where a batch's number stands if the text itself cannot be parsed: the schema's writer puts it third."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message as it came; ``generation`` and ``mid`` are what its acknowledgement needs."""
+
+    generation: int
+    mid: int
+    qos: int
+    topic: str
+    payload: bytes
+    received_at: datetime
+    late: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """A probe of the allow-list."""
+
+    probe_key: int
+    probe_id: str
+    status: str
+    cc: str
+    key: Ed25519PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which times of rows are accepted, measured from the moment of arrival."""
+
+    oldest: timedelta
+    newest: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A batch that may be stored. ``text`` is its JSON, unpacked."""
+
+    arrived: Arrived
+    sender: Sender
+    batch: Batch
+    text: bytes
+    sha256: bytes
+
+    @property
+    def number(self) -> tuple[int, int]:
+        """The key of the inbox."""
+        return self.sender.probe_key, self.batch.batch_seq
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A statement of presence."""
+
+    arrived: Arrived
+    sender: Sender
+    presence: Presence
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What goes to quarantine. ``settles`` is the probe's batch number if its own signature vouches for it."""
+
+    arrived: Arrived
+    reason: str
+    detail: str
+    sha256: bytes
+    probe_id: str | None = None
+    probe_key: int | None = None
+    batch_seq: int | None = None
+    verified: bool = False
+
+
+Judged = Sound | Heard | Refused
+
+
+def judge(arrived: Arrived, senders: Mapping[str, Sender], window: Window) -> Judged:
+    """Decide what a message is. Never raises: a fault of ours costs this message, not the queue."""
+    digest = hashlib.sha256(arrived.payload).digest()
+    try:
+        return _judge(arrived, digest, senders, window)
+    except WireError as error:
+        return Refused(arrived, error.reason, str(error), digest)
+    except Exception as error:
+        logger.exception("fault while decoding topic=%s sha256=%s", arrived.topic, digest.hex())
+        return Refused(arrived, "internal_error", type(error).__name__, digest)
+
+
+def _judge(arrived: Arrived, digest: bytes, senders: Mapping[str, Sender], window: Window) -> Judged:
+    topic = parse_topic(arrived.topic)
+    sender = senders.get(topic.probe_id)
+    if sender is None:
+        return Refused(arrived, "unknown_probe", "not on the allow-list", digest, topic.probe_id)
+    if sender.status == "revoked":
+        return Refused(arrived, "revoked", "the enrolment is revoked", digest, topic.probe_id, sender.probe_key)
+    if topic.leaf is Leaf.PRESENCE:
+        return _judge_presence(arrived, digest, sender)
+    if topic.leaf is not Leaf.BATCH:
+        return Refused(arrived, "wrong_topic", f"a probe does not write {topic.leaf}", digest, topic.probe_id)
+    return _judge_batch(arrived, digest, sender, window)
+
+
+def _judge_presence(arrived: Arrived, digest: bytes, sender: Sender) -> Judged:
+    try:
+        presence = unpack_presence(arrived.payload, sender.key)
+    except WireError as error:
+        return Refused(arrived, error.reason, str(error), digest, sender.probe_id, sender.probe_key)
+    if presence.probe_id != sender.probe_id:
+        return Refused(arrived, "wrong_topic", f"speaks for {presence.probe_id}", digest, sender.probe_id)
+    return Heard(arrived, sender, presence)
+
+
+def _judge_batch(arrived: Arrived, digest: bytes, sender: Sender, window: Window) -> Judged:
+    def refused(reason: str, detail: str, *, number: int | None = None, verified: bool = True) -> Refused:
+        return Refused(arrived, reason, detail, digest, sender.probe_id, sender.probe_key, number, verified)
+
+    text = b""
+    try:
+        text = unpacked(arrived.payload, sender.key)
+        batch = parse(text)
+    except WireError as error:
+        verified = not isinstance(error, EnvelopeError) and len(arrived.payload) <= MAX_PACKED_BYTES
+        number = _number_in(text, arrived.payload, sender.probe_id) if verified else None
+        return refused(error.reason, str(error), number=number, verified=verified)
+    if batch.probe_id != sender.probe_id:
+        return refused("wrong_topic", f"speaks for {batch.probe_id}", verified=False)
+    if fault := _time_fault(batch, arrived.received_at, window):
+        return refused(*fault, number=batch.batch_seq)
+    return Sound(arrived, sender, batch, text, digest)
+
+
+def _time_fault(batch: Batch, now: datetime, window: Window) -> tuple[str, str] | None:
+    """Give the first row whose time, give or take its clock's error, is not inside the window."""
+    oldest, newest = now - window.oldest, now + window.newest
+    for row in batch.measurements:
+        if oldest <= row.at <= newest and oldest <= row.slot_at <= newest:
+            continue
+        slack = timedelta(milliseconds=row.clock_err_ms)
+        for moment in (row.at, row.slot_at):
+            if moment + slack < oldest:
+                return "too_old", f"row {row.seq} of {moment.isoformat()}"
+            if moment - slack > newest:
+                return "too_new", f"row {row.seq} of {moment.isoformat()}"
+    return None
+
+
+def _number_in(text: bytes, message: bytes, probe_id: str) -> int | None:
+    """Read the number of a batch that its probe signed but that does not validate."""
+    document: Any = None
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        match = _NUMBER.search((text or _first_bytes(message))[:_HEAD_BYTES])
+        number: Any = int(match[1]) if match else None
+    else:
+        if not isinstance(document, dict) or document.get("probe_id") != probe_id:
+            return None
+        number = document.get("batch_seq")
+    return number if type(number) is int and 1 <= number <= INT8_MAX else None
+
+
+def _first_bytes(message: bytes) -> bytes:
+    """Unpack the beginning of a body that was refused for its length or its end."""
+    import zlib
+
+    from civobs_wire.batch import CONTEXT
+    from civobs_wire.envelope import peek
+
+    try:
+        return zlib.decompressobj().decompress(peek(CONTEXT, message), _HEAD_BYTES)
+    except zlib.error:
+        return b""
+
+
+def utc_now() -> datetime:
+    """The collector's clock."""
+    return datetime.now(UTC)

@@ -1,0 +1,53 @@
+"""The collector's own metrics, under the names of ingest.md §5: seconds, low cardinality, no label for a probe."""
+
+from functools import cache
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+_AGES_S = (1, 5, 15, 60, 300, 900, 3600, 21_600, 86_400, 604_800)
+_COMMITS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_SKEWS_S = (0.1, 1, 10, 60, 600, 3600, 86_400)
+
+
+class IngestMetrics:
+    """What ingest counts. One object for each registry, because a registry takes a name once."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.messages = Counter(
+            "civobs_ingest_messages", "Messages by what became of them.", ["result"], registry=registry
+        )
+        self.results = Counter("civobs_ingest_results", "Measurements committed.", registry=registry)
+        self.batch_age = Histogram(
+            "civobs_ingest_batch_age_seconds", "From sealed to committed.", buckets=_AGES_S, registry=registry
+        )
+        self.commit = Histogram(
+            "civobs_ingest_commit_seconds", "Time of one transaction.", buckets=_COMMITS_S, registry=registry
+        )
+        self.unacked = Gauge("civobs_ingest_unacked_messages", "Taken and not acknowledged.", registry=registry)
+        self.queue = Gauge("civobs_ingest_queue_depth", "Taken and not looked at.", registry=registry)
+        self.stale_acks = Counter(
+            "civobs_ingest_stale_acks", "Acknowledgements not sent: their connection was gone.", registry=registry
+        )
+        self.rejected = Counter(
+            "civobs_ingest_rejected_batches", "Messages sent to quarantine.", ["reason"], registry=registry
+        )
+        self.clock_skew = Histogram(
+            "civobs_ingest_clock_skew_seconds",
+            "How far ahead of the collector a probe's clock was when it sealed.",
+            buckets=_SKEWS_S,
+            registry=registry,
+        )
+        self.last_commit = Gauge(
+            "civobs_ingest_last_commit_timestamp_seconds", "When the last transaction committed.", registry=registry
+        )
+        self.broker_dropped = Counter(
+            "civobs_broker_dropped", "PUBLISH messages the broker says it dropped.", registry=registry
+        )
+        for result in ("stored", "duplicate", "rejected"):
+            self.messages.labels(result)
+
+
+@cache
+def ingest_metrics(registry: CollectorRegistry = REGISTRY) -> IngestMetrics:
+    """The counters of a registry, made on first use."""
+    return IngestMetrics(registry)

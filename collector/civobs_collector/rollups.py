@@ -1,0 +1,180 @@
+"""Roll-ups and retention, without any feature of TimescaleDB's Community edition.
+
+Ingest marks each (bucket, probe) it writes into; this job takes marks away and computes those buckets anew from the
+rows, so late batches are in the roll-ups like prompt ones. Taking a mark and writing its roll-up are one transaction.
+A mark that an ingest transaction holds is passed over, and taken next time.
+
+Percentiles do not add up, so each bucket keeps a histogram over fixed edges. Durations are of rows that ended well.
+"""
+
+import logging
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from civobs_collector.config import DatabaseSettings
+from civobs_collector.db.connect import Connection, connect
+from civobs_collector.db.edition import Edition, storage_edition
+from civobs_collector.errors import DatabaseError
+
+logger = logging.getLogger(__name__)
+
+HIST_EDGES_MS: tuple[float, ...] = tuple(round(10 ** (step / 5 - 1), 4) for step in range(31))
+"""0.1 ms to 100 s, five a decade: a percentile read from it is within a quarter of the truth. ``ms_hist[1]`` counts
+what is below the first edge, ``ms_hist[32]`` what is not below the last."""
+
+BUCKET = timedelta(minutes=5)
+RAW_KEPT = timedelta(days=90)
+FIVE_MINUTES_KEPT = timedelta(days=365)
+"""How long rows and roll-ups are kept (ingest.md §5); hours and the archive are kept for ever."""
+SETTLE = timedelta(seconds=30)
+"""A bucket is left alone until it has been over for this long: most of its rows have come then."""
+BUCKETS_AT_ONCE = 500
+_PAUSE_S = 10.0
+_RETENTION_EVERY = timedelta(hours=1)
+_LOCK = 0x6369_726F
+"""Advisory lock: one job rolls up at a time, because two could compute one hour from different halves."""
+
+_KEYS = sql.SQL("bucket, probe_key, kind, target_key, family")
+_VALUES = ("n", "n_ok", "n_not_run", "ms_min", "ms_max", "ms_sum", "ms_hist")
+
+_TAKE = """
+WITH taken AS (
+  SELECT bucket, probe_key FROM dirty_bucket WHERE bucket < %s
+  ORDER BY bucket, probe_key LIMIT %s FOR UPDATE SKIP LOCKED
+)
+DELETE FROM dirty_bucket d USING taken t WHERE d.bucket = t.bucket AND d.probe_key = t.probe_key
+RETURNING d.bucket, d.probe_key
+"""
+
+_FIVE_MINUTES = """
+INSERT INTO rollup_5m ({keys}, {values})
+SELECT b.bucket, m.probe_key, m.kind, m.target_key, m.family,
+       count(*), count(*) FILTER (WHERE m.outcome = 0), count(*) FILTER (WHERE m.outcome = 2),
+       min(m.ms) FILTER (WHERE m.outcome = 0), max(m.ms) FILTER (WHERE m.outcome = 0),
+       sum(m.ms::float8) FILTER (WHERE m.outcome = 0),
+       ARRAY[{counts}]::int4[]
+FROM unnest(%s::timestamptz[], %s::int4[]) AS b (bucket, probe_key)
+JOIN measurement m ON m.probe_key = b.probe_key AND m.ts >= b.bucket AND m.ts < b.bucket + %s
+ -- The same once more as constants: the planner leaves out the chunks of other days.
+ AND m.ts >= %s AND m.ts < %s
+GROUP BY b.bucket, m.probe_key, m.kind, m.target_key, m.family
+ON CONFLICT ({keys}) DO UPDATE SET ({values}) = ({new_values})
+"""
+
+_ONE_HOUR = """
+INSERT INTO rollup_1h ({keys}, {values})
+SELECT b.bucket, r.probe_key, r.kind, r.target_key, r.family, sum(r.n), sum(r.n_ok), sum(r.n_not_run),
+       min(r.ms_min), max(r.ms_max), sum(r.ms_sum), ARRAY[{counts}]::int4[]
+FROM unnest(%s::timestamptz[], %s::int4[]) AS b (bucket, probe_key)
+JOIN rollup_5m r ON r.probe_key = b.probe_key AND r.bucket >= b.bucket AND r.bucket < b.bucket + interval '1 hour'
+GROUP BY b.bucket, r.probe_key, r.kind, r.target_key, r.family
+ON CONFLICT ({keys}) DO UPDATE SET ({values}) = ({new_values})
+"""
+
+
+def roll_up(conn: Connection, now: datetime, limit: int = BUCKETS_AT_ONCE) -> int:
+    """Compute up to ``limit`` marked buckets that are over, in one transaction; returns how many there were."""
+    with conn.transaction():
+        if not _alone(conn):
+            return 0
+        taken = conn.execute(_TAKE, (now - BUCKET - SETTLE, limit)).fetchall()
+        if not taken:
+            return 0
+        # A statement of its own, whose snapshot sees every row committed before the marks could be locked.
+        starts, keys = [row[0] for row in taken], [row[1] for row in taken]
+        conn.execute(_five_minutes(), (starts, keys, BUCKET, min(starts), max(starts) + BUCKET))
+        hours = sorted({(_hour(start), key) for start, key in taken})
+        conn.execute(_one_hour(), ([hour for hour, _ in hours], [key for _, key in hours]))
+    return len(taken)
+
+
+def drop_old(conn: Connection, now: datetime) -> list[str]:
+    """Drop days of rows that are past their time, and old five-minute roll-ups; returns what was dropped.
+
+    Refuses, by doing nothing, while one of those days still has a bucket that is not rolled up.
+    """
+    before = (now - RAW_KEPT).replace(hour=0, minute=0, second=0, microsecond=0)
+    with conn.transaction():
+        row = conn.execute("SELECT count(*) FROM dirty_bucket WHERE bucket < %s", (before,)).fetchone()
+        if row is not None and row[0]:
+            logger.warning("retention waits: buckets=%d are not rolled up yet", row[0])
+            return []
+        conn.execute("DELETE FROM rollup_5m WHERE bucket < %s", (now - FIVE_MINUTES_KEPT,))
+        if storage_edition(conn).edition is not Edition.PLAIN:
+            found = conn.execute("SELECT drop_chunks('measurement', older_than => %s::timestamptz)", (before,))
+            return [str(name) for (name,) in found]
+        old = [name for name in _partitions(conn) if name < f"measurement_{before:%Y%m%d}"]
+        for name in old:
+            conn.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+        return old
+
+
+def run_rollups(settings: DatabaseSettings, halt: threading.Event) -> None:
+    """Roll up and drop until ``halt`` is set; trouble with the database is said once and waited out."""
+    said, next_retention = "", datetime.min.replace(tzinfo=UTC)
+    while not halt.is_set():
+        try:
+            with connect(settings, "rollups", autocommit=True) as conn:
+                said = ""
+                while not halt.is_set():
+                    now = datetime.now(UTC)
+                    done = roll_up(conn, now)
+                    if now >= next_retention:
+                        drop_old(conn, now)
+                        next_retention = now + _RETENTION_EVERY
+                    if done < BUCKETS_AT_ONCE:
+                        halt.wait(_PAUSE_S)
+        except (psycopg.Error, DatabaseError) as error:
+            if not said:
+                said = str(error)
+                logger.warning("roll-ups wait: cause=%r", said.strip().partition("\n")[0])
+            halt.wait(_PAUSE_S)
+
+
+def _alone(conn: Connection) -> bool:
+    row = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (_LOCK,)).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _partitions(conn: Connection) -> list[str]:
+    rows: list[tuple[Any, ...]] = conn.execute(
+        "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+        " WHERE i.inhparent = 'measurement'::regclass ORDER BY 1"
+    ).fetchall()
+    return [str(name) for (name,) in rows]
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def _five_minutes() -> sql.Composed:
+    edges = sql.Literal(list(HIST_EDGES_MS))
+    counts = sql.SQL(", ").join(
+        sql.SQL("count(*) FILTER (WHERE m.outcome = 0 AND width_bucket(m.ms::float8, {}::float8[]) = {})").format(
+            edges, sql.Literal(index)
+        )
+        for index in range(len(HIST_EDGES_MS) + 1)
+    )
+    return _filled(_FIVE_MINUTES, counts)
+
+
+def _one_hour() -> sql.Composed:
+    counts = sql.SQL(", ").join(
+        sql.SQL("sum(r.ms_hist[{}])").format(sql.Literal(index + 1)) for index in range(len(HIST_EDGES_MS) + 1)
+    )
+    return _filled(_ONE_HOUR, counts)
+
+
+def _filled(template: str, counts: sql.Composable) -> sql.Composed:
+    names = [sql.Identifier(name) for name in _VALUES]
+    return sql.SQL(template).format(
+        keys=_KEYS,
+        values=sql.SQL(", ").join(names),
+        new_values=sql.SQL(", ").join(sql.SQL("excluded.{}").format(name) for name in names),
+        counts=counts,
+    )
