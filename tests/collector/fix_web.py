@@ -1,10 +1,25 @@
 """A realistic event record, a seeded database, the served application and a browser."""
 
 import math
-from collections.abc import Sequence
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from pathlib import Path
+from uuid import UUID, uuid4
 
+import httpx
+import psycopg
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, sync_playwright
+from psycopg.types.json import Jsonb
+
+from civobs_collector.api.app import create_app
+from civobs_collector.config import ApiSettings, CollectorSettings, DatabaseSettings, KeySettings
 from civobs_collector.detect.record import (
     Affected,
     Bounds,
@@ -67,9 +82,7 @@ def grid_row(label: str, asn: int | None, members: Sequence[int], *, closed: boo
 def shutdown_record(**changes) -> EventRecord:
     """Three of four networks of Kenya go dark for four and a half hours; the observatory itself was away before it."""
     closed = changes.get("status", Status.CLOSED) is not Status.OPEN
-    lags = {
-        asn: [-1] * n if asn == SPARED else [40 * number for number in range(n)] for asn, n in HOUSEHOLDS.items()
-    }
+    lags = {asn: [-1] * n if asn == SPARED else [40 * number for number in range(n)] for asn, n in HOUSEHOLDS.items()}
     rows = [grid_row("Kenya", None, [lag for some in lags.values() for lag in some], closed=closed)]
     rows += [grid_row(f"{NETWORKS[asn]} (AS{asn})", asn, some, closed=closed) for asn, some in lags.items()]
     values = {
@@ -143,3 +156,204 @@ def shutdown_record(**changes) -> EventRecord:
         ),
     }
     return EventRecord.model_validate(values | changes)
+
+
+PUBLIC_ID = "CIV-2026-KE-0001"
+OPEN_ID = "CIV-2026-UG-0002"
+HOUSEHOLD_ID = "CIV-2026-KE-0003"
+HOSTILE = "<script>alert(1)</script>&\"'<img src=x onerror=alert(2)>"
+PROBE_ID = "7k3m9qxp4a2bc5d%d"
+
+
+def seed(conn: psycopg.Connection, now: datetime) -> None:
+    """Kenya with four networks and an event of two versions, Uganda with an open one, Fiji without any data."""
+    conn.execute(
+        "INSERT INTO network (asn, name, cc, user_share) SELECT a, n, c, s"
+        " FROM unnest(%s::int8[], %s::text[], %s::text[], %s::real[]) x (a, n, c, s)",
+        (
+            [*NETWORKS, 64510, 64520],
+            [*NETWORKS.values(), HOSTILE, "=HYPERLINK(1)"],
+            ["KE"] * 4 + ["UG", "FJ"],
+            [0.62, None, None, None, None, None],
+        ),
+    )
+    places = [("KE", asn) for asn, n in HOUSEHOLDS.items() for _ in range(n)]
+    for number, (cc, asn) in enumerate([*places, ("UG", 64510), ("UG", 64510), ("FJ", 64520)]):
+        _seed_probe(conn, number, cc, asn, heard=cc != "FJ", now=now)
+    conn.execute(
+        "INSERT INTO collector_beat (at, role, instance, ok) VALUES (%s, 'ingest', 'a', true), (%s, 'detect', 'a', true)",
+        (now, now),
+    )
+    conn.execute("INSERT INTO target (name) VALUES ('L4')")
+    _seed_coverage(conn, now)
+    _seed_measurements(conn)
+    first = shutdown_record(status=Status.OPEN, resolution=None, provisional=True, depth=Depth.UNKNOWN)
+    add_event(conn, PUBLIC_ID, [("new", "detected", first), ("closed", "late_data", shutdown_record())])
+    add_event(conn, OPEN_ID, [("new", "detected", hostile_record())])
+    household = shutdown_record(
+        event_key=uuid4(), scope=Scope(level=Level.PROBE, cc="KE", asns=(33771,), probe_id=PROBE_ID % 0)
+    )
+    add_event(conn, HOUSEHOLD_ID, [("new", "detected", household)])
+    conn.execute(
+        "INSERT INTO rejected_batch (received_at, last_at, n, topic, reason, detail, payload_sha256, receipted)"
+        " VALUES (now(), now(), 3, 't', 'wrong_signature', 'd', '\\x00', false)"
+    )
+
+
+def hostile_record() -> EventRecord:
+    """An outage of one network, still going on, whose name is an attack on the page."""
+    label = f"{HOSTILE} (AS64510)"
+    return shutdown_record(
+        event_key=uuid4(),
+        kind=EventKind.OUTAGE,
+        status=Status.OPEN,
+        provisional=True,
+        depth=Depth.FULL,
+        scope=Scope(level=Level.NETWORK, cc="UG", asns=(64510,), asns_observed=(64510,)),
+        affected=Affected(n_probes=2, n_households=2, n_down=2, fraction_lo=0.22, fraction_hi=1.0),
+        grid=Grid(start=GRID_START, bin_s=BIN.total_seconds(), rows=(grid_row(label, 64510, [0, 30], closed=False),)),
+        coverage_note=f"2 households in {HOSTILE}.",
+        confidence=Confidence(
+            label=ConfidenceLabel.UNCONFIRMED, posterior=0.9, families=("presence",), reasons=(HOSTILE,)
+        ),
+    )
+
+
+def add_event(conn: psycopg.Connection, public_id: str, versions: Sequence[tuple[str, str, EventRecord]]) -> None:
+    """Store an event with its versions, ten minutes apart."""
+    key = versions[0][2].event_key
+    cc = versions[0][2].scope.cc
+    conn.execute("INSERT INTO event (event_key, public_id, cc) VALUES (%s, %s, %s)", (key, public_id, cc))
+    for number, (change_kind, reason, record) in enumerate(versions, start=1):
+        end = record.resolution
+        conn.execute(
+            "INSERT INTO event_version (event_key, version, published_at, change_kind, reason, detector_version, status,"
+            " kind, level, cc, asn, onset_earliest, onset_latest, resolution_earliest, resolution_latest, record)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                key,
+                number,
+                END + timedelta(minutes=10 * number),
+                change_kind,
+                reason,
+                record.method.detector_version,
+                record.status,
+                record.kind,
+                record.scope.level,
+                cc,
+                None,
+                record.onset.earliest,
+                record.onset.latest,
+                end.earliest if end else None,
+                end.latest if end else None,
+                Jsonb(record.model_dump(mode="json")),
+            ),
+        )
+
+
+def _seed_probe(conn: psycopg.Connection, number: int, cc: str, asn: int, *, heard: bool, now: datetime) -> None:
+    (key,) = conn.execute("INSERT INTO household DEFAULT VALUES RETURNING household_key").fetchone() or (0,)
+    row = conn.execute(
+        "INSERT INTO probe (probe_id, household_key, signing_key, csr_pem, cc, asn, agent, enrolled_at)"
+        " VALUES (%s, %s, %s, '', %s, %s, 'civobs-agent/0.1', %s) RETURNING probe_key",
+        (f"7k3m9qxp4a2bc{number:03d}", key, number.to_bytes(32), cc, asn, now - timedelta(days=40)),
+    ).fetchone()
+    if heard:
+        conn.execute(
+            "INSERT INTO batch VALUES (%s, 1, %s, %s, %s, 1, 1, 1, 'synced', 5, 'a', 'p', %s, 'f', 0)",
+            (row[0], uuid4(), now, now - timedelta(minutes=2), bytes(32)),
+        )
+
+
+def _seed_coverage(conn: psycopg.Connection, now: datetime) -> None:
+    """A week of hourly rows for all but Fiji, with six empty hours two days ago."""
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    conn.execute(
+        "INSERT INTO rollup_1h SELECT h, probe_key, 1, 1, 4, 60, 58, 0, 10, 20, 900, '{}'"
+        " FROM probe CROSS JOIN generate_series(%s::timestamptz, %s::timestamptz, interval '1 hour') h"
+        " WHERE cc <> 'FJ' AND NOT h BETWEEN %s AND %s",
+        (
+            hour - timedelta(days=8),
+            hour - timedelta(hours=1),
+            hour - timedelta(hours=54),
+            hour - timedelta(hours=49),
+        ),
+    )
+
+
+def _seed_measurements(conn: psycopg.Connection) -> None:
+    conn.execute("SELECT ensure_day(%s)", (ONSET.date(),))
+    conn.execute(
+        "INSERT INTO measurement SELECT %s + interval '1 minute' * s, %s, probe_key, 1, s, 0, NULL, 12, 1, 6, 1, 4, 0,"
+        ' \'{"n": 4, "n_ok": 0, "seq": 7, "note": "192.168.1.7", "mono_ms": 99}\''
+        " FROM probe CROSS JOIN generate_series(1, 5) s WHERE cc = 'KE'",
+        (ONSET, ONSET),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The application on a port of this machine."""
+
+    url: str
+    client: httpx.Client
+    dsn: str
+
+
+def settings_for(dsn: str, folder: Path, url: str = "http://127.0.0.1") -> CollectorSettings:
+    return CollectorSettings(
+        database=DatabaseSettings(dsn=dsn),
+        api=ApiSettings(public_url=url),
+        keys=KeySettings(plan_key=folder / "plan.key", receipt_key=folder / "receipt.key"),
+    )
+
+
+@pytest.fixture
+def site(plain_dsn: str, tmp_path: Path) -> Iterator[Site]:
+    """The application with the seeded database."""
+    with psycopg.connect(plain_dsn) as conn:
+        seed(conn, datetime.now(UTC))
+    yield from served_at(plain_dsn, tmp_path)
+
+
+def served_at(dsn: str, folder: Path) -> Iterator[Site]:
+    """Serve on a free port until the test ends."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    app = create_app(settings_for(dsn, folder, url))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="uvicorn")
+    thread.start()
+    try:
+        end = time.monotonic() + 20
+        while not server.started and time.monotonic() < end:
+            time.sleep(0.02)
+        with httpx.Client(base_url=url, timeout=30) as client:
+            yield Site(url, client, dsn)
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        listener.close()
+
+
+CHROMIUM_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert program, "install chromium: the pages are tested in a real browser"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()

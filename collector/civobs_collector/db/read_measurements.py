@@ -58,6 +58,8 @@ class CoverageCell:
     asn: int
     at: datetime
     households: int
+    hours: int
+    """Hours of the bin with at least one measurement."""
 
 
 _LIST_SQL = """
@@ -105,7 +107,8 @@ def list_measurements(
 
 
 _COVERAGE_SQL = """
-SELECT p.asn, date_bin(%(step)s, r.bucket, %(start)s) AS at, count(DISTINCT p.household_key)::int4 AS households
+SELECT p.asn, date_bin(%(step)s, r.bucket, %(start)s) AS at, count(DISTINCT p.household_key)::int4 AS households,
+       count(DISTINCT r.bucket)::int4 AS hours
   FROM rollup_1h r
   JOIN probe p USING (probe_key)
  WHERE r.bucket >= %(start)s AND r.bucket < %(end)s
@@ -115,9 +118,7 @@ SELECT p.asn, date_bin(%(step)s, r.bucket, %(start)s) AS at, count(DISTINCT p.ho
 """
 
 
-def read_coverage(
-    conn: Connection, cc: str, *, start: datetime, end: datetime, step: timedelta
-) -> list[CoverageCell]:
+def read_coverage(conn: Connection, cc: str, *, start: datetime, end: datetime, step: timedelta) -> list[CoverageCell]:
     """Count reporting households per network and bin. ``start`` is on the hour; ``step`` is whole hours."""
     with conn.cursor(row_factory=class_row(CoverageCell)) as cursor:
         return cursor.execute(_COVERAGE_SQL, {"cc": cc, "start": start, "end": end, "step": step}).fetchall()

@@ -28,14 +28,6 @@ class NetworkCounts:
     probes_revoked: int
 
 
-@dataclass(frozen=True, slots=True)
-class Enrolled:
-    """When a household with an active probe was first expected, by network."""
-
-    asn: int
-    enrolled_at: datetime
-
-
 _COUNTS_SQL = """
 SELECT p.cc, p.asn, n.name, n.user_share,
        count(DISTINCT p.household_key) FILTER (WHERE p.status = 'active') AS households,
@@ -57,13 +49,3 @@ def count_networks(conn: Connection, since: datetime, cc: str | None = None) -> 
     """Count probes and households per country and network."""
     with conn.cursor(row_factory=class_row(NetworkCounts)) as cursor:
         return cursor.execute(_COUNTS_SQL, {"since": since, "cc": cc}).fetchall()
-
-
-def read_enrolled(conn: Connection, cc: str) -> list[Enrolled]:
-    """Return one row a household with an active probe, oldest first."""
-    with conn.cursor(row_factory=class_row(Enrolled)) as cursor:
-        return cursor.execute(
-            "SELECT asn, min(enrolled_at) AS enrolled_at FROM probe"
-            " WHERE cc = %s AND status = 'active' AND NOT is_anchor GROUP BY household_key, asn ORDER BY 2",
-            (cc,),
-        ).fetchall()

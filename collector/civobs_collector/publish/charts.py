@@ -145,8 +145,7 @@ def timeline_spec(timeline: Timeline, width: int, description: str) -> Json:
         "vconcat": parts,
         "bounds": "flush",
         "spacing": 34,
-        "padding": {"left": 24, "right": 12, "top": 2, "bottom": 24},
-        "autosize": {"type": "none"},
+        "padding": 4,
         "background": None,
         "config": {
             "aria": False,
@@ -189,7 +188,7 @@ def _lanes_spec(timeline: Timeline, plot: int, *, last: bool) -> Json:
     labels = [{"lane": number, "label": _cut(lane.label, most)} for number, lane in enumerate(timeline.lanes)]
     y = {"field": "lane", "type": "ordinal", "axis": None, "scale": {"paddingInner": 0, "paddingOuter": 0}}
     x = {"field": "from", "type": "temporal", "scale": _scale(timeline), "axis": _axis(timeline, plot, labels=last)}
-    layers: list[Json] = [_bands_layer(timeline, plot)]
+    layers: list[Json] = [_bands_layer(timeline, plot, labels=last)]
     for state, height in HEIGHTS.items():
         layers.append(
             {
@@ -234,14 +233,14 @@ def _curve_spec(timeline: Timeline, curve: Curve, plot: int) -> Json:
     axis = {"tickCount": min(4, top), "tickMinStep": 1, "format": "d", "domain": False, "ticks": False}
     scale = {"domain": [0, top], "nice": False}
     other = {"type": "area", "interpolate": "step-after", "color": COLOURS[curve.other_state], "opacity": 0.35}
-    main = {"type": "area", "interpolate": "step-after", "color": COLOURS[curve.main_state], "opacity": 0.9}
+    main = {"type": "area", "interpolate": "step-after", "color": COLOURS[curve.main_state], "opacity": 1}
     heading = {"type": "text", "align": "left", "y": -10, "x": 0, "fontSize": 12, "color": COLOURS["ink"]}
     return {
         "width": plot,
         "height": 92,
         "data": {"values": values},
         "layer": [
-            _bands_layer(timeline, plot),
+            _bands_layer(timeline, plot, labels=True),
             {
                 "mark": other,
                 "encoding": {
@@ -263,7 +262,7 @@ def _curve_spec(timeline: Timeline, curve: Curve, plot: int) -> Json:
     }
 
 
-def _bands_layer(timeline: Timeline, plot: int) -> Json:
+def _bands_layer(timeline: Timeline, plot: int, *, labels: bool) -> Json:
     """Draw each interval as a band at least three pixels wide, so that a sharp onset is still seen."""
     least = (timeline.end - timeline.start) * 3 / plot
     values = []
@@ -275,7 +274,12 @@ def _bands_layer(timeline: Timeline, plot: int) -> Json:
         "data": {"values": values},
         "mark": {"type": "rect", "color": COLOURS["band"]},
         "encoding": {
-            "x": {"field": "from", "type": "temporal", "scale": _scale(timeline), "axis": None},
+            "x": {
+                "field": "from",
+                "type": "temporal",
+                "scale": _scale(timeline),
+                "axis": _axis(timeline, plot, labels=labels),
+            },
             "x2": {"field": "to"},
         },
     }
@@ -288,9 +292,8 @@ def _scale(timeline: Timeline) -> Json:
 def _axis(timeline: Timeline, plot: int, *, labels: bool) -> Json:
     days = (timeline.end - timeline.start) / timedelta(days=1)
     if days <= 4:
-        expression = (
-            "utcFormat(datum.value, hours(datum.value) == 0 && minutes(datum.value) == 0 ? '%-d %b' : '%H:%M')"
-        ).replace("hours(", "utchours(").replace("minutes(", "utcminutes(")
+        midnight = "utchours(datum.value) == 0 && utcminutes(datum.value) == 0"
+        expression = f"utcFormat(datum.value, {midnight} ? '%-d %b' : '%H:%M')"
     elif days <= 120:
         expression = "utcFormat(datum.value, '%-d %b')"
     else:
@@ -318,3 +321,22 @@ def _cut(text: str, most: int) -> str:
 def lane_lines(lanes: Sequence[Lane]) -> list[tuple[str, Segment]]:
     """Return the same data as rows of a table: every stretch of every lane, in order."""
     return [(lane.label, segment) for lane in lanes for segment in lane.segments]
+
+
+def overlay(base: Sequence[Segment], above: Sequence[Segment]) -> tuple[Segment, ...]:
+    """Lay segments over others: what is beneath is cut away, and later segments win over earlier ones."""
+    result = list(base)
+    for top in above:
+        if top.end <= top.start:
+            continue
+        kept: list[Segment] = []
+        for one in result:
+            if one.end <= top.start or one.start >= top.end:
+                kept.append(one)
+                continue
+            if one.start < top.start:
+                kept.append(Segment(one.start, top.start, one.state))
+            if one.end > top.end:
+                kept.append(Segment(top.end, one.end, one.state))
+        result = [*kept, top]
+    return tuple(sorted(result, key=lambda segment: segment.start))

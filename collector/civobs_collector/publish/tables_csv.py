@@ -1,6 +1,7 @@
 """Tables as CSV (RFC 4180), safe to open in a spreadsheet.
 
-A name that begins like a formula is given an apostrophe: network names come from outside, and a spreadsheet would run them.
+A name that begins like a formula is given an apostrophe: network names come from outside, and a spreadsheet would run
+them.
 """
 
 import csv

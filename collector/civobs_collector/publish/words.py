@@ -32,7 +32,9 @@ KINDS: dict[EventKind, KindWords] = {
     ),
     EventKind.POWER: KindWords("Power loss", "lost power", "The devices that measure had no electricity."),
     EventKind.THROTTLING_TARGETED: KindWords(
-        "Throttling of services", "saw services slowed down", "Named services were slow while a neutral control was not."
+        "Throttling of services",
+        "saw services slowed down",
+        "Named services were slow while a neutral control was not.",
     ),
     EventKind.THROTTLING_GENERAL: KindWords(
         "General slow-down", "saw the Internet slowed down", "All measured connections were slow."

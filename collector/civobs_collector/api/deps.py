@@ -1,0 +1,75 @@
+"""What routes are given: a connection, the settings, the sealer, the drawings."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from psycopg_pool import ConnectionPool
+from pydantic import Field
+
+from civobs_collector.api.rate import TokenBuckets
+from civobs_collector.api.sealing import Sealer, make_sealer
+from civobs_collector.config import CollectorSettings
+from civobs_collector.db.connect import CONNECT_S, Connection, connection_string
+from civobs_collector.web.draw import Drawings
+
+POOL_SIZE = 8
+POOL_WAIT_S = 3.0
+"""How long a request waits for a connection before it answers 503: a reader has not gone away by then."""
+
+PAGE_DEFAULT, PAGE_MOST = 100, 1000
+"""Rows of one page of a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the application holds as long as it runs."""
+
+    settings: CollectorSettings
+    pool: ConnectionPool[Connection]
+    sealer: Sealer
+    drawings: Drawings
+    enrolments: TokenBuckets
+    times: TokenBuckets
+
+
+def make_served(settings: CollectorSettings) -> Served:
+    """Make it all; the pool opens with the application and does not insist on a database that is away."""
+    pool: ConnectionPool[Connection] = ConnectionPool(
+        connection_string(settings.database, "api"),
+        min_size=1,
+        max_size=POOL_SIZE,
+        timeout=POOL_WAIT_S,
+        reconnect_timeout=CONNECT_S,
+        kwargs={"autocommit": True},
+        check=ConnectionPool.check_connection,
+        name="civobs-api",
+        open=False,
+    )
+    return Served(
+        settings=settings,
+        pool=pool,
+        sealer=make_sealer(settings),
+        drawings=Drawings(),
+        enrolments=TokenBuckets(burst=10, refill_s=30.0),
+        times=TokenBuckets(burst=30, refill_s=2.0),
+    )
+
+
+def _served(request: Request) -> Served:
+    served: Served = request.app.state.served
+    return served
+
+
+ServedDep = Annotated[Served, Depends(_served)]
+
+
+def _connection(served: ServedDep) -> Iterator[Connection]:
+    with served.pool.connection() as conn:
+        yield conn
+
+
+ConnDep = Annotated[Connection, Depends(_connection)]
+Cursor = Annotated[str | None, Field(description="From `next` of the page before", max_length=1000)]
+Limit = Annotated[int, Field(ge=1, le=PAGE_MOST, description="Rows on a page")]

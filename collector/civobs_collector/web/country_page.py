@@ -1,0 +1,208 @@
+"""The timeline of one country: events, and the hours in which nothing was measured, shown as such."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+
+from civobs_collector.db.connect import Connection
+from civobs_collector.db.read_events import EventFilter, read_country_names
+from civobs_collector.db.read_health import read_beats
+from civobs_collector.db.read_measurements import CoverageCell, read_coverage
+from civobs_collector.db.read_probes import NetworkCounts, count_networks
+from civobs_collector.detect.record import Depth, EventKind, Level, Status
+from civobs_collector.publish.charts import Curve, CurvePoint, Lane, Segment, Timeline, lane_lines, overlay
+from civobs_collector.publish.published import PublishedEvent, title
+from civobs_collector.publish.times import LocalClock, middle, utc_text
+from civobs_collector.publish.words import CONFIDENCES, STATUSES
+from civobs_collector.web.draw import Drawings
+from civobs_collector.web.overview_page import HEARD_WITHIN, collector_away, countries_now
+from civobs_collector.web.stored import load_events
+from civobs_collector.web.templates import render
+
+MOST_EVENTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A choice of the reader: how far back, and in which steps households are counted."""
+
+    id: str
+    label: str
+    length: timedelta
+    step: timedelta
+
+
+PERIODS = (
+    Period("24h", "24 hours", timedelta(hours=24), timedelta(hours=1)),
+    Period("7d", "7 days", timedelta(days=7), timedelta(hours=1)),
+    Period("30d", "30 days", timedelta(days=30), timedelta(hours=1)),
+    Period("1y", "1 year", timedelta(days=365), timedelta(days=1)),
+)
+
+STATES = {
+    "u": "measured, no event on record",
+    "g": "measured in part, or a part affected",
+    "d": "outage on record",
+    "?": "no data",
+}
+"""What the four states of this page's chart mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a page is drawn with besides its subject."""
+
+    at: datetime
+    local: LocalClock
+    drawings: Drawings
+    base_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The stretch of time of a timeline: whole steps from ``start`` to ``end``, and the running hour until ``at``."""
+
+    start: datetime
+    end: datetime
+    at: datetime
+    step: timedelta
+
+    @property
+    def bins(self) -> list[datetime]:
+        return [self.start + self.step * index for index in range(int((self.end - self.start) / self.step))]
+
+
+def window(period: Period, at: datetime) -> Window:
+    """Lay the period back from the last whole hour."""
+    end = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return Window(end - period.length, end, at, period.step)
+
+
+def country_page(conn: Connection, cc: str, period: Period, view: View) -> str | None:
+    """Render a country's timeline as of ``at``; None when no probe was ever there and no event is on record."""
+    shown = window(period, view.at)
+    counts = count_networks(conn, view.at - HEARD_WITHIN, cc)
+    events = load_events(conn, EventFilter(cc=cc, start=shown.start, end=view.at), MOST_EVENTS, view.base_url)
+    if not counts and not events:
+        return None
+    cells = read_coverage(conn, cc, start=shown.start, end=shown.end, step=period.step)
+    names = read_country_names(conn)
+    open_events = [event for event in events if event.record.status is Status.OPEN]
+    away = collector_away(read_beats(conn))
+    now = countries_now(counts, open_events, names, away=away)
+    country = names.get(cc, cc)
+    timeline = country_timeline(country, counts, cells, events, shown)
+    empty_h, all_h = empty_hours(cells, period)
+    key = f"{cc}/{period.id}/{hash(timeline)}"
+    return render(
+        "country.html",
+        {
+            "cc": cc,
+            "country": country,
+            "now": now[0] if now else None,
+            "away": away,
+            "at": view.at,
+            "local": view.local,
+            "period": period,
+            "periods": PERIODS,
+            "counts": [count for count in counts if count.households],
+            "chart": view.drawings.both(key, timeline, _describe(country, timeline, empty_h)),
+            "lines": lane_lines(timeline.lanes),
+            "states": STATES,
+            "empty_h": empty_h,
+            "all_h": all_h,
+            "events": [
+                (event, title(event), STATUSES[event.record.status][0], CONFIDENCES[event.record.confidence.label][0])
+                for event in events
+            ],
+        },
+    )
+
+
+def country_timeline(
+    country: str,
+    counts: Sequence[NetworkCounts],
+    cells: Sequence[CoverageCell],
+    events: Sequence[PublishedEvent],
+    shown: Window,
+) -> Timeline:
+    """Lay out coverage, and the events above it. The running hour holds events only: it is not complete."""
+    bins = shown.bins
+    whole: dict[datetime, list[CoverageCell]] = {}
+    for cell in cells:
+        whole.setdefault(cell.at, []).append(cell)
+    total_h = {moment: max(cell.hours for cell in found) for moment, found in whole.items()}
+    marks = [event for event in events if event.record.status is not Status.RETRACTED]
+    households = sum(count.households for count in counts)
+    lanes = [
+        Lane(
+            f"{country} · {households} household{'' if households == 1 else 's'}",
+            overlay(_covered(bins, total_h, shown.step), [_mark(event, None, shown) for event in marks]),
+        )
+    ]
+    for count in counts:
+        hours = {cell.at: cell.hours for cell in cells if cell.asn == count.asn}
+        mine = [event for event in marks if count.asn in event.record.scope.asns]
+        lanes.append(
+            Lane(
+                f"{network_label(count)} · {count.households} household{'' if count.households == 1 else 's'}",
+                overlay(_covered(bins, hours, shown.step), [_mark(event, count.asn, shown) for event in mine]),
+            )
+        )
+    points = tuple(CurvePoint(moment, sum(cell.households for cell in whole.get(moment, ()))) for moment in bins)
+    top = max([households, *(point.main for point in points)])
+    curve = Curve("Households that measured", points, top, main_state="u")
+    return Timeline(start=shown.start, end=shown.at, lanes=tuple(lanes), curve=curve)
+
+
+def network_label(count: NetworkCounts) -> str:
+    """Name a network with its number."""
+    if not count.asn:
+        return "Network not known"
+    return f"{count.name} (AS{count.asn})" if count.name else f"AS{count.asn}"
+
+
+def empty_hours(cells: Sequence[CoverageCell], period: Period) -> tuple[int, int]:
+    """Return the hours of the period in which no household measured, and all its hours.
+
+    In steps longer than an hour the best network of each step counts, so the first number is then an upper bound.
+    """
+    best: dict[datetime, int] = {}
+    for cell in cells:
+        best[cell.at] = max(best.get(cell.at, 0), cell.hours)
+    hours = int(period.length / timedelta(hours=1))
+    return hours - sum(best.values()), hours
+
+
+def _covered(bins: Sequence[datetime], hours: dict[datetime, int], step: timedelta) -> list[Segment]:
+    full = int(step / timedelta(hours=1))
+    states = [(moment, _cover_state(hours.get(moment, 0), full)) for moment in bins]
+    segments: list[Segment] = []
+    for state, group in groupby(states, key=lambda pair: pair[1]):
+        moments = [moment for moment, _ in group]
+        segments.append(Segment(moments[0], moments[-1] + step, state))
+    return segments
+
+
+def _cover_state(hours: int, full: int) -> str:
+    if hours == 0:
+        return "?"
+    return "u" if hours >= full else "g"
+
+
+def _mark(event: PublishedEvent, asn: int | None, shown: Window) -> Segment:
+    """Mark an event on a lane: full height for an outage of the lane, half for what touched a part of it."""
+    record = event.record
+    begin = max(shown.start, middle(record.onset))
+    end = min(shown.at, middle(record.resolution)) if record.resolution else shown.at
+    outage = record.kind in (EventKind.OUTAGE, EventKind.SHUTDOWN_SUSPECTED) and record.depth is not Depth.PARTIAL
+    whole = asn is not None or record.scope.level is Level.COUNTRY
+    return Segment(begin, end, "d" if outage and whole else "g", event.public_id)
+
+
+def _describe(country: str, timeline: Timeline, empty_h: int) -> str:
+    return (
+        f"Timeline of {country} from {utc_text(timeline.start)} to {utc_text(timeline.end)}: events and coverage of "
+        f"{len(timeline.lanes) - 1} networks; {empty_h} hours without any data. The table below holds the same data."
+    )

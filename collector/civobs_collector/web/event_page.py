@@ -1,0 +1,153 @@
+"""The event page: everything a journalist may quote, in the order in which it is asked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from civobs_collector.db.read_events import VersionLine
+from civobs_collector.detect.record import SignalTimes
+from civobs_collector.publish import words
+from civobs_collector.publish.charts import Timeline, event_timeline, lane_lines
+from civobs_collector.publish.citation import citation
+from civobs_collector.publish.published import (
+    PublishedEvent,
+    began,
+    ended,
+    how_sure,
+    network_name,
+    title,
+    who,
+)
+from civobs_collector.publish.times import LocalClock, count, utc_text
+from civobs_collector.web.draw import Drawings
+from civobs_collector.web.templates import render
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One of the things said apart: a name, a short answer, an explanation."""
+
+    name: str
+    answer: str
+    more: str
+
+
+def event_page(
+    event: PublishedEvent,
+    history: Sequence[VersionLine],
+    local: LocalClock,
+    drawings: Drawings,
+    *,
+    accessed: date | None,
+) -> str:
+    """Render a version. Without ``accessed`` the page is frozen: it holds nothing that a later day would change."""
+    timeline = event_timeline(event)
+    headline = title(event)
+    key = f"{event.public_id}/v{event.version}"
+    lines = [line for line in history if line.version <= event.version]
+    return render(
+        "event.html",
+        {
+            "event": event,
+            "record": event.record,
+            "local": local,
+            "title": headline,
+            "sentences": [who(event), began(event, local), ended(event, local)],
+            "sure": how_sure(event),
+            "status": words.STATUSES[event.record.status],
+            "facts": facts(event),
+            "chart": drawings.both(key, timeline, describe(event, timeline)),
+            "lines": lane_lines(timeline.lanes),
+            "states": words.STATES,
+            "signals": [(words.signal_words(one.signal), one) for one in event.record.per_signal],
+            "gap": signal_gap(event.record.per_signal),
+            "affected": [(asn, network_name(event, asn)) for asn in event.record.scope.asns],
+            "spared": [
+                network_name(event, asn)
+                for asn in event.record.scope.asns_observed
+                if asn not in event.record.scope.asns
+            ],
+            "kind": words.KINDS[event.record.kind],
+            "history": lines,
+            "changes": words.CHANGES,
+            "reasons": words.REASONS,
+            "citation": citation(event, accessed),
+            "frozen": accessed is None,
+        },
+    )
+
+
+def history_page(event: PublishedEvent, history: Sequence[VersionLine]) -> str:
+    """Render the list of versions."""
+    return render(
+        "history.html",
+        {
+            "event": event,
+            "title": title(event),
+            "history": history,
+            "changes": words.CHANGES,
+            "reasons": words.REASONS,
+        },
+    )
+
+
+def facts(event: PublishedEvent) -> list[Fact]:
+    """State confidence, severity, scope and cause: four separate things, none folded into another."""
+    record = event.record
+    affected, severity = record.affected, record.severity
+    label, meaning = words.CONFIDENCES[record.confidence.label]
+    depth, depth_meaning = words.DEPTHS[record.depth]
+    networks = f"{count(len(record.scope.asns), 'network')} of {len(record.scope.asns_observed)} observed"
+    access = words.ACCESS.get(record.scope.access, record.scope.access)
+    share = "not known" if affected.user_share is None else f"about {affected.user_share:.0%}"
+    cause = record.cause
+    return [
+        Fact("Confidence", label.capitalize(), meaning),
+        Fact(
+            "Severity",
+            f"{affected.n_down} of {count(affected.n_households, 'household')}, {hours(severity.hours)}",
+            f"What was lost: {depth.lower()}. {depth_meaning} At the deepest point "
+            f"{affected.n_down} of {affected.n_households} observed households were affected, which supports between "
+            f"{affected.fraction_lo:.0%} and {affected.fraction_hi:.0%} of the group (95 % bounds).",
+        ),
+        Fact(
+            "Scope",
+            networks,
+            f"Seen on {access}. Share of the country's users in the observed networks: {share}.",
+        ),
+        Fact(
+            "Cause",
+            "Not known" if cause.value == "unknown" else cause.value.replace("_", " ").capitalize(),
+            "The observatory does not infer causes."
+            if cause.value == "unknown"
+            else f"As stated by a source ({cause.basis.replace('_', ' ')}); the observatory does not infer causes.",
+        ),
+    ]
+
+
+def hours(value: float) -> str:
+    """Write a length in hours as people say it."""
+    minutes = round(value * 60)
+    return f"{minutes} min" if minutes < 60 else f"{value:.1f} h"
+
+
+def describe(event: PublishedEvent, timeline: Timeline) -> str:
+    """Say in words what the chart shows, for readers who do not see it."""
+    end = event.record.resolution
+    until = f"to {utc_text(end.latest)}" if end else "with no end seen yet"
+    return (
+        f"State of {count(len(timeline.lanes), 'line')} over time, from {utc_text(timeline.start)} to "
+        f"{utc_text(timeline.end)}: down from {utc_text(event.record.onset.earliest)} {until}. "
+        "The table below holds the same data."
+    )
+
+
+def signal_gap(signals: Sequence[SignalTimes]) -> bool:
+    """Tell whether signals disagree on a start or an end: then no single time may be quoted as exact."""
+    onsets = [one.onset for one in signals]
+    ends = [one.resolution for one in signals if one.resolution]
+    return any(
+        max(bounds.earliest for bounds in group) > min(bounds.latest for bounds in group)
+        for group in (onsets, ends)
+        if len(group) > 1
+    )

@@ -1,0 +1,48 @@
+"""The Jinja environment: everything escaped, an unknown name an error, times as ``<time>`` elements."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from civobs_collector.publish import times
+from civobs_collector.publish.times import LocalClock
+from civobs_collector.publish.words import LICENCE_NAME, LICENCE_URL, PUBLISHER
+
+
+def time_element(moment: datetime, local: LocalClock | None = None) -> Markup:
+    """Write a time for people and machines; with local time in brackets when a country's clock is given."""
+    text = times.full_text(moment, local) if local else times.utc_text(moment)
+    return Markup('<time datetime="{}">{}</time>').format(times.iso(moment), text)
+
+
+def time_exact(moment: datetime) -> Markup:
+    """Write a time to the second, for tables: ``22 Nov 05:09:30``."""
+    month = times.MONTHS[moment.month - 1][:3]
+    text = f"{moment.day} {month} {moment:%H:%M:%S}"
+    return Markup('<time datetime="{}">{}</time>').format(times.iso(moment), text)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("civobs_collector.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        at=time_element, exact=time_exact, duration=times.duration, ago=times.ago, listing=times.listing
+    )
+    environment.globals.update(publisher=PUBLISHER, licence_name=LICENCE_NAME, licence_url=LICENCE_URL)
+    environment.globals["counted"] = times.count
+    return environment
+
+
+_ENVIRONMENT = _environment()
+
+
+def render(template: str, values: Mapping[str, object]) -> str:
+    """Render a page."""
+    return _ENVIRONMENT.get_template(template).render(values)
