@@ -18,8 +18,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(as_text(value) for value in row))
-    console = Console(file=sys.stdout, highlight=False, markup=False)
-    console.print(table, width=None if console.is_terminal else _PIPE_WIDTH)
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    Console(file=sys.stdout, highlight=False, markup=False, width=width).print(table)
 
 
 def print_json(value: object) -> None:
