@@ -141,7 +141,7 @@ async def _exchange(course: Course, place: Place, stream: Stream, context: Conte
         while isinstance(response, h11.InformationalResponse):
             response = await _event(connection, stream)
     if not isinstance(response, h11.Response):
-        raise EOFError
+        raise MeasurementError(Failure.HTTP_REQUEST_FAILED, "no response")
     course.status, course.stage = response.status_code, HttpStage.BODY
     locations = [value for name, value in response.headers if name == b"location"]
     course.location = locations[0].decode("latin-1") if locations else None
@@ -164,15 +164,13 @@ async def _body(course: Course, connection: h11.Connection, stream: Stream) -> N
 
 
 async def _event(connection: h11.Connection, stream: Stream) -> object:
-    """The next event of the answer. Raises EOFError if nothing came at all, h11.RemoteProtocolError, OSError."""
-    came = 0
+    """The next event of the answer. Raises EOFError at an end before its head, h11.RemoteProtocolError, OSError."""
     while True:
         event = connection.next_event()
         if event is not h11.NEED_DATA:
             return event
         data = await stream.receive()
-        came += len(data)
-        if not data and not came and connection.their_state is h11.SEND_RESPONSE and not connection.trailing_data[0]:
+        if not data and connection.their_state is h11.SEND_RESPONSE:
             raise EOFError
         connection.receive_data(data)
 
@@ -194,8 +192,8 @@ def _request(connection: h11.Connection, place: Place) -> bytes:
 
 
 def _not_http(error: h11.RemoteProtocolError, course: Course) -> Fault:
-    """A body or a head that was cut short is an early end; anything else is not HTTP."""
-    if course.stage is HttpStage.BODY or "peer unexpectedly closed" in str(error):
+    """A body shorter than announced is an early end; anything else is not HTTP."""
+    if course.stage is HttpStage.BODY and "closed" in str(error):
         return Fault(Failure.EOF_ERROR)
     return Fault(Failure.HTTP_REQUEST_FAILED, str(error))
 

@@ -1,0 +1,251 @@
+"""Runs what the plan says, when it says it, and gives every slot its row, also the slots that could not be used.
+
+One loop looks at the clock, the plan and the pause a few times a minute and starts what is due; nothing here waits for
+a network, a server or a correct clock. The ladder runs at its short interval while there is trouble.
+"""
+
+import asyncio
+import heapq
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from civobs_agent.blank import blank_row
+from civobs_agent.clock import Moment
+from civobs_agent.faults import Fault
+from civobs_agent.hindrance import Household, hindrance, target_of
+from civobs_agent.ladder import climb
+from civobs_agent.missed import Recorded, missed_rows
+from civobs_agent.net import Net
+from civobs_agent.probes import PROBES, heavy
+from civobs_agent.trouble import Trouble
+from civobs_agent.turns import LADDER, Series, jitter_s, ladder_series, task_series
+from civobs_wire.failure import Failure
+from civobs_wire.measurement import AnyMeasurement
+from civobs_wire.plan import LadderPlan, Plan
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 5.0
+"""Longest sleep: a new plan or a step of the clock is seen after so long."""
+POLL_FLOOR_S = 0.2
+"""The same where a laboratory's time runs fast."""
+SUSPENDED_S = 30.0
+"""A loop that slept so much longer than it meant to was not running."""
+STEPPED_S = 1.0
+"""A wall clock that moved so much against the monotonic one was set."""
+LIGHT_AT_ONCE = 4
+"""Small questions that may run at the same time; of heavy ones there is one (measurement.md §0)."""
+
+Sink = Callable[[Sequence[AnyMeasurement]], None]
+
+
+@dataclass(order=True, slots=True)
+class _Turn:
+    """A series' next run."""
+
+    due_ms: float
+    """Monotonic time of this boot."""
+    slot_at: datetime
+    series: Series = field(compare=False)
+
+
+class Schedule:
+    """Feeds ``sink`` with rows until it is cancelled.
+
+    ``plan`` gives the plan in force and is asked again at every look; ``seed`` is the probe's id, from which the
+    offsets of its slots follow.
+    """
+
+    def __init__(  # noqa: PLR0913 - clock (in net), chance and sleep come from outside, so that time can be played
+        self,
+        net: Net,
+        sink: Sink,
+        *,
+        seed: str,
+        plan: Callable[[], Plan | None],
+        household: Household | None = None,
+        rng: random.Random | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._net = net
+        self._sink = sink
+        self._seed = seed
+        self._plan_source = plan
+        self._household = household or Household()
+        self._poll_s = max(POLL_FLOOR_S, POLL_S / net.time_scale)
+        self._rng = rng or random.SystemRandom()
+        self._sleep = sleep
+        self._plan: Plan | None = None
+        self._trouble = Trouble(net.time_scale)
+        self._turns: list[_Turn] = []
+        self._running: dict[tuple[str, str], tuple[asyncio.Task[None], _Turn]] = {}
+        self._light = asyncio.Semaphore(LIGHT_AT_ONCE)
+        self._heavy = asyncio.Semaphore(1)
+
+    @property
+    def in_trouble(self) -> bool:
+        """Whether the ladder runs at its short interval."""
+        return self._trouble.active
+
+    async def run(self) -> None:
+        """Run slots until cancelled. Slots that are running then are told as ``shutting_down``."""
+        last = self._net.clock.moment()
+        self._plan = self._plan_source()
+        self._line_up(last, pending=[], climb_now=True)
+        try:
+            while True:
+                self._start_due(last)
+                await self._sleep(self._pause_s(last))
+                now = self._net.clock.moment()
+                self._notice(last, now)
+                last = now
+        finally:
+            await self._stop()
+
+    def missed_slots(
+        self,
+        since: datetime,
+        until: datetime | None = None,
+        recorded: Recorded = lambda _kind, _target, _slot_at: False,
+    ) -> Iterator[AnyMeasurement]:
+        """Rows for the slots in which the agent was down, made one at a time.
+
+        Slots for which ``recorded`` says that a row is kept are left out. To be asked when the clock is known.
+        """
+        now = self._net.clock.moment()
+        end = now if until is None else self._moment_of(until, now)
+        plan, scale = self._plan_source(), self._net.time_scale
+        series = (ladder_series(plan, self._seed, scale), *task_series(plan, self._seed, scale))
+        return missed_rows(series, since, end, lambda at: self._moment_of(at, now), recorded)
+
+    @staticmethod
+    def _moment_of(at: datetime, now: Moment) -> Moment:
+        """An earlier time as a moment; what was before this boot has its start for monotonic time."""
+        mono_ms = now.mono_ms - round((now.at - at).total_seconds() * 1000)
+        return Moment(at, max(0, mono_ms), now.state, now.err_ms)
+
+    def _notice(self, last: Moment, now: Moment) -> None:
+        """See what has changed since the last look: the plan, the clock, or that there was no look for long."""
+        elapsed_s = (now.mono_ms - last.mono_ms) / 1000
+        step_s = (now.at - last.at).total_seconds() - elapsed_s
+        plan, before = self._plan_source(), self._plan
+        self._plan = plan
+        if abs(step_s) > STEPPED_S:
+            # The slots that were lined up belong to a time that was wrong.
+            logger.info("clock_stepped by_s=%.1f", step_s)
+            self._line_up(now, pending=[], climb_now=False)
+        elif elapsed_s > self._poll_s + SUSPENDED_S:
+            logger.info("suspended for_s=%.0f", elapsed_s)
+            begun = [turn for turn in self._turns if turn.slot_at <= last.at]
+            down = Fault(Failure.AGENT_DOWN)
+            self._sink(
+                [blank_row(turn.series, turn.slot_at, self._moment_of(turn.slot_at, now), down) for turn in begun]
+            )
+            self._sink(list(self.missed_slots(last.at, now.at)))
+            self._line_up(now, pending=[], climb_now=True)
+        elif _name(plan) != _name(before):
+            self._line_up(now, pending=[turn for turn in self._turns if turn.slot_at <= now.at], climb_now=False)
+
+    def _line_up(self, now: Moment, *, pending: list[_Turn], climb_now: bool) -> None:
+        """Line up the next slot of each series, but keep a slot that has begun and whose series goes on."""
+        begun = {(turn.series.kind, turn.series.target): turn for turn in pending}
+        series = (self._ladder(), *task_series(self._plan, self._seed, self._net.time_scale))
+        self._turns = [begun.get((one.kind, one.target)) or self._turn(one, now.at, now) for one in series]
+        if climb_now:
+            self._turns[0] = _Turn(now.mono_ms, self._turns[0].series.slot_of(now.at), self._turns[0].series)
+        heapq.heapify(self._turns)
+
+    def _turn(self, series: Series, after: datetime, now: Moment) -> _Turn:
+        slot_at = series.slot_after(after)
+        delay_s = (slot_at - now.at).total_seconds() + jitter_s(series.interval_s, self._rng)
+        return _Turn(now.mono_ms + delay_s * 1000, slot_at, series)
+
+    def _ladder(self) -> Series:
+        calm = ladder_series(self._plan, self._seed, self._net.time_scale)
+        if not self._trouble.active:
+            return calm
+        ladder = LadderPlan() if self._plan is None else self._plan.ladder
+        return calm.every(min(ladder.trouble_interval_s, ladder.interval_s) / self._net.time_scale)
+
+    def _pause_s(self, now: Moment) -> float:
+        return max(0.0, min(self._poll_s, (self._turns[0].due_ms - now.mono_ms) / 1000))
+
+    def _start_due(self, now: Moment) -> None:
+        while self._turns and self._turns[0].due_ms <= now.mono_ms:
+            turn = heapq.heappop(self._turns)
+            series = self._ladder() if turn.series.kind == LADDER else turn.series
+            following = self._turn(series, max(turn.slot_at, series.slot_of(now.at)), now)
+            self._tell_overrun(series, turn.slot_at, following.slot_at, now)
+            heapq.heappush(self._turns, following)
+            self._start(turn, now)
+
+    def _tell_overrun(self, series: Series, done: datetime, following: datetime, now: Moment) -> None:
+        """Slots that went by while the loop was busy."""
+        skipped = series.slots(done, following - timedelta(microseconds=1))
+        rows = [blank_row(series, slot_at, now, Fault(Failure.OVERRUN)) for slot_at in skipped]
+        if rows:
+            self._sink(rows)
+
+    def _start(self, turn: _Turn, now: Moment) -> None:
+        """Run a slot, or say at once why not."""
+        key = (turn.series.kind, turn.series.target)
+        fault = Fault(Failure.OVERRUN) if key in self._running else None
+        fault = fault or hindrance(turn.series, self._plan, self._household, now, self._net.meter.spent)
+        if fault is not None:
+            self._sink([blank_row(turn.series, turn.slot_at, now, fault)])
+            return
+        task = asyncio.create_task(self._measure(turn), name=f"{turn.series.kind} {turn.series.target}")
+        self._running[key] = (task, turn)
+        task.add_done_callback(lambda _task: self._running.pop(key, None))
+
+    async def _measure(self, turn: _Turn) -> None:
+        """Run one slot and record what came of it; a bug in a probe costs its slot, not the agent."""
+        rows: Sequence[AnyMeasurement]
+        try:
+            if turn.series.kind == LADDER:
+                rows = await self._climb(turn)
+            else:
+                target = target_of(turn.series, self._plan)
+                async with self._heavy if heavy(turn.series.kind) else self._light:
+                    context = self._net.context(turn.slot_at, self._plan)
+                    rows = [] if target is None else await PROBES[turn.series.kind]()(target, context)
+        except Exception as error:
+            logger.exception("probe_broke kind=%s target=%s", turn.series.kind, turn.series.target)
+            fault = Fault(Failure.UNKNOWN_FAILURE, f"{type(error).__name__}: {error}")
+            rows = [blank_row(turn.series, turn.slot_at, self._net.clock.moment(), fault)]
+        self._sink(rows)
+
+    async def _climb(self, turn: _Turn) -> Sequence[AnyMeasurement]:
+        """One climb; what it finds sets the interval of the next."""
+        rows = await climb(self._plan, self._net.context(turn.slot_at, self._plan))
+        was_active = self._trouble.active
+        self._net.climbed(rows)
+        self._trouble.learn(rows)
+        if self._trouble.active is not was_active:
+            logger.info("trouble active=%s", self._trouble.active)
+            now = self._net.clock.moment()
+            kept = [one for one in self._turns if one.series.kind != LADDER or one.slot_at <= now.at]
+            if all(one.series.kind != LADDER for one in kept):
+                kept.append(self._turn(self._ladder(), max(turn.slot_at, now.at), now))
+            self._turns = kept
+            heapq.heapify(self._turns)
+        return rows
+
+    async def _stop(self) -> None:
+        """End what is running, and say so."""
+        running = list(self._running.values())
+        for task, _ in running:
+            task.cancel()
+        await asyncio.gather(*(task for task, _ in running), return_exceptions=True)
+        now = self._net.clock.moment()
+        cut = [turn for task, turn in running if task.cancelled()]
+        if cut:
+            self._sink([blank_row(turn.series, turn.slot_at, now, Fault(Failure.SHUTTING_DOWN)) for turn in cut])
+
+
+def _name(plan: Plan | None) -> tuple[str, int] | None:
+    """What tells one plan from another."""
+    return None if plan is None else (plan.plan_id, plan.serial)
