@@ -216,6 +216,8 @@ class EventRecord(Part):
     affected: Affected
     severity: Severity
     hypotheses: dict[str, float]
+    likeliest: str = "undetermined"
+    """The hypothesis that stands out, or ``undetermined``: where the fault may lie, never who did it."""
     confidence: Confidence
     cause: Cause = Cause()
     coverage_note: str

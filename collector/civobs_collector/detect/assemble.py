@@ -1,0 +1,329 @@
+"""From a segment to its record: dates, depth, scope, confidence and words, each by its own module."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import numpy as np
+
+from civobs_collector import __version__
+from civobs_collector.detect import dating, hypotheses, scope
+from civobs_collector.detect.chart import chart
+from civobs_collector.detect.confidence import Support, confidence_of
+from civobs_collector.detect.dating import Change, Interval
+from civobs_collector.detect.depth import depth_of
+from civobs_collector.detect.filter import Floats
+from civobs_collector.detect.grid import Flags, Group, View
+from civobs_collector.detect.inputs import Inputs, RunOutcome
+from civobs_collector.detect.params import Params
+from civobs_collector.detect.presence import Seen
+from civobs_collector.detect.record import (
+    Affected,
+    Bounds,
+    EventKind,
+    EventRecord,
+    EvidenceSummary,
+    Level,
+    Method,
+    Scope,
+    SignalTimes,
+    Status,
+    Transition,
+)
+from civobs_collector.detect.segments import Segment
+from civobs_collector.detect.severity import severity_of
+from civobs_collector.detect.timeline import INTERNATIONAL, Code, ProbeLine, Timeline, moment
+
+PRESENCE = "presence"
+_BASELINE_BINS = 12
+_TELLING = (Code.DOWN, Code.DARK, Code.CONFLICT)
+
+
+@dataclass(frozen=True, slots=True)
+class Household:
+    """An affected home and its probes in the group."""
+
+    household: int
+    lines: tuple[ProbeLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A segment with everything its record is made of."""
+
+    key: UUID
+    segment: Segment
+    group: Group
+    homes: tuple[Household, ...]
+    """Affected."""
+    members: tuple[ProbeLine, ...]
+    """All probes of the group."""
+    asns_observed: tuple[int, ...]
+    asns: tuple[int, ...]
+    charted: tuple[tuple[Group, Floats], ...]
+    eligible: dict[int, Flags]
+    since: float
+    """Losses up to this long ago belong to it: its own start, or that of a smaller event it absorbed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """Start and end of a case, in seconds, and what they were taken from."""
+
+    start: float
+    end: float
+    changes: dict[str, list[Change]]
+    """By signal, one for each affected household."""
+    joint: list[Change]
+
+
+def record_of(case: Case, timeline: Timeline, inputs: Inputs, params: Params) -> EventRecord:
+    """Put the record together."""
+    segment, axis = case.segment, timeline.axis
+    part = slice(segment.start, max(segment.end, segment.start + 1))
+    times = _times(case, timeline, params)
+    onset = _onset(times, case, timeline)
+    resolution = _resolution(times, case, timeline, params) if segment.closed else None
+    lines = [home.lines for home in case.homes]
+    reach = hypotheses.Reach(
+        segment.key.level, len(case.asns), len(case.asns_observed), len(case.homes), len(case.group.households)
+    )
+    vector = hypotheses.weigh(hypotheses.evidence(lines, part, reach), params)
+    affected = _affected(case, inputs)
+    hours = max(0.0, _middle(resolution, axis.now) - _middle(onset, axis.now)) / 3600
+    backfill = _backfill(case, timeline, params)
+    told = _inside_out(case, part)
+    over_since = axis.now - (axis.at(segment.end) if segment.ended else axis.now)
+    return EventRecord(
+        event_key=case.key,
+        kind=_kind(segment),
+        status=Status.CLOSED if segment.closed else Status.OPEN,
+        provisional=backfill < params["late.share"] and over_since < params["late.limit"],
+        depth=depth_of(segment.view, lines, part),
+        scope=_scope(case),
+        onset=onset,
+        resolution=resolution,
+        per_signal=_per_signal(case, times),
+        affected=affected,
+        severity=severity_of(
+            case.group.n_up[part], case.group.n_known[part], (affected.fraction_lo + affected.fraction_hi) / 2, hours
+        ),
+        hypotheses=vector,
+        likeliest=hypotheses.likeliest(vector, params),
+        confidence=confidence_of(_support(case, timeline, times, (affected, told), params), params),
+        coverage_note=scope.coverage_note(
+            int(case.group.eligible[:, part].any(axis=1).sum()),
+            case.asns_observed,
+            inputs.known_networks.get(segment.key.cc, 0),
+            affected.user_share,
+        ),
+        limits=scope.LIMITS if told else (*scope.LIMITS, scope.PRESENCE_ONLY),
+        method=Method(
+            detector_version=f"civobs {__version__}",
+            params_id=params.params_id,
+            rules=(*segment.rules, f"rule.{segment.key.level}", f"view.{segment.view.name.lower()}"),
+        ),
+        grid=chart(case.charted, segment, axis, params),
+        evidence=_evidence(case, onset, resolution, inputs, backfill),
+    )
+
+
+def _kind(segment: Segment) -> EventKind:
+    if segment.view is View.BROKER:
+        return EventKind.COLLECTOR_BLOCKED
+    if segment.view is View.POWER:
+        return EventKind.POWER
+    return EventKind.SHUTDOWN_SUSPECTED if segment.key.level is Level.COUNTRY else EventKind.OUTAGE
+
+
+def _times(case: Case, timeline: Timeline, params: Params) -> _Times:
+    axis, segment = timeline.axis, case.segment
+    start, end = case.since, axis.at(segment.end)
+    changes: dict[str, list[Change]] = {PRESENCE: [], "ladder.L4": [], "ladder.L3": []}
+    joint = []
+    for home in case.homes:
+        combined = []
+        seen, rows, domestic = [], [], []
+        for line in home.lines:
+            presence = dating.presence_change(line, start, end, params)
+            ladder = dating.rung_change(line, INTERNATIONAL, start, end, params)
+            seen.append(presence)
+            rows.append(ladder)
+            domestic.append(dating.rung_change(line, dating.DOMESTIC, start, end, params))
+            if segment.view is View.INTERNET:
+                last_ok = dating.last_ok_before(line, presence.onset.hi) if presence.onset else None
+                combined.append(dating.combined(presence, ladder, last_ok))
+            else:
+                combined.append(presence)
+        for name, found in ((PRESENCE, seen), ("ladder.L4", rows), ("ladder.L3", domestic)):
+            changes[name].append(dating.of_household(found))
+        joint.append(dating.of_household(combined))
+    return _Times(start, end, changes, joint)
+
+
+def _onset(times: _Times, case: Case, timeline: Timeline) -> Transition:
+    intervals = [one.onset for one in times.joint if one.onset is not None]
+    axis, segment = timeline.axis, case.segment
+    # Without one dated loss the bin in which the count turned is all that is known.
+    first = dating.kth(intervals, 1) or Interval(axis.at(max(segment.start - 1, 0)), axis.at(segment.start + 1))
+    return _transition(first, intervals)
+
+
+def _resolution(times: _Times, case: Case, timeline: Timeline, params: Params) -> Transition:
+    axis, segment = timeline.axis, case.segment
+    still_out = math.floor(params["rule.leave"] * segment.n_peak)
+    back = [one.resolution for one in times.joint if one.resolution is not None]
+    enough = dating.kth(back, len(case.homes) - still_out)
+    waiting = [Interval(axis.now, math.inf)] * (len(case.homes) - len(back))
+    return _transition(
+        enough or Interval(axis.at(max(segment.end - 1, 0)), axis.at(min(segment.end + 1, axis.n))), back + waiting
+    )
+
+
+def _transition(bounds: Interval, intervals: Sequence[Interval]) -> Transition:
+    t10, t50, t90 = (None if at is None else moment(at) for at in dating.quantiles(intervals))
+    return Transition(earliest=moment(bounds.lo), latest=moment(bounds.hi), t10=t10, t50=t50, t90=t90)
+
+
+def _middle(transition: Transition | None, otherwise: float) -> float:
+    if transition is None:
+        return otherwise
+    return (transition.earliest.timestamp() + transition.latest.timestamp()) / 2
+
+
+def _per_signal(case: Case, times: _Times) -> tuple[SignalTimes, ...]:
+    """Start and end as each signal has them, with the share of households it shows up, during and before."""
+    segment = case.segment
+    during = slice(segment.start, max(segment.end, segment.start + 1))
+    before = slice(max(0, segment.start - _BASELINE_BINS), segment.start)
+    found = []
+    for name, changes in times.changes.items():
+        onset = dating.kth([one.onset for one in changes if one.onset is not None], 1)
+        if onset is None:
+            continue
+        back = [one.resolution for one in changes if one.resolution is not None]
+        resolution = dating.kth(back, len(back)) if segment.closed else None
+        found.append(
+            SignalTimes(
+                signal=name,
+                onset=_bounds(onset),
+                resolution=None if resolution is None else _bounds(resolution),
+                value=_share_up(case, name, during),
+                baseline=_share_up(case, name, before),
+            )
+        )
+    return tuple(found)
+
+
+def _bounds(interval: Interval) -> Bounds:
+    return Bounds(earliest=moment(interval.lo), latest=moment(interval.hi))
+
+
+def _share_up(case: Case, signal: str, part: slice) -> float:
+    """Share of the known probe bins that this signal shows as up."""
+    up = known = 0
+    for line in case.members:
+        votes = case.eligible[line.probe.probe_key][part]
+        if signal == PRESENCE:
+            said = line.online[part]
+            good, bad = said == Seen.ONLINE, np.isin(said, (Seen.LOST, Seen.LOST_REBOOT))
+        else:
+            verdict = line.rungs.get(int(signal[-1]))
+            if verdict is None:
+                continue
+            good, bad = verdict[part] == 1, verdict[part] == 2
+        up += int((good & votes).sum())
+        known += int(((good | bad) & votes).sum())
+    return round(up / known, 4) if known else 0.0
+
+
+def _scope(case: Case) -> Scope:
+    key = case.segment.key
+    lines = [line for home in case.homes for line in home.lines]
+    return Scope(
+        level=key.level,
+        cc=key.cc,
+        asns=case.asns,
+        asns_observed=case.asns_observed,
+        admin1=tuple(sorted({line.probe.admin1 for line in lines if line.probe.admin1})),
+        probe_id=min(line.probe.probe_id for line in lines) if key.level is Level.PROBE else None,
+    )
+
+
+def _affected(case: Case, inputs: Inputs) -> Affected:
+    n = int(case.group.n_known[case.segment.peak])
+    lo, hi = scope.fraction_bounds(case.segment.n_peak, n)
+    return Affected(
+        n_probes=sum(len(home.lines) for home in case.homes),
+        n_households=len(case.homes),
+        n_down=case.segment.n_peak,
+        fraction_lo=lo,
+        fraction_hi=hi,
+        user_share=scope.user_share(case.asns_observed, inputs.user_share),
+    )
+
+
+def _backfill(case: Case, timeline: Timeline, params: Params) -> float:
+    """Share of the affected probes whose rows for their absence have arrived."""
+    segment = case.segment
+    # The bin that is still running has no rows yet even of a probe that sends them as it takes them.
+    end = segment.end if segment.ended else max(segment.start + 1, timeline.axis.n - 1)
+    part = slice(segment.start, end)
+    done = total = 0
+    for home in case.homes:
+        for line in home.lines:
+            codes = line.codes[part]
+            absent = np.isin(codes, (*_TELLING, Code.LOST))
+            here = line.arrived[part] | (codes == Code.DARK)
+            total += 1
+            done += bool((here & absent).sum() >= params["late.covered"] * absent.sum()) and bool(absent.any())
+    return round(done / total, 4) if total else 0.0
+
+
+def _inside_out(case: Case, part: slice) -> int:
+    """Households whose stored rows tell of the loss."""
+    return sum(any(np.isin(line.codes[part], _TELLING).any() for line in home.lines) for home in case.homes)
+
+
+def _support(case: Case, timeline: Timeline, times: _Times, counts: tuple[Affected, int], params: Params) -> Support:
+    affected, told = counts
+    before = times.start - params["confidence.new_age"]
+    established = sum(any(line.probe.enrolled_at.timestamp() <= before for line in home.lines) for home in case.homes)
+    return Support(
+        level=case.segment.key.level,
+        posterior=case.segment.posterior,
+        chance=case.segment.chance,
+        n_down=affected.n_down,
+        n_observed=int(case.group.n_known[case.segment.peak]),
+        weight=established + params["confidence.new_weight"] * (len(case.homes) - established),
+        asns=case.asns,
+        established=established,
+        presence=sum(change.onset is not None for change in times.changes[PRESENCE]),
+        inside_out=told,
+        suspects=sum(times.start <= one.latest <= times.end for one in timeline.suspects),
+    )
+
+
+def _evidence(
+    case: Case, onset: Transition, resolution: Transition | None, inputs: Inputs, backfill: float
+) -> EvidenceSummary:
+    until = resolution.latest if resolution is not None else inputs.now
+    rows = sum(
+        run.n
+        for home in case.homes
+        for line in home.lines
+        for runs in line.runs.values()
+        for run in runs
+        if run.outcome is not RunOutcome.OK and run.last_at >= onset.earliest and run.first_at <= until
+    )
+    key = case.segment.key
+    query = f"/api/v1/measurements?cc={key.cc}&start={_iso(onset.earliest)}&end={_iso(until)}&kind=ladder"
+    if key.level is Level.NETWORK:
+        query += f"&asn={key.asn}"
+    return EvidenceSummary(n_measurements=rows, n_batches=0, query=query, backfill=backfill)
+
+
+def _iso(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,72 @@
+"""How sure, and why. A machine never says ``confirmed``: a named reviewer does (detection.md §3.8)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from civobs_collector.detect.params import Params
+from civobs_collector.detect.record import Confidence, ConfidenceLabel, Level
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """What an event rests on."""
+
+    level: Level
+    posterior: float
+    chance: float
+    n_down: int
+    n_observed: int
+    weight: float
+    """Households down, new ones counted half."""
+    asns: Sequence[int]
+    established: int
+    """Households down that are no longer new."""
+    presence: int
+    """Households down by presence."""
+    inside_out: int
+    """Households whose stored rows tell of the loss."""
+    suspects: int
+    """Losses at the time that were blamed on the collector."""
+
+
+def confidence_of(support: Support, params: Params) -> Confidence:
+    """The label, with the counts behind it as sentences."""
+    families = tuple(name for name, n in (("presence", support.presence), ("inside_out", support.inside_out)) if n > 0)
+    obstacles = _obstacles(support, params)
+    label = ConfidenceLabel.UNCONFIRMED if obstacles else ConfidenceLabel.PROBABLE
+    return Confidence(
+        label=label,
+        posterior=round(min(support.posterior, 0.9999), 4),
+        families=families,
+        reasons=(*_reasons(support, params), *obstacles),
+    )
+
+
+def _reasons(support: Support, params: Params) -> list[str]:
+    networks = f"{len(support.asns)} network{'' if len(support.asns) == 1 else 's'}"
+    found = [f"{support.n_down} of {support.n_observed} observed households down at the peak, in {networks}"]
+    if support.presence:
+        found.append(f"{support.presence} lost by the broker")
+    if support.inside_out:
+        found.append(f"{support.inside_out} recorded the loss themselves")
+    if support.chance < params["burst.alarm"]:
+        found.append("as many losses together by chance: less than once a year")
+    return found
+
+
+def _obstacles(support: Support, params: Params) -> list[str]:
+    """Why it is not probable; none means that it is."""
+    found = []
+    if support.level is Level.PROBE:
+        found.append("one household only")
+    if support.posterior < params["confidence.probable"]:
+        found.append(f"posterior under {params['confidence.probable']:.2f}")
+    if support.weight < params["confidence.households"]:
+        found.append("too few households, where one enrolled within 14 days counts half")
+    if len(support.asns) < 2 and support.established == 0:
+        found.append("only newly enrolled households of one network")
+    if support.inside_out == 0:
+        found.append("no stored record has arrived yet: one kind of evidence only")
+    if support.suspects:
+        found.append("the collector lost probes elsewhere at the same time")
+    return found

@@ -1,0 +1,39 @@
+"""How much was lost: everything, or only the world outside the country. From the stored ladder alone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from civobs_collector.detect.dating import DOMESTIC
+from civobs_collector.detect.grid import View
+from civobs_collector.detect.record import Depth
+from civobs_collector.detect.timeline import Code, ProbeLine
+
+_OK, _FAILED = 1, 2
+
+
+def rung_votes(homes: Sequence[Sequence[ProbeLine]], rung: int, part: slice) -> tuple[int, int]:
+    """Households in which the rung mostly worked, and mostly failed, while L4 failed."""
+    worked = failed = 0
+    for lines in homes:
+        n_ok = n_failed = 0
+        for line in lines:
+            said = line.rungs.get(rung)
+            if said is not None:
+                while_down = line.codes[part] == Code.DOWN
+                n_ok += int(np.count_nonzero(while_down & (said[part] == _OK)))
+                n_failed += int(np.count_nonzero(while_down & (said[part] == _FAILED)))
+        worked += n_ok > n_failed
+        failed += n_failed >= n_ok and n_failed > 0
+    return worked, failed
+
+
+def depth_of(view: View, homes: Sequence[Sequence[ProbeLine]], part: slice) -> Depth:
+    """The depth that most households with stored rows show; ``unknown`` until there are any."""
+    if view is View.BROKER:
+        return Depth.PARTIAL
+    worked, failed = rung_votes(homes, DOMESTIC, part)
+    if worked == failed:
+        # Nobody has told, or the networks disagree: neither may be claimed.
+        return Depth.UNKNOWN if worked == 0 else Depth.PARTIAL
+    return Depth.INTERNATIONAL_ONLY if worked > failed else Depth.FULL

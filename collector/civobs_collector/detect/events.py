@@ -1,0 +1,178 @@
+"""From facts to events: the whole of detection, as one function of what is stored.
+
+``compute`` gives every event of the window, the larger absorbing the smaller. Nothing here knows what was published
+before; ``versions`` compares. The same facts in any order give the same records to the byte.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+
+from civobs_collector.detect import filter as state_filter
+from civobs_collector.detect.assemble import Case, Household, record_of
+from civobs_collector.detect.filter import Floats
+from civobs_collector.detect.grid import Group, GroupKey, Roster, View, roster
+from civobs_collector.detect.inputs import Inputs
+from civobs_collector.detect.params import Params
+from civobs_collector.detect.record import EventRecord, Level
+from civobs_collector.detect.segments import Segment, affected, find, several_networks
+from civobs_collector.detect.timeline import ProbeLine, Timeline, build
+
+_SIZE = {Level.COUNTRY: 0, Level.NETWORK: 1, Level.PROBE: 2}
+_VIEW = {View.INTERNET: 0, View.BROKER: 1, View.POWER: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A segment with the networks of its households."""
+
+    segment: Segment
+    asns: frozenset[int]
+
+
+@dataclass(slots=True)
+class _World:
+    """All groups as all views see them, with the filter's belief."""
+
+    timeline: Timeline
+    roster: Roster
+    groups: dict[tuple[GroupKey, View], Group]
+    belief: dict[tuple[GroupKey, View], Floats]
+
+    def networks(self, cc: str, view: View) -> list[Group]:
+        return [
+            group
+            for (key, seen), group in self.groups.items()
+            if key.level is Level.NETWORK and key.cc == cc and seen is view
+        ]
+
+
+def compute(inputs: Inputs, params: Params) -> tuple[EventRecord, ...]:
+    """Every event since ``inputs.since``, in the order of country, start and scope."""
+    timeline = build(inputs, params)
+    world = _observe(timeline, roster(timeline, params), params)
+    kept, absorbed = _absorb(_segments(world, params), timeline, params)
+    records = [record_of(_case(one, absorbed[one], world), timeline, inputs, params) for one in kept]
+    return tuple(sorted(records, key=lambda r: (r.scope.cc, r.onset.earliest, r.scope.level, str(r.event_key))))
+
+
+def _observe(timeline: Timeline, votes: Roster, params: Params) -> _World:
+    groups = {(group.key, view): group for view in View for group in votes.groups(view)}
+    if not groups:
+        return _World(timeline, votes, {}, {})
+    up = np.stack([group.n_up for group in groups.values()])
+    known = np.stack([group.n_known for group in groups.values()])
+    belief = state_filter.run(up, known, params)
+    return _World(timeline, votes, groups, dict(zip(groups, belief, strict=True)))
+
+
+def _segments(world: _World, params: Params) -> list[_Found]:
+    found = []
+    for (key, view), group in world.groups.items():
+        allowed = None
+        if key.level is Level.COUNTRY:
+            allowed = several_networks(world.networks(key.cc, view), params)
+        if key.level is Level.PROBE and view is View.BROKER:
+            continue  # one household that cannot reach the broker is no event
+        for segment in find(group, world.belief[key, view], allowed, params):
+            found.append(_Found(segment, _asns(world, group, segment)))
+    return found
+
+
+def _asns(world: _World, group: Group, segment: Segment) -> frozenset[int]:
+    homes = {group.households[row] for row in affected(group, segment)}
+    return frozenset(line.probe.asn for line in _lines(world, group.key) if line.probe.household in homes)
+
+
+def _lines(world: _World, key: GroupKey) -> list[ProbeLine]:
+    return [
+        line
+        for line in world.timeline.lines.values()
+        if not line.probe.is_anchor
+        and line.probe.cc == key.cc
+        and (key.level is not Level.NETWORK or line.probe.asn == key.asn)
+        and (key.level is not Level.PROBE or line.probe.household == key.household)
+    ]
+
+
+def _absorb(found: list[_Found], timeline: Timeline, params: Params) -> tuple[list[_Found], dict[_Found, list[_Found]]]:
+    """Keep the largest of those that overlap: by level, then by households, then by the order of views."""
+    gap = params["rule.merge"] / timeline.axis.bin_s
+    ranked = sorted(
+        found,
+        key=lambda f: (
+            _SIZE[f.segment.key.level],
+            -f.segment.n_peak,
+            _VIEW[f.segment.view],
+            f.segment.key.cc,
+            f.segment.key.asn,
+            f.segment.key.household,
+            f.segment.start,
+        ),
+    )
+    kept: list[_Found] = []
+    absorbed: dict[_Found, list[_Found]] = defaultdict(list)
+    for one in ranked:
+        larger = next((other for other in kept if _within(one, other, gap)), None)
+        if larger is None:
+            kept.append(one)
+            absorbed[one] = []
+        else:
+            absorbed[larger].append(one)
+    return kept, absorbed
+
+
+def _within(small: _Found, large: _Found, gap: float) -> bool:
+    a, b = small.segment, large.segment
+    if a.key.cc != b.key.cc or a.start - b.end >= gap or b.start - a.end >= gap:
+        return False
+    match b.key.level:
+        case Level.COUNTRY:
+            return True
+        case Level.NETWORK:
+            return b.key.asn in small.asns and a.key.level is not Level.COUNTRY
+        case _:
+            return a.key == b.key
+
+
+def _case(found: _Found, absorbed: Sequence[_Found], world: _World) -> Case:
+    segment = found.segment
+    key, view = segment.key, segment.view
+    group = world.groups[key, view]
+    rows = affected(group, segment)
+    lines = _lines(world, key)
+    homes = tuple(
+        Household(home, tuple(line for line in lines if line.probe.household == home))
+        for home in (group.households[row] for row in rows)
+    )
+    networks = [one for one in world.networks(key.cc, view) if one.key.asn in found.asns]
+    part = slice(segment.start, max(segment.end, segment.start + 1))
+    observed = [one.key.asn for one in world.networks(key.cc, view) if one.eligible[:, part].any()]
+    charted = [group, *networks] if key.level is Level.COUNTRY else [group]
+    first = min([segment.start, *(one.segment.start for one in absorbed if one.segment.view is view)])
+    axis = world.timeline.axis
+    return Case(
+        key=event_key(key, axis.at(segment.start)),
+        segment=segment,
+        group=group,
+        homes=homes,
+        members=tuple(lines),
+        asns_observed=tuple(sorted(observed)),
+        asns=tuple(sorted(found.asns)),
+        charted=tuple((one, world.belief[one.key, view]) for one in charted),
+        eligible=world.roster.eligible,
+        since=axis.at(first),
+    )
+
+
+def event_key(group: GroupKey, start: float) -> UUID:
+    """A key in the shape of a uuid7 (RFC 9562): the onset's bin in its time, the group in its random bits."""
+    digest = hashlib.sha256(f"{group.level}/{group.cc}/{group.asn}/{group.household}".encode()).digest()
+    raw = bytearray(int(start * 1000).to_bytes(6, "big") + digest[:10])
+    raw[6] = 0x70 | raw[6] & 0x0F
+    raw[8] = 0x80 | raw[8] & 0x3F
+    return UUID(bytes=bytes(raw))

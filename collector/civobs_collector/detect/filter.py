@@ -1,0 +1,59 @@
+"""The state filter: a hidden Markov model of a group of households, with three states.
+
+Emissions are Beta-Binomial, so a group of three is not believed like a group of fifty, and one dead probe is no
+outage; an empty bin (nobody observed) only lets the belief drift. detection.md §3.3 (b); the third state, degraded,
+serves partial shutdowns.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import expm
+from scipy.special import betaln, gammaln
+
+from civobs_collector.detect.params import Params
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+OK, DEGRADED, DOWN = 0, 1, 2
+
+
+def transition(params: Params) -> Floats:
+    """Probabilities of going from state (row) to state (column) within one bin."""
+    onset, offset = params["filter.onset"], params["filter.offset"]
+    # An onset is as likely to be partial as full; a partial outage deepens, and a full one eases, as fast as it ends.
+    rates = np.array([[-onset, onset / 2, onset / 2], [offset, -2 * offset, offset], [offset, offset, -2 * offset]])
+    return np.asarray(expm(rates * params["grid.bin"]), dtype=np.float64)
+
+
+def emissions(params: Params, n_max: int) -> Floats:
+    """Likelihood of k up of n by state: an array [n, k, state] for n up to ``n_max``."""
+    n = np.arange(n_max + 1)[:, None]
+    k = np.arange(n_max + 1)[None, :]
+    fits = k <= n
+    k_safe = np.where(fits, k, 0)
+    choose = gammaln(n + 1) - gammaln(k_safe + 1) - gammaln(n - k_safe + 1)
+    states = []
+    for name in ("ok", "degraded", "down"):
+        a, b = params[f"filter.{name}_a"], params[f"filter.{name}_b"]
+        states.append(np.where(fits, np.exp(choose + betaln(k_safe + a, n - k_safe + b) - betaln(a, b)), 0.0))
+    return np.stack(states, axis=-1)
+
+
+def run(up: Counts, known: Counts, params: Params) -> Floats:
+    """Posterior of each state, [group, bin, state], from households up and observed, [group, bin]."""
+    groups, bins = known.shape
+    step, likelihood = transition(params), emissions(params, int(known.max(initial=0)))
+    belief = np.tile(_stationary(params), (groups, 1))
+    found = np.empty((groups, bins, 3))
+    for index in range(bins):
+        belief = belief @ step
+        belief = belief * likelihood[known[:, index], up[:, index]]
+        belief /= belief.sum(axis=1, keepdims=True)
+        found[:, index] = belief
+    return found
+
+
+def _stationary(params: Params) -> Floats:
+    """Where the belief settles without evidence: the share of time a network is out."""
+    away = params["filter.onset"] / (params["filter.onset"] + params["filter.offset"])
+    return np.array([1 - away, away / 2, away / 2])

@@ -1,0 +1,194 @@
+"""The dense grid of a group: how many households were expected, up, down and not known, for every bin.
+
+One household, one vote, however many probes it hosts. A household votes while it is eligible: seen at least half of
+the last week, or since it was first seen; an absence shared with others does not wear that off, or a long shutdown
+would become the new normal.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from civobs_collector.detect.params import Params
+from civobs_collector.detect.record import Level
+from civobs_collector.detect.timeline import Axis, Code, Codes, ProbeLine, Timeline
+
+Flags = NDArray[np.bool_]
+
+
+class View(Enum):
+    """A question put to the grid: which codes mean up, and which down. All others mean not known."""
+
+    INTERNET = ((Code.UP, Code.CONFLICT), (Code.DOWN, Code.LOST))
+    """Had the household lost the Internet?"""
+    BROKER = ((Code.UP,), (Code.CONFLICT,))
+    """Was the observatory out of reach while the Internet was there?"""
+    POWER = ((Code.UP, Code.CONFLICT, Code.DOWN), (Code.DARK,))
+    """Was the device without power?"""
+
+    @property
+    def up(self) -> tuple[Code, ...]:
+        codes: tuple[Code, ...] = self.value[0]
+        return codes
+
+    @property
+    def down(self) -> tuple[Code, ...]:
+        codes: tuple[Code, ...] = self.value[1]
+        return codes
+
+
+_BAD = (Code.CONFLICT, Code.DOWN, Code.LOST, Code.DARK)
+_SEEN = (Code.UP, Code.CONFLICT, Code.DOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupKey:
+    """A country, a network of a country, or a household; sorted from the largest to the smallest."""
+
+    level: Level
+    cc: str
+    asn: int = 0
+    household: int = 0
+
+
+@dataclass(slots=True)
+class Group:
+    """Households of a group with their votes. Arrays are [household, bin]."""
+
+    key: GroupKey
+    view: View
+    households: tuple[int, ...]
+    up: Flags
+    down: Flags
+    eligible: Flags
+
+    @property
+    def n_up(self) -> NDArray[np.int64]:
+        return _count(self.up)
+
+    @property
+    def n_down(self) -> NDArray[np.int64]:
+        return _count(self.down)
+
+    @property
+    def n_known(self) -> NDArray[np.int64]:
+        return self.n_up + self.n_down
+
+
+@dataclass(slots=True)
+class Roster:
+    """Who may vote when: eligibility of each probe, [bin]."""
+
+    timeline: Timeline
+    eligible: dict[int, Flags]
+
+    def groups(self, view: View) -> list[Group]:
+        """Every country, network and household as one view sees them."""
+        members: dict[GroupKey, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for key, line in self.timeline.lines.items():
+            probe = line.probe
+            if probe.is_anchor:
+                continue
+            home = probe.household
+            members[GroupKey(Level.COUNTRY, probe.cc)][home].append(key)
+            members[GroupKey(Level.NETWORK, probe.cc, probe.asn)][home].append(key)
+            members[GroupKey(Level.PROBE, probe.cc, 0, home)][home].append(key)
+        order = sorted(members, key=lambda k: (k.level, k.cc, k.asn, k.household))
+        return [self._group(key, members[key], view) for key in order]
+
+    def _group(self, key: GroupKey, members: dict[int, list[int]], view: View) -> Group:
+        households = tuple(sorted(members))
+        shape = (len(households), self.timeline.axis.n)
+        up, down, eligible = (np.zeros(shape, dtype=bool) for _ in range(3))
+        for row, home in enumerate(households):
+            for probe_key in members[home]:
+                votes, codes = self.eligible[probe_key], self.timeline.lines[probe_key].codes
+                up[row] |= votes & np.isin(codes, view.up)
+                down[row] |= votes & np.isin(codes, view.down)
+                eligible[row] |= votes
+        down &= ~up
+        return Group(key, view, households, up, down, eligible)
+
+
+def _count(flags: Flags) -> NDArray[np.int64]:
+    counts: NDArray[np.int64] = flags.sum(axis=0, dtype=np.int64)
+    return counts
+
+
+def roster(timeline: Timeline, params: Params) -> Roster:
+    """Decide for every probe and bin whether it may vote."""
+    spells = {key: _spells(line.codes) for key, line in timeline.lines.items()}
+    shared = _shared(timeline, spells, params)
+    return Roster(
+        timeline,
+        {key: _eligible(line, spells[key], shared[key], timeline.axis, params) for key, line in timeline.lines.items()},
+    )
+
+
+def _spells(codes: Codes) -> list[tuple[int, int]]:
+    """Absences as [first bin, first bin after]; only being up again ends one."""
+    bad, up = np.isin(codes, _BAD), codes == Code.UP
+    found: list[tuple[int, int]] = []
+    at = 0
+    while at < len(codes):
+        start = at + int(bad[at:].argmax())
+        if not bad[start]:
+            break
+        back = up[start:].argmax()
+        end = start + int(back) if up[start + back] else len(codes)
+        found.append((start, end))
+        at = end
+    return found
+
+
+def _shared(timeline: Timeline, spells: dict[int, list[tuple[int, int]]], params: Params) -> dict[int, list[bool]]:
+    """For every spell whether another household of the country was lost at about the same time."""
+    near = timeline.axis.bins(params["eligible.shared"])
+    starts: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for key, line in timeline.lines.items():
+        starts[line.probe.cc].extend((start, line.probe.household) for start, _ in spells[key])
+    found = {}
+    for key, line in timeline.lines.items():
+        others = [start for start, home in starts[line.probe.cc] if home != line.probe.household]
+        times = np.array(sorted(others), dtype=np.int64)
+        own = np.array([start for start, _ in spells[key]], dtype=np.int64)
+        found[key] = list(
+            np.searchsorted(times, own + near, side="right") > np.searchsorted(times, own - near, side="left")
+        )
+    return found
+
+
+def _eligible(
+    line: ProbeLine, spells: list[tuple[int, int]], shared: Iterable[bool], axis: Axis, params: Params
+) -> Flags:
+    codes = line.codes
+    seen = np.isin(codes, _SEEN)
+    seen &= axis.start + axis.bin_s * (np.arange(axis.n) + 1) > line.probe.enrolled_at.timestamp()
+    if not seen.any():
+        return np.zeros(axis.n, dtype=bool)
+    counted = codes != Code.UNKNOWN
+    counted[: int(seen.argmax())] = False
+    window = axis.bins(params["eligible.window"])
+    n_seen, n_counted = _trailing(seen, window), _trailing(counted, window)
+    votes: Flags = (n_seen >= params["eligible.min_bins"]) & (n_seen >= params["eligible.share"] * n_counted)
+    alone = np.zeros(axis.n, dtype=np.int64)
+    for (start, end), with_others in zip(spells, shared, strict=True):
+        if not with_others:
+            alone[start] += 1
+        hold = axis.bins(params["eligible.hold_shared" if with_others else "eligible.hold_alone"])
+        if start and votes[start - 1]:
+            votes[start : min(end, start + hold)] = True
+    flaps = _trailing(alone, axis.bins(params["eligible.flap_window"]))
+    return votes & (flaps < params["eligible.flaps"])
+
+
+def _trailing(values: NDArray[np.int64] | Flags, window: int) -> NDArray[np.int64]:
+    """Sum over the last ``window`` bins, this one included."""
+    total = np.cumsum(values, dtype=np.int64)
+    before = np.zeros_like(total)
+    before[window:] = total[:-window] if window < len(total) else 0
+    return total - before

@@ -1,0 +1,46 @@
+"""How far it reached, as far as probes could see: bounds of a fraction, and what must be said beside it."""
+
+from collections.abc import Mapping, Sequence
+
+from scipy.stats import beta
+
+LIMITS: tuple[str, ...] = (
+    "Times, scope and counts speak of the households observed, not of all users.",
+    "Mobile networks are not observed: nothing is said about them.",
+    "The cause is not known from measurements; it is only ever taken from a named source.",
+)
+PRESENCE_ONLY = (
+    "Known from lost connections to the observatory alone until the stored records arrive: "
+    "the way to the observatory itself may have failed."
+)
+
+
+def fraction_bounds(down: int, n: int) -> tuple[float, float]:
+    """95 % bounds of the affected fraction, from ``down`` of ``n`` households (detection.md §3.7)."""
+    if n <= 0:
+        return 0.0, 1.0
+    if down >= n:
+        return round(0.05 ** (1 / (n + 1)), 4), 1.0
+    law = beta(down + 1, n - down + 1)
+    return round(float(law.ppf(0.025)), 4), round(float(law.ppf(0.975)), 4)
+
+
+def user_share(asns: Sequence[int], shares: Mapping[int, float]) -> float | None:
+    """Users in these networks as a share of the country's; None where no share is known."""
+    known = [shares[asn] for asn in asns if asn in shares]
+    return round(min(1.0, sum(known)), 4) if known else None
+
+
+def coverage_note(households: int, asns: Sequence[int], known_networks: int, share: float | None) -> str:
+    """What the observatory could see at the time."""
+    of = f" of {known_networks}" if known_networks > len(asns) else ""
+    users = f", {share:.0%} of users" if share is not None else ", share of users not known"
+    networks = f"{len(asns)}{of} {'network' if len(asns) == 1 else 'networks'}"
+    note = f"Observed: {_n(households, 'household')} in {networks}{users}."
+    if households == 1:
+        note += " A single household cannot tell an outage of its country or network from one of its own line."
+    return note
+
+
+def _n(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"

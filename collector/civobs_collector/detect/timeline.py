@@ -1,0 +1,276 @@
+"""Each probe on a dense time grid: what its presence and its stored ladder say together, bin by bin.
+
+Facts are painted on cells of a tenth of a bin and a bin is judged by the majority of the cells that say something.
+A stored row beats presence: presence knows only whether the broker was reached, L4 whether the world was.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import IntEnum
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from civobs_collector.detect.inputs import Inputs, LadderRun, ProbeInfo, RunOutcome
+from civobs_collector.detect.params import Params
+from civobs_collector.detect.presence import Loss, Seen, Span, by_probe, losses, spans, suspect_losses
+
+Codes = NDArray[np.uint8]
+INTERNATIONAL = 4
+"""Rung L4: whether the world outside the country answers. It decides between up and down."""
+
+
+class Code(IntEnum):
+    """What is known of one probe in one bin. In the order of their weight where two are equally long."""
+
+    UNKNOWN = 0
+    """Nothing, or nothing yet: the collector was away, the agent stopped, the debounce still runs."""
+    UP = 1
+    CONFLICT = 2
+    """The Internet was there (L4 ok), the broker was not reached."""
+    DOWN = 3
+    """Stored rows say that L4 failed in every family that used to work."""
+    LOST = 4
+    """Presence was lost and no row tells more."""
+    DARK = 5
+    """Presence was lost, the device was off and came back with another boot id."""
+
+
+class Rung(IntEnum):
+    """What the rows of one rung say in a cell."""
+
+    NOTHING = 0
+    ARRIVED = 1
+    """A row is there that says nothing about the network."""
+    PAUSED = 2
+    AGENT_DOWN = 3
+    FAILED = 4
+    OK = 5
+
+
+_RUNG_OF = {
+    RunOutcome.OK: Rung.OK,
+    RunOutcome.FAILED: Rung.FAILED,
+    RunOutcome.AGENT_DOWN: Rung.AGENT_DOWN,
+    RunOutcome.PAUSED: Rung.PAUSED,
+    RunOutcome.NOT_RUN: Rung.ARRIVED,
+    RunOutcome.CLOCK: Rung.ARRIVED,
+}
+
+
+def _table() -> Codes:
+    """The code for every pair of what presence says and what L4 says."""
+    table = np.zeros((len(Seen), len(Rung)), dtype=np.uint8)
+    silent = (Rung.NOTHING, Rung.ARRIVED)
+    table[:, Rung.OK] = Code.UP
+    table[Seen.LOST, Rung.OK] = table[Seen.LOST_REBOOT, Rung.OK] = Code.CONFLICT
+    table[:, Rung.FAILED] = Code.DOWN
+    table[Seen.ONLINE, [*silent, Rung.AGENT_DOWN, Rung.PAUSED]] = Code.UP
+    table[Seen.LOST, list(silent)] = Code.LOST
+    table[Seen.LOST_REBOOT, [*silent, Rung.AGENT_DOWN]] = Code.DARK
+    return table
+
+
+_CODE = _table()
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """The grid: bins aligned to the epoch, from ``start``; seconds."""
+
+    start: float
+    bin_s: float
+    n: int
+    cells: int
+    now: float
+
+    @classmethod
+    def of(cls, since: datetime, now: datetime, params: Params) -> "Axis":
+        width = params["grid.bin"]
+        start = math.floor(since.timestamp() / width) * width
+        n = max(1, math.ceil((now.timestamp() - start) / width))
+        return cls(start, width, n, params.count("grid.cells"), now.timestamp())
+
+    def at(self, index: int) -> float:
+        """Start of a bin."""
+        return self.start + index * self.bin_s
+
+    def bins(self, seconds: float) -> int:
+        """A duration in bins, at least one."""
+        return max(1, round(seconds / self.bin_s))
+
+    def index(self, at: float) -> int:
+        """The bin a time lies in, kept within the grid."""
+        return min(max(int((at - self.start) // self.bin_s), 0), self.n - 1)
+
+
+@dataclass(slots=True)
+class ProbeLine:
+    """One probe on the grid. ``codes``, ``rungs[r]`` and ``online`` have one entry a bin."""
+
+    probe: ProbeInfo
+    codes: Codes
+    arrived: NDArray[np.bool_]
+    """Whether rows of the ladder are stored for the bin."""
+    online: Codes
+    """`Seen`, as presence alone has it."""
+    rungs: dict[int, Codes]
+    """Per rung 0 nothing known, 1 ok, 2 failed."""
+    losses: tuple[Loss, ...]
+    runs: dict[tuple[int, int], list[LadderRun]]
+    """By rung and family, in order of time."""
+    last_row: float
+    """When the newest stored row of the ladder was taken; minus infinity without any."""
+
+
+@dataclass(slots=True)
+class Timeline:
+    """All probes on one axis, and the losses blamed on the collector."""
+
+    axis: Axis
+    lines: dict[int, ProbeLine]
+    suspects: tuple[Loss, ...] = field(default=())
+
+
+def moment(seconds: float) -> datetime:
+    """Seconds since the epoch as an aware time, to the millisecond."""
+    return datetime.fromtimestamp(round(seconds, 3), UTC)
+
+
+def build(inputs: Inputs, params: Params) -> Timeline:
+    """Put all facts on the grid."""
+    axis = Axis.of(inputs.since, inputs.now, params)
+    probes = {one.probe_key: one for one in inputs.probes if one.active}
+    facts = {key: said for key, said in by_probe(inputs.presence).items() if key in probes}
+    lost = {key: losses(said, axis.now, params) for key, said in facts.items()}
+    said = {key: spans(facts[key], lost[key], axis.now) for key in facts}
+    suspects = suspect_losses([one for many in lost.values() for one in many], said, probes, params)
+    runs: dict[int, list[LadderRun]] = defaultdict(list)
+    for run in inputs.runs:
+        runs[run.probe_key].append(run)
+    away = [(start.timestamp(), end.timestamp()) for start, end in inputs.away]
+    lines = {}
+    for key in sorted(probes):
+        true_losses = tuple(one for one in lost.get(key, ()) if not one.short and one not in suspects)
+        blamed = [Span(one.earliest, one.back or axis.now, Seen.NOTHING) for one in suspects if one.probe_key == key]
+        lines[key] = _line(probes[key], (said.get(key, []), blamed, away), true_losses, runs[key], axis, params)
+    return Timeline(axis, lines, tuple(sorted(suspects, key=lambda one: (one.latest, one.probe_key))))
+
+
+def _line(
+    probe: ProbeInfo,
+    presence: tuple[list[Span], list[Span], list[tuple[float, float]]],
+    lost: tuple[Loss, ...],
+    runs: list[LadderRun],
+    axis: Axis,
+    params: Params,
+) -> ProbeLine:
+    said, blamed, away = presence
+    by_rung: dict[tuple[int, int], list[LadderRun]] = defaultdict(list)
+    for run in sorted(runs, key=lambda r: (r.rung, r.family, r.first_at, r.last_at, r.outcome)):
+        by_rung[run.rung, run.family].append(run)
+    last_row = max((run.last_at.timestamp() for run in runs), default=-math.inf)
+    seen = np.zeros(axis.n * axis.cells, dtype=np.uint8)
+    for span in said:
+        state = span.seen
+        # Off is only concluded once what the probe recorded after its return is here; until then it is lost.
+        if state is Seen.LOST_REBOOT and last_row < span.end:
+            state = Seen.LOST
+        _paint(seen, axis, span.start, span.end, state)
+    for span in blamed:
+        _paint(seen, axis, span.start, span.end, Seen.NOTHING)
+    for start, end in away:
+        _paint(seen, axis, start, end, Seen.NOTHING)
+    cells = {rung: _rung_cells(by_rung, rung, axis, params) for rung in sorted({r for r, _ in by_rung})}
+    international = cells.get(INTERNATIONAL, np.zeros_like(seen))
+    combined = _CODE[seen, international]
+    beyond = math.ceil((axis.now - axis.start) / (axis.bin_s / axis.cells))
+    combined[beyond:] = Code.UNKNOWN
+    return ProbeLine(
+        probe=probe,
+        codes=_majority(combined, axis, tuple(Code)),
+        arrived=(international.reshape(axis.n, axis.cells) != Rung.NOTHING).any(axis=1),
+        online=_majority(seen, axis, tuple(Seen)),
+        rungs={rung: _verdicts(found, axis) for rung, found in cells.items()},
+        losses=lost,
+        runs=dict(by_rung),
+        last_row=last_row,
+    )
+
+
+def _rung_cells(by_rung: dict[tuple[int, int], list[LadderRun]], rung: int, axis: Axis, params: Params) -> Codes:
+    """All families of a rung on the cells: any family that is ok makes it ok."""
+    painted = np.zeros(axis.n * axis.cells, dtype=np.uint8)
+    for runs in (found for (at_rung, _), found in sorted(by_rung.items()) if at_rung == rung):
+        own = np.zeros_like(painted)
+        for start, end, said in _stretched(_evidence(runs), params["ladder.near"]):
+            _paint(own, axis, start, end, said)
+        np.maximum(painted, own, out=painted)
+    return painted
+
+
+def _evidence(runs: Sequence[LadderRun]) -> list[LadderRun]:
+    """Without the failures of a family before it first worked: a home without IPv6 has not lost it."""
+    worked = next((run.first_at for run in runs if run.outcome is RunOutcome.OK), None)
+    return [
+        run for run in runs if run.outcome is not RunOutcome.FAILED or (worked is not None and run.first_at > worked)
+    ]
+
+
+def _stretched(runs: Sequence[LadderRun], near: float) -> list[tuple[float, float, Rung]]:
+    """Runs as intervals; near neighbours share the time between them."""
+    ends = [[run.first_at.timestamp(), run.last_at.timestamp()] for run in runs]
+    for before, after in pairwise(ends):
+        if 0 < after[0] - before[1] <= near:
+            before[1] = after[0] = (before[1] + after[0]) / 2
+    return [(start, end, _RUNG_OF[run.outcome]) for (start, end), run in zip(ends, runs, strict=True)]
+
+
+def _paint(cells: Codes, axis: Axis, start: float, end: float, value: int) -> None:
+    width = axis.bin_s / axis.cells
+    first = math.floor((start - axis.start) / width)
+    last = max(math.ceil((min(end, axis.now) - axis.start) / width), first + 1)
+    if last > 0 and start <= axis.now:
+        cells[max(first, 0) : last] = value
+
+
+def _majority(cells: Codes, axis: Axis, codes: tuple[int, ...]) -> Codes:
+    """The commonest code of each bin among those that say something; of two equally common the weightier."""
+    table = cells.reshape(axis.n, axis.cells)
+    counts = np.stack([(table == code).sum(axis=1) for code in codes[1:]])
+    best: Codes = (len(codes) - 1 - counts[::-1].argmax(axis=0)).astype(np.uint8)
+    best[counts.max(axis=0) == 0] = 0
+    return best
+
+
+def _verdicts(cells: Codes, axis: Axis) -> Codes:
+    """1 ok, 2 failed, 0 nothing known, by bin."""
+    table = cells.reshape(axis.n, axis.cells)
+    n_ok, n_failed = (table == Rung.OK).sum(axis=1), (table == Rung.FAILED).sum(axis=1)
+    return np.where(n_ok + n_failed == 0, 0, np.where(n_failed >= n_ok, 2, 1)).astype(np.uint8)
+
+
+def trouble_spans(
+    runs: Iterable[LadderRun], inputs_presence: dict[int, list[tuple[float, float]]], pad: float
+) -> list[tuple[int, datetime, datetime]]:
+    """Where the other rungs are worth reading: around failures of L4 and around losses, merged, by probe."""
+    wanted: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    for run in runs:
+        if run.outcome is not RunOutcome.OK:
+            wanted[run.probe_key].append((run.first_at.timestamp() - pad, run.last_at.timestamp() + pad))
+    for key, gaps in inputs_presence.items():
+        wanted[key].extend((start - pad, end + pad) for start, end in gaps)
+    found: list[tuple[int, datetime, datetime]] = []
+    for key in sorted(wanted):
+        merged: list[list[float]] = []
+        for start, end in sorted(wanted[key]):
+            if merged and start <= merged[-1][1]:
+                merged[-1][1] = max(merged[-1][1], end)
+            else:
+                merged.append([start, end])
+        found.extend((key, moment(start), moment(end)) for start, end in merged)
+    return found

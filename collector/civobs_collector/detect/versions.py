@@ -1,0 +1,203 @@
+"""What differs from what was published: new versions of events, never a change to an old one.
+
+A computed event is matched to a stored chain by scope and time; the chain keeps its key and its public id for ever,
+even when late rows move the start or make one network's outage a country's. A chain that the facts no longer bear
+out gets a version that says so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from civobs_collector.detect.params import Params
+from civobs_collector.detect.record import EventRecord, Level, Status, Transition
+
+WITHDRAWN = "The records that have arrived since do not bear this event out."
+PART_OF_LARGER = "Part of a larger event of the same time, which has a record of its own."
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A stored event: its newest version."""
+
+    event_key: UUID
+    public_id: str | None
+    version: int
+    published_at: datetime
+    record: EventRecord
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """A version to be written."""
+
+    event_key: UUID
+    version: int
+    change_kind: str
+    reason: str
+    record: EventRecord
+    public: bool
+    """Whether the event has, or now gets, a public id: levels network and country do."""
+
+
+def plan(
+    computed: Sequence[EventRecord], stored: Sequence[Chain], since: datetime, now: datetime, params: Params
+) -> list[NewVersion]:
+    """The versions to write. Chains that began before ``since`` are left as they are unless an event continues them."""
+    gap = timedelta(seconds=params["rule.merge"])
+    pairs, fresh, lonely = match(computed, stored, gap)
+    taken = {chain.event_key for chain in stored}
+    found = [version for record, chain in pairs if (version := _revised(record, chain, now, params)) is not None]
+    for record in fresh:
+        if record.onset.latest < since:
+            continue
+        found.append(NewVersion(_free(record, taken), 1, "new", "detected", record, _public(record)))
+    found.extend(
+        _retracted(chain, computed, gap)
+        for chain in lonely
+        if chain.record.status is not Status.RETRACTED and chain.record.onset.earliest >= since
+    )
+    keyed = [
+        NewVersion(v.event_key, v.version, v.change_kind, v.reason, _with_key(v.record, v.event_key), v.public)
+        for v in found
+    ]
+    return sorted(keyed, key=lambda v: (v.record.onset.earliest, str(v.event_key)))
+
+
+def match(
+    computed: Sequence[EventRecord], stored: Sequence[Chain], gap: timedelta
+) -> tuple[list[tuple[EventRecord, Chain]], list[EventRecord], list[Chain]]:
+    """Pairs, events without a chain, and chains without an event. Each is used once; the best fit goes first."""
+    near = [(r, c) for r in computed for c in stored if _comparable(r, c) and _overlap(r, c.record, gap)]
+    # A living chain of the same level first, then the one that began first.
+    near.sort(
+        key=lambda pair: (
+            pair[0].scope.level is not pair[1].record.scope.level,
+            pair[1].record.status is Status.RETRACTED,
+            pair[0].onset.earliest,
+            str(pair[0].event_key),
+            pair[1].record.onset.earliest,
+            str(pair[1].event_key),
+        )
+    )
+    pairs: list[tuple[EventRecord, Chain]] = []
+    used_records: set[UUID] = set()
+    used_chains: set[UUID] = set()
+    for record, chain in near:
+        if record.event_key not in used_records and chain.event_key not in used_chains:
+            used_records.add(record.event_key)
+            used_chains.add(chain.event_key)
+            pairs.append((record, chain))
+    fresh = [record for record in computed if record.event_key not in used_records]
+    lonely = [chain for chain in stored if chain.event_key not in used_chains]
+    return pairs, fresh, lonely
+
+
+def _comparable(record: EventRecord, chain: Chain) -> bool:
+    """A household's event is never continued as a public one, nor the other way round."""
+    a, b = record.scope, chain.record.scope
+    if a.cc != b.cc or (a.level is Level.PROBE) != (b.level is Level.PROBE):
+        return False
+    if a.level is Level.PROBE:
+        return a.probe_id == b.probe_id
+    return a.level is not b.level or a.level is Level.COUNTRY or a.asns == b.asns
+
+
+def _overlap(one: EventRecord, other: EventRecord, gap: timedelta) -> bool:
+    """Whether they overlap or lie within the merge gap of each other."""
+    return one.onset.earliest - gap <= _end(other) and other.onset.earliest - gap <= _end(one)
+
+
+def _end(record: EventRecord) -> datetime:
+    if record.resolution is None:
+        # Still open, or withdrawn while it was: it reaches as far as its own chart.
+        grid = record.grid
+        bins = max((len(row.state) for row in grid.rows), default=0)
+        end = grid.start + timedelta(seconds=grid.bin_s * bins)
+        return max(end, record.onset.latest)
+    return record.resolution.latest
+
+
+def _revised(record: EventRecord, chain: Chain, now: datetime, params: Params) -> NewVersion | None:
+    """A new version if the record says something else than the last one, or an open event's chart is old."""
+    last = chain.record
+    change = _change_kind(record, last)
+    if change is None:
+        old = now - chain.published_at >= timedelta(seconds=params["refresh"])
+        if record.status is not Status.OPEN or not old:
+            return None
+        change = "extended"
+    return NewVersion(
+        chain.event_key, chain.version + 1, change, _reason(record, last), record, chain.public_id is not None
+    )
+
+
+def _change_kind(record: EventRecord, last: EventRecord) -> str | None:
+    changes = {
+        "reclassified": (record.kind, record.scope.level) != (last.kind, last.scope.level),
+        "closed": (last.status, record.status) == (Status.OPEN, Status.CLOSED),
+        "corrected": _times(record.onset) != _times(last.onset)
+        or _ends_differ(record, last)
+        or _judgement(record) != _judgement(last),
+        "extended": (record.status, record.scope.asns) != (last.status, last.scope.asns)
+        or record.affected.n_down > last.affected.n_down
+        or record.affected.n_households > last.affected.n_households,
+    }
+    return next((kind for kind, is_so in changes.items() if is_so), None)
+
+
+def _judgement(record: EventRecord) -> tuple[str, bool, str, str]:
+    return record.depth, record.provisional, record.likeliest, record.confidence.label
+
+
+def _times(transition: Transition) -> tuple[datetime, datetime]:
+    return transition.earliest, transition.latest
+
+
+def _ends_differ(record: EventRecord, last: EventRecord) -> bool:
+    if record.resolution is None or last.resolution is None:
+        return False
+    return _times(record.resolution) != _times(last.resolution)
+
+
+def _reason(record: EventRecord, last: EventRecord) -> str:
+    """Why it changed: another method, rows that arrived late, or the world."""
+    mine, theirs = record.method, last.method
+    if (mine.detector_version, mine.params_id) != (theirs.detector_version, theirs.params_id):
+        return "detector_version"
+    if (
+        record.evidence.backfill > last.evidence.backfill
+        or record.evidence.n_measurements > last.evidence.n_measurements
+    ):
+        return "late_data"
+    return "detected"
+
+
+def _retracted(chain: Chain, computed: Sequence[EventRecord], gap: timedelta) -> NewVersion:
+    last = chain.record
+    larger = any(
+        other.scope.cc == last.scope.cc and other.scope.level is not Level.PROBE and _overlap(other, last, gap)
+        for other in computed
+    )
+    note = PART_OF_LARGER if larger else WITHDRAWN
+    record = last.model_copy(update={"status": Status.RETRACTED, "provisional": False, "limits": (note, *last.limits)})
+    reason = "detected" if larger else "late_data"
+    return NewVersion(chain.event_key, chain.version + 1, "retracted", reason, record, chain.public_id is not None)
+
+
+def _public(record: EventRecord) -> bool:
+    return record.scope.level is not Level.PROBE
+
+
+def _free(record: EventRecord, taken: set[UUID]) -> UUID:
+    """The record's own key, or the next one where a chain that moved elsewhere has it."""
+    key = record.event_key
+    while key in taken:
+        key = UUID(int=key.int + 1)
+    taken.add(key)
+    return key
+
+
+def _with_key(record: EventRecord, key: UUID) -> EventRecord:
+    return record if record.event_key == key else record.model_copy(update={"event_key": key})
