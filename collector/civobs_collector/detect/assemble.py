@@ -14,7 +14,6 @@ from civobs_collector.detect.chart import chart
 from civobs_collector.detect.confidence import Support, confidence_of
 from civobs_collector.detect.dating import Change, Interval
 from civobs_collector.detect.depth import depth_of
-from civobs_collector.detect.filter import Floats
 from civobs_collector.detect.grid import Flags, Group, View
 from civobs_collector.detect.inputs import Inputs, RunOutcome
 from civobs_collector.detect.params import Params
@@ -62,7 +61,7 @@ class Case:
     """All probes of the group."""
     asns_observed: tuple[int, ...]
     asns: tuple[int, ...]
-    charted: tuple[tuple[Group, Floats], ...]
+    charted: tuple[Group, ...]
     eligible: dict[int, Flags]
     since: float
     """Losses up to this long ago belong to it: its own start, or that of a smaller event it absorbed."""

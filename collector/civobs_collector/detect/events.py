@@ -78,8 +78,8 @@ def _segments(world: _World, params: Params) -> list[_Found]:
             allowed = several_networks(world.networks(key.cc, view), params)
         if key.level is Level.PROBE and view is View.BROKER:
             continue  # one household that cannot reach the broker is no event
-        for segment in find(group, world.belief[key, view], allowed, params):
-            found.append(_Found(segment, _asns(world, group, segment)))
+        segments = find(group, world.belief[key, view], allowed, params)
+        found.extend(_Found(segment, _asns(world, group, segment)) for segment in segments)
     return found
 
 
@@ -163,7 +163,7 @@ def _case(found: _Found, absorbed: Sequence[_Found], world: _World) -> Case:
         members=tuple(lines),
         asns_observed=tuple(sorted(observed)),
         asns=tuple(sorted(found.asns)),
-        charted=tuple((one, world.belief[one.key, view]) for one in charted),
+        charted=tuple(charted),
         eligible=world.roster.eligible,
         since=axis.at(first),
     )

@@ -178,7 +178,8 @@ class GridRow(Part):
     unknown: tuple[int, ...]
     """Per bin; the three add up to ``n``: nothing is drawn as fine because it is missing."""
     state: str
-    """One letter a bin: ``u`` up, ``g`` degraded, ``d`` down, ``?`` not known (collector away, or not arrived)."""
+    """One letter a bin: ``d`` at least half of the households known are down, ``g`` a quarter, ``u`` fewer, ``?`` nothing
+    is known (the collector was away, or nothing has arrived)."""
 
 
 class Grid(Part):
