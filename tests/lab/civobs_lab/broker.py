@@ -54,12 +54,17 @@ class Broker:
         program = shutil.which("mosquitto", path=_PATH)
         if program is None:
             raise BrokerStartError("install mosquitto")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        config = self.folder / "mosquitto.conf"
-        config.write_text("\n".join(self._lines()) + "\n")
+        config = self.write_config()
         with (self.folder / "mosquitto.log").open("ab") as log:
             self._process = subprocess.Popen([program, "-c", str(config)], stdout=log, stderr=subprocess.STDOUT)
         self._wait_until_it_listens()
+
+    def write_config(self) -> Path:
+        """Write what it is started with, for whoever starts it in another place."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        config = self.folder / "mosquitto.conf"
+        config.write_text("\n".join(self._lines()) + "\n")
+        return config
 
     def stop(self) -> None:
         """SIGTERM: wills are not sent, persistence is saved."""

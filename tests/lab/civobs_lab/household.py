@@ -1,0 +1,102 @@
+"""A probe in a home: the real agent, with its own settings, state, resolver and device identity."""
+
+import json
+from pathlib import Path
+from uuid import uuid4
+
+from civobs_agent import status as agent_status
+from civobs_agent.errors import NotFoundError
+from civobs_agent.status import Status
+from civobs_lab.network import LabNetwork
+from civobs_lab.processes import Program, command_in, program
+from civobs_lab.topology import Household
+
+
+class HomeProbe:
+    """One agent behind one home router."""
+
+    def __init__(self, network: LabNetwork, household: Household, folder: Path, *, time_scale: float) -> None:
+        self.household = household
+        self._place = network[f"device-{household.name}"].namespace
+        self._folder = folder / household.name
+        self._scale = time_scale
+        self._program: Program | None = None
+        self._folder.mkdir(parents=True)
+        self._resolv_conf = self._folder / "resolv.conf"
+        self._resolv_conf.write_text(f"nameserver {network.topology.resolver_of(household.network).address}\n")
+        self._boot_id = self._folder / "boot_id"
+
+    @property
+    def config(self) -> Path:
+        return self._folder / "agent.toml"
+
+    def configure(self, *, url: str, claim: str, ca_file: Path) -> None:
+        """Write the settings of an agent that is yet to enrol."""
+        self._ca_file = ca_file
+        self.config.write_text(f"""\
+state_dir = {json.dumps(str(self._folder / "state"))}
+runtime_dir = {json.dumps(str(self._folder))}
+
+[observatory]
+url = {json.dumps(url)}
+claim = {json.dumps(claim)}
+
+[consent]
+version = "lab"
+tier = 0
+accepted_at = 2026-01-01T00:00:00Z
+
+[lab]
+enabled = true
+time_scale = {self._scale}
+lab_ranges = true
+trust_system_clock = true
+boot_id_path = {json.dumps(str(self._boot_id))}
+""")
+
+    def start(self) -> None:
+        """Switch the device on: a new boot, and the agent runs."""
+        self._boot_id.write_text(f"{uuid4()}\n")
+        words = [program("civobs-agent"), "--config", str(self.config), "run"]
+        files = {Path("/etc/resolv.conf"): self._resolv_conf}
+        # The agent trusts the system's certificates; this is how a system is told of one more authority.
+        env = {"SSL_CERT_FILE": str(self._ca_file)}
+        command = command_in(self._place, words, files)
+        self._program = Program(f"probe {self.household.name}", command, self._folder / "log", env)
+
+    @property
+    def pid(self) -> int:
+        """The agent's process. Only while it runs."""
+        assert self._program is not None
+        return self._program.pid
+
+    def check(self) -> None:
+        """Raise ProgramError if the agent has ended."""
+        assert self._program is not None
+        self._program.check()
+
+    def status(self) -> Status | None:
+        """What the agent says of itself; None before it has said anything."""
+        try:
+            return agent_status.read(self._folder / "status.json")
+        except NotFoundError:
+            return None
+
+    def log_tail(self) -> str:
+        """The end of its log."""
+        return "it was never started" if self._program is None else self._program.tail()
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM; follow with ``stop``."""
+        if self._program is not None:
+            self._program.ask_to_stop()
+
+    def stop(self) -> None:
+        """Switch it off in order."""
+        if self._program is not None:
+            self._program.stop()
+
+    def cut_power(self) -> None:
+        """SIGKILL."""
+        assert self._program is not None
+        self._program.kill()

@@ -1,0 +1,84 @@
+"""The default plan, pointed at the lab: its tasks, intervals and keepalive over the lab's anchors and sites.
+
+What probes run in the lab is what they would run in the field, so the load and the timing measured here mean
+something. Only addresses and names are others, and all intervals are divided by the lab's time scale.
+"""
+
+import json
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from civobs_lab.topology import Topology
+
+DEFAULT_PLAN = Path(__file__).parents[3] / "deploy" / "plan.example.toml"
+_ANCHOR_PORT = 443
+
+
+def plan_text(topology: Topology, cc: str, time_scale: float) -> str:
+    """A plan for a country's probes, as ``civobs plan build`` reads it."""
+    default = tomllib.loads(DEFAULT_PLAN.read_text())
+    ladder = default["ladder"]
+    urls = _sites(topology, cc)
+    values: dict[str, Any] = {
+        "cc": cc,
+        "valid_days": 1,
+        # A whole number of seconds is what MQTT has; less than two would take a late packet for a lost probe.
+        "keepalive_s": max(2, round(default["keepalive_s"] / time_scale)),
+        # The budget is a day's, and in a fast lab a day's packets pass in minutes.
+        "budget": {"bytes_per_day": round(default["budget"]["bytes_per_day"] * max(1.0, time_scale))},
+        "ladder": {
+            **ladder,
+            "interval_s": ladder["interval_s"] / time_scale,
+            "trouble_interval_s": ladder["trouble_interval_s"] / time_scale,
+        },
+        "anchors": list(_anchors(topology, cc)),
+        "resolvers": [{"id": "root-n", "address": str(topology.host("root-n")[2].address)}],
+        "targets": [
+            {**target, "url": urls[0 if target["id"] == ladder["service"] else -1]} for target in default["targets"]
+        ],
+        "tasks": [{**task, "interval_s": task["interval_s"] / time_scale} for task in default["tasks"]],
+    }
+    return _toml(values)
+
+
+def _sites(topology: Topology, cc: str) -> list[str]:
+    """Addresses of sites, those abroad first."""
+    sites = sorted(
+        (network.cc == cc, host.names[0])
+        for network, host, _ in topology.hosts()
+        if "web" in host.serves and (network.cc == cc or topology.country(network.cc) is None)
+    )
+    return [f"https://{name}/" for _, name in sites]
+
+
+def _anchors(topology: Topology, cc: str) -> Iterator[dict[str, Any]]:
+    """Domestic servers for L3, the world's for L4; the first of each is also asked by IPv6."""
+    seen = set()
+    for network, host, link in topology.hosts():
+        if host.anchor is None or (network.cc != cc and topology.country(network.cc) is not None):
+            continue
+        rung = 3 if network.cc == cc else 4
+        common = {"rung": rung, "method": host.anchor, "cc": network.cc, "asn": network.asn}
+        if host.anchor == "tcp":
+            common["port"] = _ANCHOR_PORT
+        yield {"id": host.name, "address": str(link.address), "family": 4, **common}
+        if rung not in seen:
+            yield {"id": f"{host.name}.6", "address": str(link.address6), "family": 6, **common}
+        seen.add(rung)
+
+
+def _toml(values: dict[str, Any]) -> str:
+    """Scalars, tables and lists of tables; JSON's strings, numbers and flat lists are TOML's too."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if not _is_table(value)]
+    for key, value in values.items():
+        for entry in value if isinstance(value, list) else [value]:
+            if _is_table(value):
+                lines.append(f"\n[[{key}]]" if isinstance(value, list) else f"\n[{key}]")
+                lines += [f"{name} = {json.dumps(each)}" for name, each in entry.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and all(isinstance(each, dict) for each in value))
