@@ -3,14 +3,14 @@
 import os
 import shutil
 import subprocess
-from importlib.util import find_spec
+from pathlib import Path
 
 from civobs_lab.postgres import Kind, describe
 
+_TESTS = Path(__file__).parent
+
 pytest_plugins = [
-    name
-    for name in ("tests.fix_db", "tests.fix_broker", "tests.agent.fix_agent", "tests.agent.fix_net")
-    if find_spec(name) is not None
+    ".".join(("tests", *file.relative_to(_TESTS).with_suffix("").parts)) for file in sorted(_TESTS.rglob("fix_*.py"))
 ]
 
 

@@ -67,23 +67,23 @@ def plain_dsn(plain_server: Server) -> Iterator[str]:
 
 
 @pytest.fixture(params=list(Kind))
-def server(request: pytest.FixtureRequest) -> Server:
+def database_server(request: pytest.FixtureRequest) -> Server:
     """Each kind of server in turn."""
     found: Server = request.getfixturevalue(f"{request.param}_server")
     return found
 
 
 @pytest.fixture
-def dsn(server: Server) -> Iterator[str]:
+def dsn(database_server: Server) -> Iterator[str]:
     """A fresh migrated database on each kind of server in turn."""
-    with fresh_database(server) as dsn:
+    with fresh_database(database_server) as dsn:
         yield dsn
 
 
 @pytest.fixture
-def empty_dsn(server: Server) -> Iterator[str]:
+def empty_dsn(database_server: Server) -> Iterator[str]:
     """A fresh database without any table, on each kind of server in turn."""
-    with fresh_database(server, template="template0") as dsn:
+    with fresh_database(database_server, template="template0") as dsn:
         yield dsn
 
 

@@ -1,19 +1,173 @@
 """The migrations of this program, each from the state before it, and the runner with files of a test's own."""
 
+import threading
+
 import psycopg
 import pytest
+from psycopg import conninfo
 
-from civobs_collector.db.edition import storage_edition
-from civobs_collector.db.migrate import migrate
+from civobs_collector.db.migrate import migrate, migration_state, read_migrations, require_current
+from civobs_collector.errors import DatabaseError
+from tests.fix_db import fresh_database
+
+pytestmark = pytest.mark.db
 
 
-@pytest.mark.db
-def test_migrating_twice_changes_nothing(empty_dsn):
+def _nothing_yet(conn):
+    """Before 0001 there is no table."""
+
+
+def _spine_takes_a_row(conn):
+    conn.execute("SELECT ensure_day('2026-11-22')")
+    conn.execute("""
+        INSERT INTO measurement (ts, slot_at, probe_key, target_key, seq, clock_err_ms, kind, outcome, family, validity)
+        VALUES ('2026-11-22T12:00Z', '2026-11-22T12:00Z', 1, 1, 1, 0, 1, 0, 4, 0)""")
+    assert conn.execute("SELECT count(*) FROM measurement").fetchone() == (1,)
+
+
+STEPS = {1: (_nothing_yet, _spine_takes_a_row)}
+"""For each migration: rows to have before it, and what must be true after it."""
+
+
+@pytest.mark.parametrize("migration", read_migrations(), ids=lambda one: one.name)
+def test_each_migration_works_from_the_state_before_it(empty_dsn, migration):
+    before, after = STEPS[migration.number]
+    migrate(empty_dsn, up_to=migration.number - 1)
+    with psycopg.connect(empty_dsn) as conn:
+        before(conn)
+    report = migrate(empty_dsn, up_to=migration.number)
+    assert report.applied == (migration.name,)
+    with psycopg.connect(empty_dsn) as conn:
+        after(conn)
+
+
+def test_migrating_again_changes_nothing(empty_dsn):
     first = migrate(empty_dsn)
     second = migrate(empty_dsn)
     assert first.applied == second.before
     assert second.applied == ()
     assert first.current
+
+
+def test_the_vocabularies_are_those_of_the_wire(dsn):
+    with psycopg.connect(dsn) as conn:
+        assert conn.execute("SELECT name FROM kind WHERE kind = 1").fetchone() == ("ladder",)
+        assert conn.execute("SELECT outcome FROM failure WHERE failure = 206").fetchone() == ("not_run",)
+        assert conn.execute("SELECT name FROM country WHERE cc = 'KE'").fetchone() == ("Kenya",)
+        assert conn.execute("SELECT count(*) FROM country").fetchone() > (249,)
+
+
+def test_new_wording_of_a_vocabulary_arrives_with_the_next_migrate(dsn):
+    with psycopg.connect(dsn) as conn:
+        conn.execute("UPDATE failure SET meaning = 'as it was worded once' WHERE failure = 1")
+    migrate(dsn)
+    with psycopg.connect(dsn) as conn:
+        assert conn.execute("SELECT meaning FROM failure WHERE failure = 1").fetchone() != ("as it was worded once",)
+
+
+def test_a_database_of_a_newer_program_is_refused(dsn):
+    with psycopg.connect(dsn) as conn:
+        conn.execute(
+            "INSERT INTO migration (number, name, sha256, program) VALUES (9000, '9000_later.sql', %s, '9.0')",
+            (b"\x00" * 32,),
+        )
+        with pytest.raises(DatabaseError, match=r"9000_later\.sql, applied by civobs 9\.0"):
+            require_current(conn)
+    with pytest.raises(DatabaseError) as caught:
+        migrate(dsn)
+    assert "install the newer civobs" in caught.value.remedy
+
+
+def test_a_database_without_tables_is_refused_with_the_command_that_makes_them(empty_dsn):
+    with psycopg.connect(empty_dsn) as conn, pytest.raises(DatabaseError) as caught:
+        require_current(conn)
+    assert caught.value.remedy == "run: civobs migrate"
+
+
+def test_a_file_edited_after_it_was_applied_is_refused(empty_dsn, tmp_path):
+    file = tmp_path / "0001_first.sql"
+    file.write_text("CREATE TABLE first (n int)")
+    migrate(empty_dsn, folder=tmp_path)
+    file.write_text("CREATE TABLE first (n int8)")
+    with pytest.raises(DatabaseError, match="edited afterwards"):
+        migrate(empty_dsn, folder=tmp_path)
+
+
+def test_a_file_that_fails_leaves_nothing_and_keeps_what_came_before(empty_dsn, tmp_path):
+    (tmp_path / "0001_first.sql").write_text("CREATE TABLE first (n int)")
+    (tmp_path / "0002_second.sql").write_text("CREATE TABLE second (n int); SELECT 1 / 0")
+    with pytest.raises(DatabaseError, match=r"0002_second\.sql failed: division by zero"):
+        migrate(empty_dsn, folder=tmp_path)
     with psycopg.connect(empty_dsn) as conn:
-        assert conn.execute("SELECT count(*) FROM failure").fetchone() > (40,)
-        print(storage_edition(conn))
+        assert migration_state(conn, folder=tmp_path).pending == ("0002_second.sql",)
+        assert conn.execute("SELECT to_regclass('first'), to_regclass('second')").fetchone() == ("first", None)
+    (tmp_path / "0002_second.sql").write_text("CREATE TABLE second (n int)")
+    assert migrate(empty_dsn, folder=tmp_path).applied == ("0002_second.sql",)
+
+
+def test_a_file_outside_a_transaction_runs_what_a_transaction_refuses(empty_dsn, tmp_path):
+    (tmp_path / "0001_first.sql").write_text("CREATE TABLE first (n int)")
+    (tmp_path / "0002_index.sql").write_text(
+        "-- no-transaction\nDROP INDEX IF EXISTS first_n;\n-- then\nCREATE INDEX CONCURRENTLY first_n ON first (n);\n"
+    )
+    report = migrate(empty_dsn, folder=tmp_path)
+    assert report.applied == ("0001_first.sql", "0002_index.sql")
+    with psycopg.connect(empty_dsn) as conn:
+        assert conn.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = 'first_n'::regclass").fetchone() == (
+            True,
+        )
+
+
+def test_the_same_statement_in_a_transaction_is_what_fails(empty_dsn, tmp_path):
+    (tmp_path / "0001_first.sql").write_text("CREATE TABLE first (n int)")
+    (tmp_path / "0002_index.sql").write_text("CREATE INDEX CONCURRENTLY first_n ON first (n)")
+    with pytest.raises(DatabaseError, match="cannot run inside a transaction"):
+        migrate(empty_dsn, folder=tmp_path)
+
+
+def test_a_file_outside_a_transaction_that_is_cut_off_is_tried_again(empty_dsn, tmp_path):
+    steps = tmp_path / "0001_steps.sql"
+    steps.write_text("-- no-transaction\nCREATE TABLE IF NOT EXISTS first (n int);\n-- then\nSELECT 1 / 0;\n")
+    with pytest.raises(DatabaseError, match="division by zero"):
+        migrate(empty_dsn, folder=tmp_path)
+    steps.write_text("-- no-transaction\nCREATE TABLE IF NOT EXISTS first (n int);\n-- then\nSELECT 1;\n")
+    assert migrate(empty_dsn, folder=tmp_path).applied == ("0001_steps.sql",)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["0001_a.sql", "0003_c.sql"], "without gaps"),
+        (["0001_a.sql", "0001_b.sql"], "without gaps"),
+        (["1_a.sql"], "not a migration's name"),
+    ],
+)
+def test_files_that_are_misnumbered_are_refused(tmp_path, names, words):
+    for name in names:
+        (tmp_path / name).write_text("SELECT 1")
+    with pytest.raises(DatabaseError, match=words):
+        read_migrations(tmp_path)
+
+
+def test_of_two_that_migrate_at_once_one_waits_and_finds_it_done(empty_dsn):
+    reports = []
+    threads = [threading.Thread(target=lambda: reports.append(migrate(empty_dsn))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(len(report.applied) for report in reports) == [0, 0, len(read_migrations())]
+
+
+def test_a_role_that_may_not_create_the_extension_is_told_what_to_do(timescale_server):
+    with fresh_database(timescale_server, template="template0") as dsn, psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("CREATE ROLE civobs_guest LOGIN")
+        conn.execute("GRANT CREATE ON SCHEMA public TO civobs_guest")
+        try:
+            with pytest.raises(DatabaseError) as caught:
+                migrate(conninfo.make_conninfo(dsn, user="civobs_guest"))
+            assert caught.value.remedy.endswith("civobs migrate --plain")
+            assert migrate(conninfo.make_conninfo(dsn, user="civobs_guest"), plain=True).current
+        finally:
+            conn.execute("DROP OWNED BY civobs_guest")
+            conn.execute("DROP ROLE civobs_guest")
