@@ -9,8 +9,9 @@ from civobs_lab.broker import Broker
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    one = Broker(tmp_path / "broker")
+def mosquitto(tmp_path: Path) -> Iterator[Broker]:
+    """One that forgets everything when it is restarted."""
+    one = Broker(tmp_path / "mosquitto")
     one.start()
     try:
         yield one
@@ -19,9 +20,9 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 
 
 @pytest.fixture
-def lasting_broker(tmp_path: Path) -> Iterator[Broker]:
+def lasting_mosquitto(tmp_path: Path) -> Iterator[Broker]:
     """One whose sessions and retained messages outlive a restart."""
-    one = Broker(tmp_path / "broker", persistence=True)
+    one = Broker(tmp_path / "mosquitto", persistence=True)
     one.start()
     try:
         yield one

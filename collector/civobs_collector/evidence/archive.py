@@ -89,7 +89,7 @@ class Archive:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(path, descriptor)
             self._end = _mend(path, descriptor)
             _sync_folders(path.parent, self._folder)
         except BaseException:
@@ -169,6 +169,13 @@ def check_folder(folder: Path) -> None:
         ) from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ResourceError(f"cannot write into {folder}", "give the folder to the user that runs civobs")
+
+
+def _lock(path: Path, descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BlockingIOError(error.errno, "another process writes this file of the archive", str(path)) from None
 
 
 def _mend(path: Path, descriptor: int) -> int:

@@ -81,6 +81,10 @@ class Committer:
         """Find out how full the quarantine is."""
         self._quarantined = store.quarantined_bytes(conn)
 
+    def close(self) -> None:
+        """Give the archive's file up, so that another process may take over."""
+        self._archive.close()
+
     def commit(self, conn: Connection, flush: Flush, now: datetime) -> Committed:
         """Store a flush. Raises psycopg.Error or OSError with nothing stored; ``now`` dates archive and receipts."""
         while True:

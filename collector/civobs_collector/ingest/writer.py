@@ -80,6 +80,7 @@ class Writer:
             self._farewell()
         finally:
             self._link.close()
+            self._committer.close()
             self._disconnect()
 
     def _turn(self, halt: threading.Event) -> None:
@@ -152,6 +153,7 @@ class Writer:
     def _stand_by(self) -> None:
         """Leave the broker to the process that has the locks; what we hold was not acknowledged and comes to it."""
         self._link.close()
+        self._committer.close()
         self._held = None
         while not self._link.queue.empty():
             self._link.queue.get()
