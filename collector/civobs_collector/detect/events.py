@@ -71,7 +71,7 @@ def _observe(timeline: Timeline, votes: Roster, params: Params) -> _World:
 
 
 def _segments(world: _World, params: Params) -> list[_Found]:
-    found = []
+    found: list[_Found] = []
     for (key, view), group in world.groups.items():
         allowed = None
         if key.level is Level.COUNTRY:

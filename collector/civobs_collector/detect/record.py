@@ -178,8 +178,8 @@ class GridRow(Part):
     unknown: tuple[int, ...]
     """Per bin; the three add up to ``n``: nothing is drawn as fine because it is missing."""
     state: str
-    """One letter a bin: ``d`` at least half of the households known are down, ``g`` a quarter, ``u`` fewer, ``?`` nothing
-    is known (the collector was away, or nothing has arrived)."""
+    """One letter a bin: ``d`` half or more of the households known are down, ``g`` a quarter or more, ``u`` less;
+    ``?`` nothing is known (the collector was away, or nothing has arrived)."""
 
 
 class Grid(Part):

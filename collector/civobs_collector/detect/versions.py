@@ -48,7 +48,11 @@ def plan(
     gap = timedelta(seconds=params["rule.merge"])
     pairs, fresh, lonely = match(computed, stored, gap)
     taken = {chain.event_key for chain in stored}
-    found = [version for record, chain in pairs if (version := _revised(record, chain, now, params)) is not None]
+    found = [
+        version
+        for record, chain in pairs
+        if record.onset.latest >= since and (version := _revised(record, chain, now, params)) is not None
+    ]
     for record in fresh:
         if record.onset.latest < since:
             continue

@@ -1,0 +1,104 @@
+"""``civobs detect``: find outages in what is stored and publish what is new."""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from datetime import UTC, datetime
+
+from civobs_collector import config, detect_role
+from civobs_collector.commands.events import period, table
+from civobs_collector.db.connect import connect, database_errors
+from civobs_collector.db.migrate import require_current
+from civobs_collector.detect_role import DetectReport
+from civobs_collector.errors import ConfigError
+
+
+def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser("detect", help="find outages and publish them", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="one run, then exit")
+    parser.add_argument("--dry-run", action="store_true", help="with --once: write nothing, show what would change")
+    parser.add_argument("--from", dest="since", type=moment, metavar="TIME", help="with --once: start of the window")
+    parser.add_argument("--to", dest="until", type=moment, metavar="TIME", help="with --dry-run: as if it were then")
+    parser.add_argument("--json", action="store_true", help="with --once: print the whole records")
+    parser.set_defaults(run=run)
+
+
+def moment(text: str) -> datetime:
+    """An ISO 8601 time; without an offset it is UTC."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"not a time: {text!r}; write it as 2026-01-08T16:30Z") from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the role, or once."""
+    settings = config.load(arguments.config)
+    if not arguments.once:
+        if arguments.dry_run or arguments.since or arguments.until or arguments.json:
+            raise ConfigError("--dry-run, --from, --to and --json are for one run", "add --once")
+        asyncio.run(_role(settings))
+        return 0
+    if arguments.until and not arguments.dry_run:
+        raise ConfigError("--to would publish as if it were another time", "add --dry-run")
+    now = arguments.until or datetime.now(UTC)
+    if arguments.since and arguments.since >= now:
+        raise ConfigError("the window ends before it begins", "give --from a time before --to")
+    with database_errors(), connect(settings.database, "detect") as conn:
+        require_current(conn)
+        conn.rollback()
+        report = detect_role.detect_once(conn, settings, now, arguments.dry_run, arguments.since)
+    sys.stdout.write(_as_json(report) if arguments.json else _as_text(report))
+    return 0
+
+
+async def _role(settings: config.CollectorSettings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await detect_role.run(settings, stop)
+
+
+def _as_json(report: DetectReport) -> str:
+    versions = [
+        {
+            "public_id": change.public_id,
+            "version": change.version.version,
+            "change_kind": change.version.change_kind,
+            "reason": change.version.reason,
+            "record": change.version.record.model_dump(mode="json"),
+        }
+        for change in report.changes
+    ]
+    head = {
+        "since": report.since.isoformat(),
+        "now": report.now.isoformat(),
+        "n_events": report.n_events,
+        "published": report.published,
+    }
+    return json.dumps({**head, "changes": versions}, indent=2) + "\n"
+
+
+def _as_text(report: DetectReport) -> str:
+    what = "published" if report.published else "would be published"
+    head = (
+        f"{report.n_events} events from {report.since:%Y-%m-%d %H:%M} to {report.now:%Y-%m-%d %H:%M} UTC,"
+        f" {len(report.changes)} versions {what}, {report.seconds:.2f} s\n"
+    )
+    rows = [
+        (
+            change.public_id or "-",
+            str(change.version.version),
+            f"{change.version.change_kind} ({change.version.reason})",
+            change.version.record.kind.value,
+            change.version.record.scope.level.value,
+            change.version.record.scope.cc,
+            *period(change.version.record),
+        )
+        for change in report.changes
+    ]
+    return head + (table(("id", "version", "change", "kind", "level", "cc", "began", "ended"), rows) if rows else "")

@@ -1,0 +1,169 @@
+"""Events as the detector and staff see them: chains of versions, written once, of every level."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from civobs_collector.db.connect import Connection
+
+_LOCK = 0x636976_6576
+"""Key of the advisory lock of the one detector that may publish: "civev" in ASCII."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """A version as it is stored, of any level; ``record`` is the JSON as it was published."""
+
+    event_key: UUID
+    public_id: str | None
+    version: int
+    published_at: datetime
+    change_kind: str
+    reason: str
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionColumns:
+    """A version to be written: what the table has in columns of its own, and the record."""
+
+    event_key: UUID
+    version: int
+    published_at: datetime
+    change_kind: str
+    reason: str
+    detector_version: str
+    status: str
+    kind: str
+    level: str
+    cc: str
+    asn: int | None
+    onset_earliest: datetime
+    onset_latest: datetime
+    resolution_earliest: datetime | None
+    resolution_latest: datetime | None
+    record: dict[str, Any]
+
+
+def lock_publishing(conn: Connection) -> bool:
+    """Take the right to publish until the transaction ends; False when another detector has it."""
+    (taken,) = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (_LOCK,)).fetchone() or (False,)
+    return bool(taken)
+
+
+def earliest_open_onset(conn: Connection) -> datetime | None:
+    """When the oldest event that is still open began."""
+    (found,) = conn.execute("SELECT min(onset_earliest) FROM event_current WHERE status = 'open'").fetchone() or (None,)
+    return found  # type: ignore[no-any-return]
+
+
+def read_chains(conn: Connection, since: datetime) -> list[StoredVersion]:
+    """Newest versions of events that are open or reach into the time since then."""
+    return _read(
+        conn,
+        "event_current",
+        "status = 'open' OR coalesce(resolution_latest, onset_latest) >= %s ORDER BY event_key",
+        (since,),
+    )
+
+
+def create_event(conn: Connection, columns: VersionColumns, *, public: bool) -> str | None:
+    """Begin a chain; a public one gets its id. The caller holds the publishing lock."""
+    public_id = _mint(conn, columns) if public else None
+    conn.execute(
+        "INSERT INTO event (event_key, public_id, cc, created_at) VALUES (%s, %s, %s, %s)",
+        (columns.event_key, public_id, columns.cc, columns.published_at),
+    )
+    return public_id
+
+
+def public_id(conn: Connection, event_key: UUID) -> str | None:
+    """The public id of a chain."""
+    (found,) = conn.execute("SELECT public_id FROM event WHERE event_key = %s", (event_key,)).fetchone() or (None,)
+    return None if found is None else str(found)
+
+
+def write_version(conn: Connection, columns: VersionColumns) -> None:
+    """Add one version to a chain that exists."""
+    names = [field.name for field in fields(columns)]
+    values = [getattr(columns, name) for name in names]
+    conn.execute(
+        sql.SQL("INSERT INTO event_version ({}) VALUES ({})").format(
+            sql.SQL(", ").join(map(sql.Identifier, names)), sql.SQL(", ").join(sql.Placeholder() * len(names))
+        ),
+        [Jsonb(value) if isinstance(value, dict) else value for value in values],
+    )
+
+
+def _mint(conn: Connection, columns: VersionColumns) -> str:
+    """The next free id of the country and the year of the onset; the publishing lock makes it unique."""
+    prefix = f"CIV-{columns.onset_earliest.year:04d}-{columns.cc}-"
+    (last,) = conn.execute(
+        "SELECT max(substr(public_id, %s)::int8) FROM event WHERE starts_with(public_id, %s)", (len(prefix) + 1, prefix)
+    ).fetchone() or (None,)
+    return f"{prefix}{(last or 0) + 1:04d}"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFilter:
+    """Whose batches, sealed when; ``probe_id`` restricts to one probe."""
+
+    cc: str
+    asns: Sequence[int]
+    start: datetime
+    end: datetime
+    probe_id: str | None = None
+
+
+def count_batches(conn: Connection, which: BatchFilter) -> int:
+    """Batches of the probes of these networks; anchors left out."""
+    (found,) = conn.execute(
+        "SELECT count(*) FROM batch b JOIN probe p USING (probe_key) WHERE p.cc = %s AND p.asn = ANY(%s)"
+        " AND NOT p.is_anchor AND b.sealed_at >= %s AND b.sealed_at <= %s"
+        " AND (%s::text IS NULL OR p.probe_id = %s)",
+        (which.cc, list(which.asns), which.start, which.end, which.probe_id, which.probe_id),
+    ).fetchone() or (0,)
+    return int(found)
+
+
+def list_events(conn: Connection, *, level: str | None = None, cc: str | None = None) -> list[StoredVersion]:
+    """The newest version of every event, the latest onset first."""
+    return _read(
+        conn,
+        "event_current",
+        "(%s::text IS NULL OR level = %s) AND (%s::text IS NULL OR cc = %s) ORDER BY onset_earliest DESC, event_key",
+        (level, level, cc, cc),
+    )
+
+
+def read_versions(conn: Connection, name: str) -> list[StoredVersion]:
+    """All versions of the event with this public id or key, the oldest first; empty when there is none."""
+    return _read(
+        conn,
+        "event_version JOIN event USING (event_key)",
+        "public_id = upper(%s) OR event_key::text = lower(%s) ORDER BY version",
+        (name, name),
+    )
+
+
+def _read(conn: Connection, source: str, condition: str, values: Sequence[Any]) -> list[StoredVersion]:
+    rows = conn.execute(
+        sql.SQL(
+            "SELECT event_key, public_id, version, published_at, change_kind, reason, record FROM {} WHERE {}"
+        ).format(sql.SQL(source), sql.SQL(condition)),
+        values,
+    )
+    return [StoredVersion(*row) for row in rows]
+
+
+def beat(conn: Connection, at: datetime, instance: str) -> None:
+    """Sign of life of the detector."""
+    conn.execute(
+        "INSERT INTO collector_beat (at, role, instance, ok) VALUES (%s, 'detect', %s, true) ON CONFLICT DO NOTHING",
+        (at, instance),
+    )

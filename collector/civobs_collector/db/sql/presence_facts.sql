@@ -1,0 +1,17 @@
+-- What the broker said of the probes, and of a will also when the last batch before it was received: a sign of life.
+-- The last statement before the window tells how each probe entered it.
+WITH said AS (
+  SELECT * FROM presence WHERE received_at >= %(since)s AND received_at <= %(now)s
+  UNION ALL
+  (SELECT DISTINCT ON (probe_key) * FROM presence WHERE received_at < %(since)s ORDER BY probe_key, received_at DESC)
+)
+SELECT said.probe_key, said.received_at, said.state, said.session, said.boot_id, said.keepalive_s, said.late, live.at
+FROM said
+LEFT JOIN LATERAL (
+  SELECT max(b.received_at) AS at FROM batch b
+  WHERE said.state = 'offline' AND b.probe_key = said.probe_key AND b.received_at < said.received_at
+    -- A will that waited for the collector may be as old as the collector's absence.
+    AND b.received_at > said.received_at - CASE WHEN said.late THEN interval '1 day'
+                                                ELSE make_interval(secs => 1.5 * said.keepalive_s) END
+) live ON true
+ORDER BY said.received_at, said.probe_key

@@ -1,0 +1,150 @@
+"""The role ``detect``: reads what is stored, lets the pure functions judge, writes what is new.
+
+A run is one transaction under an advisory lock: two detectors cannot publish the same change twice, and a crash at any
+point leaves either all versions of a run or none.
+"""
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+
+from civobs_collector.config import CollectorSettings, DetectSettings
+from civobs_collector.db import detect_input, events
+from civobs_collector.db.connect import Connection, connect
+from civobs_collector.db.migrate import require_current
+from civobs_collector.detect.events import compute
+from civobs_collector.detect.params import Params, scaled
+from civobs_collector.detect.versions import NewVersion, plan
+from civobs_collector.detect_read import publish, read_chains, read_inputs, with_batches
+from civobs_collector.errors import DatabaseError
+
+logger = logging.getLogger(__name__)
+
+_RETRY_S = 5.0
+"""A database that is away is asked again this often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A version that was written, or would be."""
+
+    public_id: str | None
+    version: NewVersion
+
+
+@dataclass(frozen=True, slots=True)
+class DetectReport:
+    """One run."""
+
+    since: datetime
+    now: datetime
+    n_events: int
+    """Events the facts of the window bear out, published before or not."""
+    changes: tuple[Change, ...]
+    seconds: float
+    published: bool
+    """False for a dry run, and when another detector was at work."""
+
+
+async def run(settings: CollectorSettings, stop: asyncio.Event) -> None:
+    """Detect every tick until ``stop`` is set. A database that goes away is waited for."""
+    pause = settings.detect.tick_s / settings.detect.time_scale
+    connection: Connection | None = None
+    try:
+        while not stop.is_set():
+            started = time.monotonic()
+            wait = pause
+            try:
+                if connection is None:
+                    connection = await asyncio.to_thread(_open, settings)
+                await asyncio.to_thread(detect_once, connection, settings, datetime.now(UTC))
+            except (DatabaseError, psycopg.Error) as error:
+                logger.warning("detect failed error=%s", str(error).strip().partition("\n")[0])
+                connection = await asyncio.to_thread(_close, connection)
+                wait = max(pause, _RETRY_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), max(0.05, wait - (time.monotonic() - started)))
+    finally:
+        await asyncio.to_thread(_close, connection)
+
+
+def _open(settings: CollectorSettings) -> Connection:
+    connection = connect(settings.database, "detect")
+    try:
+        require_current(connection)
+        connection.rollback()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _close(connection: Connection | None) -> None:
+    if connection is not None:
+        with suppress(psycopg.Error):
+            connection.close()
+
+
+def detect_once(
+    conn: Connection,
+    settings: CollectorSettings,
+    now: datetime,
+    dry_run: bool = False,  # noqa: FBT001, FBT002 - the one switch there is
+    since: datetime | None = None,
+) -> DetectReport:
+    """One run at the time ``now``. ``since`` replaces the start of the trailing window. Raises psycopg.Error."""
+    started = time.monotonic()
+    params = scaled(settings.detect.time_scale)
+    # What the detector reads it must see as of one moment, while ingest goes on writing.
+    conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    with conn.transaction(force_rollback=dry_run):
+        may_publish = events.lock_publishing(conn) and not dry_run
+        start = since or _window_start(conn, settings.detect, params, now)
+        computed = compute(read_inputs(conn, start, now, params), params)
+        settled = start
+        if detect_input.anything_before(conn, start):
+            settled += timedelta(seconds=params["eligible.hold_alone"])
+        versions = plan(computed, read_chains(conn, start), settled, now, params)
+        versions = [with_batches(conn, one, now) for one in versions]
+        changes = []
+        for one in versions:
+            public_id = publish(conn, one, now) if may_publish else None
+            changes.append(Change(public_id, one))
+        if may_publish:
+            events.beat(conn, now, settings.ingest.instance)
+    report = DetectReport(start, now, len(computed), tuple(changes), time.monotonic() - started, may_publish)
+    _log(report)
+    return report
+
+
+def _window_start(conn: Connection, settings: DetectSettings, params: Params, now: datetime) -> datetime:
+    """The trailing window, stretched so that an event that is still open keeps its start and what was before it."""
+    start = now - timedelta(days=settings.window_d / settings.time_scale)
+    onset = events.earliest_open_onset(conn)
+    if onset is None:
+        return start
+    return min(start, onset - timedelta(seconds=params["eligible.window"] + params["eligible.hold_alone"]))
+
+
+def _log(report: DetectReport) -> None:
+    for change in report.changes:
+        one = change.version
+        logger.info(
+            "event id=%s key=%s version=%d change=%s reason=%s kind=%s status=%s level=%s cc=%s published=%s",
+            change.public_id,
+            one.event_key,
+            one.version,
+            one.change_kind,
+            one.reason,
+            one.record.kind,
+            one.record.status,
+            one.record.scope.level,
+            one.record.scope.cc,
+            report.published,
+        )
+    logger.debug("detected events=%d changes=%d s=%.3f", report.n_events, len(report.changes), report.seconds)
