@@ -83,7 +83,7 @@ class Outcome:
 
 def run(*, json_file: Path | None, keep: bool, scale: float, logs: Path | None = None) -> int:
     """Run it; 0 if the result is right. Raises ResourceError with what to do about it."""
-    _require()
+    require()
     signal.signal(signal.SIGTERM, _leave)
     console = Console(highlight=False)
     outcome = Outcome(scale)
@@ -175,12 +175,12 @@ def _phase(name: str, outcome: Outcome, console: Console) -> Iterator[None]:
     console.print(f"{seconds:6.1f} s  {name}")
 
 
-def _require() -> None:
+def require() -> None:
     for name, package in PROGRAMS.items():
         if shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin") is None:
             raise ResourceError(f"{name} is not installed", f"run scripts/demo, or: apt-get install {package}")
     if not may_make_namespaces():
-        raise ResourceError("the demonstration makes network namespaces, which needs root", "run: sudo scripts/demo")
+        raise ResourceError("the lab makes network namespaces, which needs root", "run it with sudo")
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

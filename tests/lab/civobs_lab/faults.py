@@ -84,7 +84,9 @@ def _down(place_of: str) -> Callable[[LabNetwork, str], None]:
 def _up(place_of: str) -> Callable[[LabNetwork, str], None]:
     def act(network: LabNetwork, scope: str) -> None:
         # Not the link alone: routes and IPv6 addresses went with it.
-        _named(network, place_of.format(scope)).configure()
+        place = _named(network, place_of.format(scope))
+        place.configure()
+        place.wait_until_ready()
 
     return act
 

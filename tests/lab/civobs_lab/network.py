@@ -4,8 +4,10 @@ Only netlink and one call of ``nft`` per home; the machine's own network is neit
 """
 
 import subprocess
+import time
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any
 
 from pyroute2 import IPRoute
 
@@ -15,6 +17,7 @@ from civobs_lab.topology import CORE_PREFIX, CORE_PREFIX6, Attachment, Household
 HOME_PREFIX = IPv4Network("192.168.1.0/24")
 """Every home has the same private network, as homes have; it never leaves the home router."""
 UPLINK = "up"
+READY_S = 3.0
 ROUTE_METRIC = 100
 """Of ordinary routes; a fault overrides one with a lower metric and never has to know what it was."""
 
@@ -53,6 +56,16 @@ class Place:
             for prefix, via in self.routes:
                 netlink.route("replace", dst=str(prefix), gateway=str(via), priority=ROUTE_METRIC)
 
+    def wait_until_ready(self) -> None:
+        """Wait until links that have a carrier also carry packets: the kernel gets round to it within a second."""
+        self.namespace.run(self._wait_until_ready)
+
+    def _wait_until_ready(self) -> None:
+        end = time.monotonic() + READY_S
+        with IPRoute() as netlink:
+            while any(_waking(link) for link in netlink.get_links()) and time.monotonic() < end:
+                time.sleep(0.02)
+
     def set_link(self, device: str, state: str) -> None:
         """Take one link ``up`` or ``down``."""
 
@@ -86,6 +99,8 @@ class LabNetwork:
             self._lay_out()
             for place in self.places.values():
                 place.configure()
+            for place in self.places.values():
+                place.wait_until_ready()
             for household in topology.households():
                 _translate_addresses(self.places[f"home-{household.name}"].namespace)
         except BaseException:
@@ -168,6 +183,11 @@ class LabNetwork:
             length = 64 if high.version == 6 else 24 if high in HOME_PREFIX else 30
             above.addresses.append((device, high, length))
             below.addresses.append((UPLINK, low, length))
+
+
+def _waking(link: Any) -> bool:
+    # linkwatch in the kernel handles what is not urgent once a second; before, a link is up and drops everything.
+    return bool(link.get_attr("IFLA_CARRIER")) and link.get_attr("IFLA_OPERSTATE") == "DOWN"
 
 
 def _everything(like: Address) -> Prefix:
