@@ -318,7 +318,7 @@ def _evidence(
         if run.outcome is not RunOutcome.OK and run.last_at >= onset.earliest and run.first_at <= until
     )
     key = case.segment.key
-    query = f"/api/v1/measurements?cc={key.cc}&start={_iso(onset.earliest)}&end={_iso(until)}&kind=ladder"
+    query = f"/api/v1/measurements?cc={key.cc}&from={_iso(onset.earliest)}&to={_iso(until)}&kind=ladder"
     if key.level is Level.NETWORK:
         query += f"&asn={key.asn}"
     return EvidenceSummary(n_measurements=rows, n_batches=0, query=query, backfill=backfill)
