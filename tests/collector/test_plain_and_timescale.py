@@ -17,7 +17,8 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 def _insert(conn, at):
     conn.execute(
-        "INSERT INTO measurement (ts, slot_at, probe_key, target_key, seq, clock_err_ms, kind, outcome, family, validity)"
+        "INSERT INTO measurement"
+        " (ts, slot_at, probe_key, target_key, seq, clock_err_ms, kind, outcome, family, validity)"
         " VALUES (%(at)s, %(at)s, 1, 1, 1, 0, 1, 0, 4, 0)",
         {"at": at},
     )

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.db
 def test_a_connection_is_named_after_its_role_and_speaks_utc(dsn):
     with connect(DatabaseSettings(dsn=dsn, statement_timeout_s=12.5), "detect") as conn:
         shown = conn.execute(
-            "SELECT current_setting('application_name'), current_setting('TimeZone'), current_setting('statement_timeout')"
+            "SELECT current_setting('application_name'), current_setting('TimeZone'),"
+            " current_setting('statement_timeout')"
         ).fetchone()
     assert shown == ("civobs-detect", "UTC", "12500ms")
 
