@@ -1,7 +1,9 @@
 """``/api/v1/events``: lists, events, versions and histories, as JSON and CSV."""
 
+import json
 from datetime import datetime
-from typing import Annotated, Literal
+from importlib.resources import files
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,6 +29,10 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 """For what never changes: a version, once published."""
 FRESH = "public, max-age=15"
 """For what may change at any time; detection runs every 30 seconds."""
+
+
+_EXAMPLE = json.loads((files("civobs_collector.api") / "example_event.json").read_text(encoding="utf-8"))
+EVENT_RESPONSE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {"example": _EXAMPLE}}}}
 
 
 class EventQuery(BaseModel):
@@ -78,7 +84,7 @@ def events_as_csv(conn: ConnDep, served: ServedDep, query: Annotated[EventQuery,
     return csv_response(events_csv(found), "events.csv", FRESH)
 
 
-@router.get("/events/{public_id}", summary="The newest version of an event")
+@router.get("/events/{public_id}", summary="The newest version of an event", responses=EVENT_RESPONSE)
 def newest_event(conn: ConnDep, served: ServedDep, response: Response, public_id: str) -> PublicEvent:
     """The record with its title, summary and citation."""
     event = find_event(conn, served, public_id, None)
@@ -86,7 +92,9 @@ def newest_event(conn: ConnDep, served: ServedDep, response: Response, public_id
     return public_event(event, local_clock(event.record.scope.cc))
 
 
-@router.get("/events/{public_id}/v{version}", summary="One version of an event, for ever the same")
+@router.get(
+    "/events/{public_id}/v{version}", summary="One version of an event, for ever the same", responses=EVENT_RESPONSE
+)
 def event_version(conn: ConnDep, served: ServedDep, response: Response, public_id: str, version: int) -> PublicEvent:
     """A published version is never rewritten."""
     event = find_event(conn, served, public_id, version)

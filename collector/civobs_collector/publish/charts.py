@@ -12,7 +12,7 @@ from itertools import groupby
 
 from civobs_collector.detect.record import GridRow
 from civobs_collector.publish.published import PublishedEvent, network_name, total_row
-from civobs_collector.publish.times import short_duration
+from civobs_collector.publish.times import count, short_duration
 
 Json = dict[str, object]
 """A piece of a specification."""
@@ -38,6 +38,8 @@ WIDE, NARROW = 720, 328
 
 ROW_STEP = 46
 """Height of a lane with its label above it, pixels."""
+_LABEL_PX = 7.4
+"""Width of a letter of 12 pixels in the widest of the fonts that systems offer."""
 _LETTER_PX = 6.6
 """Width of a letter of 11 pixels, to see whether a label fits into its bar."""
 
@@ -57,6 +59,8 @@ class Lane:
     """One network, or the whole country, over time."""
 
     label: str
+    note: str
+    """Stands behind the label and is kept when the label has to be cut."""
     segments: tuple[Segment, ...]
 
 
@@ -110,7 +114,7 @@ def event_timeline(event: PublishedEvent) -> Timeline:
     record, grid = event.record, event.record.grid
     whole = total_row(event)
     rows = sorted(grid.rows, key=lambda row: (row.asn is not None, row.asn or 0))
-    lanes = tuple(Lane(_lane_label(event, row), runs(row, grid.start, grid.bin_s)) for row in rows)
+    lanes = tuple(Lane(_lane_label(event, row), households(row.n), runs(row, grid.start, grid.bin_s)) for row in rows)
     columns = list(zip(*((row.down, row.unknown) for row in ([whole] if whole else rows)), strict=True))
     down = [sum(bins) for bins in zip(*columns[0], strict=True)]
     unknown = [sum(bins) for bins in zip(*columns[1], strict=True)]
@@ -163,9 +167,13 @@ def timeline_spec(timeline: Timeline, width: int, description: str) -> Json:
     }
 
 
+def households(number: int) -> str:
+    """Write the note of a lane."""
+    return count(number, "household")
+
+
 def _lane_label(event: PublishedEvent, row: GridRow) -> str:
-    name = network_name(event, row.asn) if row.asn is not None else f"{event.country}, all observed"
-    return f"{name} · {row.n} household{'' if row.n == 1 else 's'}"
+    return network_name(event, row.asn) if row.asn is not None else f"{event.country}, all observed"
 
 
 def _lanes_spec(timeline: Timeline, plot: int, *, last: bool) -> Json:
@@ -184,8 +192,8 @@ def _lanes_spec(timeline: Timeline, plot: int, *, last: bool) -> Json:
                     "label": segment.label if fits else "",
                 }
             )
-    most = int(plot / 6.2)
-    labels = [{"lane": number, "label": _cut(lane.label, most)} for number, lane in enumerate(timeline.lanes)]
+    most = int(plot / _LABEL_PX)
+    labels = [{"lane": number, "label": _cut(lane, most)} for number, lane in enumerate(timeline.lanes)]
     y = {"field": "lane", "type": "ordinal", "axis": None, "scale": {"paddingInner": 0, "paddingOuter": 0}}
     x = {"field": "from", "type": "temporal", "scale": _scale(timeline), "axis": _axis(timeline, plot, labels=last)}
     layers: list[Json] = [_bands_layer(timeline, plot, labels=last)]
@@ -314,8 +322,10 @@ def _ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def _cut(lane: Lane, most: int) -> str:
+    room = most - len(lane.note) - 3
+    label = lane.label if len(lane.label) <= room else f"{lane.label[: room - 1]}…"
+    return f"{label} · {lane.note}"
 
 
 def lane_lines(lanes: Sequence[Lane]) -> list[tuple[str, Segment]]:

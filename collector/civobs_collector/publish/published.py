@@ -6,7 +6,7 @@ from datetime import datetime
 
 from civobs_collector.detect.record import EventKind, EventRecord, GridRow, Level, Status
 from civobs_collector.publish.times import LocalClock, count, duration, listing, middle, when
-from civobs_collector.publish.words import CONFIDENCES, FAMILIES, KINDS
+from civobs_collector.publish.words import CONFIDENCES, DEPTH_LOST, FAMILIES, KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +76,16 @@ def summary(event: PublishedEvent, local: LocalClock) -> str:
 
 
 def who(event: PublishedEvent) -> str:
-    """Say how many households in how many networks."""
+    """Say how many households lost what, and in how many networks."""
     record = event.record
-    affected, networks = record.affected, len(record.scope.asns)
-    where = f" in {count(networks, 'network')}" if networks else ""
-    households = f"{affected.n_down:,} of {count(affected.n_households, 'household')} with a probe"
-    return f"{households}{where} {KINDS[record.kind].lost}."
+    affected, scope = record.affected, record.scope
+    households = f"{affected.n_down:,} of {count(affected.n_households, 'observed household')}"
+    cut = record.kind in (EventKind.OUTAGE, EventKind.SHUTDOWN_SUSPECTED)
+    lost = DEPTH_LOST.get(record.depth, KINDS[record.kind].lost) if cut else KINDS[record.kind].lost
+    sentence = f"{households} {lost}."
+    if scope.level is Level.COUNTRY and scope.asns:
+        sentence += f" Affected: {len(scope.asns)} of {count(len(scope.asns_observed), 'observed network')}."
+    return sentence
 
 
 def began(event: PublishedEvent, local: LocalClock) -> str:
@@ -95,7 +99,7 @@ def ended(event: PublishedEvent, local: LocalClock) -> str:
     if record.resolution is None:
         return "No end had been seen when this version was published."
     lasted = duration(middle(record.resolution) - middle(record.onset))
-    return f"It ended {when(record.resolution, local)}, after about {lasted}."
+    return f"It ended {when(record.resolution, local, after=record.onset.latest)}, after about {lasted}."
 
 
 def how_sure(event: PublishedEvent) -> str:
@@ -106,4 +110,4 @@ def how_sure(event: PublishedEvent) -> str:
     if not kinds:
         return f"Confidence: {word}."
     evidence = "one kind of evidence" if len(kinds) == 1 else f"{len(kinds)} independent kinds of evidence"
-    return f"Confidence: {word}, from {evidence}: {listing(kinds)}."
+    return f"Confidence: {word}, from {evidence}: {'; '.join(kinds)}."

@@ -69,11 +69,22 @@ def middle(bounds: Bounds | Transition) -> datetime:
     return bounds.earliest + (bounds.latest - bounds.earliest) / 2
 
 
-def when(bounds: Bounds | Transition, local: LocalClock) -> str:
-    """Say a bounded time: ``at about … UTC (… local time)`` when the bounds are near, otherwise both of them."""
-    if bounds.latest - bounds.earliest <= NEAR:
-        return f"at about {full_text(middle(bounds), local)}"
-    return f"between {full_text(bounds.earliest, local)} and {full_text(bounds.latest, local)}"
+def when(bounds: Bounds | Transition, local: LocalClock, *, after: datetime | None = None) -> str:
+    """Say a bounded time: about its middle when the bounds are near, otherwise both of them.
+
+    ``on 22 November 2026 at about 05:10 UTC (08:10 local time)``; ``the same day at …`` when ``after`` was that day.
+    """
+    first, last = bounds.earliest.astimezone(UTC), bounds.latest.astimezone(UTC)
+    if last - first <= NEAR:
+        first = last = (middle(bounds) + timedelta(seconds=30)).astimezone(UTC)
+    elif first.date() != last.date():
+        return f"between {full_text(first, local)} and {full_text(last, local)}"
+    same = after is not None and after.astimezone(UTC).date() == first.date()
+    date = "the same day" if same else f"on {day(first)}"
+    if first == last:
+        here = local_text(first, local)
+        return f"{date} at about {clock(first)} UTC" + (f" ({here})" if here else "")
+    return f"{date} between {clock(first)} and {clock(last)} UTC" + _local_pair(first, last, local)
 
 
 def duration(span: timedelta) -> str:
@@ -130,6 +141,15 @@ MONTHS = (
     "November",
     "December",
 )
+
+
+def _local_pair(first: datetime, last: datetime, local: LocalClock) -> str:
+    here, there = local.at(first), local.at(last)
+    if here is None or there is None:
+        return ""
+    if here.date() == there.date() == first.date():
+        return f" ({clock(here)} and {clock(there)} local time)"
+    return f" ({local_text(first, local)} and {local_text(last, local)})"
 
 
 def _counted(number: int, noun: str) -> str:

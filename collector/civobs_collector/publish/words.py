@@ -45,7 +45,7 @@ KINDS: dict[EventKind, KindWords] = {
 }
 
 DEPTHS: dict[Depth, tuple[str, str]] = {
-    Depth.FULL: ("All of it", "Nothing beyond the provider answered."),
+    Depth.FULL: ("Everything", "Nothing beyond the provider answered."),
     Depth.INTERNATIONAL_ONLY: (
         "Connections abroad",
         "Destinations in other countries could not be reached; destinations within the country could.",
@@ -54,6 +54,13 @@ DEPTHS: dict[Depth, tuple[str, str]] = {
     Depth.PARTIAL: ("A part", "Some destinations could not be reached, others could."),
     Depth.UNKNOWN: ("Not known", "The stored measurements do not say yet how much was lost."),
 }
+
+DEPTH_LOST: dict[Depth, str] = {
+    Depth.INTERNATIONAL_ONLY: "lost the connections to other countries",
+    Depth.WHITELIST: "lost all but selected services",
+    Depth.PARTIAL: "lost a part of the Internet",
+}
+"""What households lost, where the depth says more than the kind does."""
 
 STATUSES: dict[Status, tuple[str, str]] = {
     Status.OPEN: ("Ongoing", "No end has been seen yet."),
@@ -73,8 +80,8 @@ CONFIDENCES: dict[ConfidenceLabel, tuple[str, str]] = {
 LEVELS: dict[Level, str] = {Level.NETWORK: "one network", Level.COUNTRY: "country", Level.PROBE: "one household"}
 
 FAMILIES: dict[str, str] = {
-    "presence": "probes vanished from the observatory, as seen from outside",
-    "inside_out": "tests that the probes stored while they were cut off",
+    "presence": "probes vanished, as the observatory saw it",
+    "inside_out": "tests that the probes stored meanwhile",
     "external": "a source outside the observatory",
     "human": "a person who reviewed the evidence",
 }

@@ -11,7 +11,7 @@ from civobs_collector.db.read_health import read_beats
 from civobs_collector.db.read_measurements import CoverageCell, read_coverage
 from civobs_collector.db.read_probes import NetworkCounts, count_networks
 from civobs_collector.detect.record import Depth, EventKind, Level, Status
-from civobs_collector.publish.charts import Curve, CurvePoint, Lane, Segment, Timeline, lane_lines, overlay
+from civobs_collector.publish.charts import Curve, CurvePoint, Lane, Segment, Timeline, households, lane_lines, overlay
 from civobs_collector.publish.published import PublishedEvent, title
 from civobs_collector.publish.times import LocalClock, middle, utc_text
 from civobs_collector.publish.words import CONFIDENCES, STATUSES
@@ -134,10 +134,11 @@ def country_timeline(
         whole.setdefault(cell.at, []).append(cell)
     total_h = {moment: max(cell.hours for cell in found) for moment, found in whole.items()}
     marks = [event for event in events if event.record.status is not Status.RETRACTED]
-    households = sum(count.households for count in counts)
+    total = sum(count.households for count in counts)
     lanes = [
         Lane(
-            f"{country} · {households} household{'' if households == 1 else 's'}",
+            country,
+            households(total),
             overlay(_covered(bins, total_h, shown.step), [_mark(event, None, shown) for event in marks]),
         )
     ]
@@ -146,12 +147,13 @@ def country_timeline(
         mine = [event for event in marks if count.asn in event.record.scope.asns]
         lanes.append(
             Lane(
-                f"{network_label(count)} · {count.households} household{'' if count.households == 1 else 's'}",
+                network_label(count),
+                households(count.households),
                 overlay(_covered(bins, hours, shown.step), [_mark(event, count.asn, shown) for event in mine]),
             )
         )
     points = tuple(CurvePoint(moment, sum(cell.households for cell in whole.get(moment, ()))) for moment in bins)
-    top = max([households, *(point.main for point in points)])
+    top = max([total, *(point.main for point in points)])
     curve = Curve("Households that measured", points, top, main_state="u")
     return Timeline(start=shown.start, end=shown.at, lanes=tuple(lanes), curve=curve)
 

@@ -52,11 +52,11 @@ def event_page(
             "record": event.record,
             "local": local,
             "title": headline,
-            "sentences": [who(event), began(event, local), ended(event, local)],
-            "sure": how_sure(event),
+            "sentences": [who(event), began(event, local), ended(event, local), how_sure(event)],
             "status": words.STATUSES[event.record.status],
             "facts": facts(event),
             "chart": drawings.both(key, timeline, describe(event, timeline)),
+            "span": (timeline.start, timeline.end),
             "lines": lane_lines(timeline.lanes),
             "states": words.STATES,
             "signals": [(words.signal_words(one.signal), one) for one in event.record.per_signal],
@@ -106,9 +106,8 @@ def facts(event: PublishedEvent) -> list[Fact]:
         Fact(
             "Severity",
             f"{affected.n_down} of {count(affected.n_households, 'household')}, {hours(severity.hours)}",
-            f"What was lost: {depth.lower()}. {depth_meaning} At the deepest point "
-            f"{affected.n_down} of {affected.n_households} observed households were affected, which supports between "
-            f"{affected.fraction_lo:.0%} and {affected.fraction_hi:.0%} of the group (95 % bounds).",
+            f"Lost: {depth.lower()}. {depth_meaning} What was seen fits any share from {affected.fraction_lo:.0%} to "
+            f"{affected.fraction_hi:.0%} of all homes in the networks affected (95 % bounds).",
         ),
         Fact(
             "Scope",
@@ -128,7 +127,7 @@ def facts(event: PublishedEvent) -> list[Fact]:
 def hours(value: float) -> str:
     """Write a length in hours as people say it."""
     minutes = round(value * 60)
-    return f"{minutes} min" if minutes < 60 else f"{value:.1f} h"
+    return f"{minutes}\u00a0min" if minutes < 60 else f"{value:.1f}\u00a0h"
 
 
 def describe(event: PublishedEvent, timeline: Timeline) -> str:
