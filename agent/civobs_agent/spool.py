@@ -19,6 +19,8 @@ from typing import TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from civobs_agent.errors import StorageError
+from civobs_agent.only_one import OnlyOne
+from civobs_agent.recent_slots import RecentSlots
 from civobs_agent.rung_watch import RungWatch
 from civobs_agent.sealing import Entry, Sealed, keep_of, unix_ms
 from civobs_agent.self_report import ClockLike, agent_row
@@ -27,7 +29,7 @@ from civobs_agent.spool_full import Evicted, drop_from_memory
 from civobs_agent.spool_salvage import Opened, open_store, replace_damaged
 from civobs_agent.spool_store import DamagedError, DiskError, Store
 from civobs_agent.spool_write import Write, first_batches
-from civobs_wire.measurement import AgentEvent, AnyMeasurement
+from civobs_wire.measurement import AgentEvent, AnyMeasurement, ClockState
 from civobs_wire.receipt import Receipt
 
 logger = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ T = TypeVar("T")
 
 _WRITE_AT = 500
 """Rows in memory that are written without waiting for the interval."""
+_SLOTS_NOTE = "recent_slots"
 _DELETE_AT = 64
 """Receipted batches that are deleted without waiting for the next write."""
 
@@ -62,6 +65,8 @@ class SpoolLimits:
 class SpoolState:
     """What the spool holds, for status and doctor."""
 
+    last_seq: int
+    """Number of the last row ever recorded; 0 before the first."""
     rows_waiting: int
     """Rows not yet sealed, memory included."""
     batches: int
@@ -82,12 +87,14 @@ class LastLife:
 
     boot_id: str
     at: datetime
+    clock: ClockState
 
 
 class Spool:
     """Keeps rows and batches in ``folder``.
 
-    ``clock`` anchors rows, ``key`` signs batches. Call ``tick`` every second or so, ``close`` at the end.
+    ``clock`` anchors rows, ``key`` signs batches. Raises StorageError if another process has the folder, or nobody can
+    use it. Call ``tick`` every second or so, ``close`` at the end.
     """
 
     def __init__(
@@ -116,12 +123,14 @@ class Spool:
         self._evicted = Evicted()
         self._settled: set[int] = set()
         """Receipted, not yet deleted from the file: deleting waits for the next write to spare the card."""
+        self._slots = RecentSlots()
         self._watch = RungWatch(self._limits.around_change_s)
         self._batches = [0, 0, 0]
         """Batches kept, their rows, their bytes."""
         self._rows = (0, 0)
         self._n_settled = self._n_rejected = 0
         self._disk = "ok"
+        self._closed = False
         self._written_at = self._sealed_at = self._begun_at = monotonic()
         self.last_life: LastLife | None = None
         """The newest sign of life found on opening; None for a new spool."""
@@ -131,6 +140,7 @@ class Spool:
             raise StorageError(
                 f"cannot make {folder}: {error.strerror}", "name a writable folder with state_dir in the settings"
             ) from None
+        self._lock = OnlyOne(folder)
         self._guarded(lambda _store: None)
 
     # What the measuring side calls.
@@ -139,6 +149,7 @@ class Spool:
         """Take rows in, numbered in this order. Their ``seq`` is a placeholder."""
         boot_id = str(self._clock.boot_id)
         for row in rows:
+            self._slots.add(row)
             keep = max(keep_of(row), self._watch.degree(row))
             self._buffer.append(self._numbered(Entry(row, boot_id, keep, numbered=False)))
         if self._watch.take_change():
@@ -160,6 +171,10 @@ class Spool:
             return self._notes[name]
         return self._guarded(lambda store: store.note(f"agent.{name}"))
 
+    def has_slot(self, kind: str, target: str, slot_at: datetime) -> bool:
+        """Whether a row for this slot was recorded in the last minutes, before the last restart included."""
+        return self._slots.has(kind, target, slot_at)
+
     # What the agent's frame calls.
 
     def identify(self, probe_id: str) -> None:
@@ -179,12 +194,16 @@ class Spool:
         self._write(sealing=True)
 
     def close(self) -> None:
-        """Write everything and close the file."""
+        """Write everything and close the file; the spool is not used again."""
+        if self._closed:
+            return
+        self._closed = True
         self.flush()
         if self._store is not None:
             with suppress(DiskError, DamagedError):
                 self._store.close()
             self._store = None
+        self._lock.release()
 
     # What the uplink calls.
 
@@ -202,6 +221,7 @@ class Spool:
         if oldest is None and self._buffer:
             oldest = unix_ms(self._buffer[0].row.at)
         return SpoolState(
+            last_seq=0 if self._next is None else self._next.seq - 1,
             rows_waiting=self._rows[0] + len(self._buffer),
             batches=self._batches[0] - len(self._settled),
             rows_sealed=self._batches[1],
@@ -221,7 +241,7 @@ class Spool:
         self._next = replace(self._next, seq=self._next.seq + 1)
         return replace(entry, row=row, numbered=True)
 
-    def _guarded(self, action: Callable[[Store], T]) -> T | None:
+    def _guarded(self, action: Callable[[Store], T], *, writes: bool = False) -> T | None:
         """Run something on the store; open it if need be, repair it once; None while the disk is unusable."""
         for _ in range(2):
             try:
@@ -237,9 +257,9 @@ class Spool:
             except DamagedError as error:
                 self._set_aside(str(error))
             else:
-                if self._disk != "ok":
-                    logger.warning("spool can be written again rows_in_memory=%d", len(self._buffer))
-                self._disk = "ok"
+                if writes and self._disk != "ok":
+                    logger.warning("spool can be written again")
+                    self._disk = "ok"
                 return result
         return None
 
@@ -262,7 +282,8 @@ class Spool:
         self._rows = opened.store.row_sums()
         life = opened.store.last_life()
         if self.last_life is None and life is not None:
-            self.last_life = LastLife(life[0], datetime.fromtimestamp(life[1] / 1000, UTC))
+            self.last_life = LastLife(life[0], datetime.fromtimestamp(life[1] / 1000, UTC), life[2])
+            self._slots.load(opened.store.note(f"agent.{_SLOTS_NOTE}"))
         if opened.reset is not None:
             lost = opened.reset
             self.record(
@@ -274,7 +295,7 @@ class Spool:
         self._written_at = now
         if sealing:
             self._sealed_at = now
-        self._guarded(lambda store: self._write_to(store, sealing=sealing))
+        self._guarded(lambda store: self._write_to(store, sealing=sealing), writes=True)
 
     def _write_to(self, store: Store, *, sealing: bool) -> None:
         if self._next is None:
@@ -298,7 +319,7 @@ class Spool:
             evicted=self._evicted,
             settled=frozenset(self._settled),
             protect=self._watch.protect,
-            notes=dict(self._notes),
+            notes={**self._notes, _SLOTS_NOTE: self._slots.text()},
         )
         write.run(store)
         self._buffer.clear()

@@ -248,11 +248,11 @@ class Store:
             found = self._db.execute("SELECT clock, clock_err_ms FROM boot WHERE boot_id = ?", (boot_id,)).fetchone()
         return None if found is None else (ClockState(found[0]), int(found[1]))
 
-    def last_life(self) -> tuple[str, int] | None:
-        """The boot heard of last, and when (Unix milliseconds)."""
+    def last_life(self) -> tuple[str, int, ClockState] | None:
+        """The boot heard of last, when (Unix milliseconds), and what its clock was worth."""
         with classified():
-            found = self._db.execute("SELECT boot_id, last_ms FROM boot ORDER BY rowid DESC LIMIT 1").fetchone()
-        return None if found is None else (str(found[0]), int(found[1]))
+            found = self._db.execute("SELECT boot_id, last_ms, clock FROM boot ORDER BY rowid DESC LIMIT 1").fetchone()
+        return None if found is None else (str(found[0]), int(found[1]), ClockState(found[2]))
 
     def set_boot(self, boot_id: str, clock: ClockState, clock_err_ms: int, last_ms: int) -> None:
         self._db.execute(

@@ -3,7 +3,7 @@
 from civobs_agent.budget import Meter
 from civobs_agent.clock import BOOT_ID_PATH, Clock, Hands
 from civobs_agent.config import AgentSettings
-from civobs_agent.net import Net
+from civobs_agent.net import Net, Roots
 from civobs_agent.refusal import Refusal
 
 
@@ -24,5 +24,6 @@ def net_of(settings: AgentSettings, clock: Clock) -> Net:
         clock,
         refusal=Refusal(lab_ranges=settings.lab.lab_ranges),
         meter=Meter(lambda: clock.moment().at, settings.state_dir),
+        roots=Roots(settings.lab.roots),
         time_scale=settings.lab.time_scale,
     )

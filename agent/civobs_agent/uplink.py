@@ -10,7 +10,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 GOODBYE_S = 2.0
 """How long a stop waits for the broker to take the last word: systemd allows five seconds for all of it."""
+OVERHEAD_BYTES = 700
+"""Around one batch: topic, TLS and TCP headers, the broker's PUBACK and the receipt with its own."""
 POLL_S = 5.0
 """The spool is looked at this often even if nobody says that it has something new."""
 
@@ -57,7 +59,7 @@ class Sender:
     probe_id: str
     signing_key: Ed25519PrivateKey
     receipt_key: Ed25519PublicKey
-    trust: Trust = Trust()
+    trust: Trust = field(default_factory=Trust)
 
     def topic(self, leaf: Leaf) -> str:
         return str(Topic(self.probe_id, leaf))
@@ -98,6 +100,7 @@ class Uplink:
         clock: ClockLike,
         *,
         on_plan: PlanTaker,
+        on_bytes: Callable[[int], None] = lambda _n: None,
         keepalive_s: Callable[[], int] = lambda: 60,
         times: UplinkTimes | None = None,
     ) -> None:
@@ -106,6 +109,7 @@ class Uplink:
         self._spool = spool
         self._clock = clock
         self._on_plan = on_plan
+        self._on_bytes = on_bytes
         self._keepalive_s = keepalive_s
         self._times = times or UplinkTimes()
         self._link: Link | None = None
@@ -138,7 +142,9 @@ class Uplink:
             tries_each = (failures - 1) // len(self._brokers)
             wait_s = min(self._times.backoff_max_s, self._times.backoff_s * 2 ** min(tries_each, 20))
             wait_s *= random.uniform(0.5, 1.5)  # noqa: S311 - jitter is no secret
-            logger.info("uplink down broker=%s:%d cause=%r again_in_s=%.1f", endpoint.host, endpoint.port, reason, wait_s)
+            logger.info(
+                "uplink down broker=%s:%d cause=%r again_in_s=%.1f", endpoint.host, endpoint.port, reason, wait_s
+            )
             await asyncio.sleep(wait_s)
 
     async def stop(self) -> None:
@@ -238,6 +244,7 @@ class Uplink:
     def _publish(self, link: Link, out: Outstanding, batch: Sealed, now: float) -> None:
         mid = link.publish(self._sender.topic(Leaf.BATCH), batch.message, content_type=CONTENT_TYPE)
         self.state.bytes_up += len(batch.message)
+        self._on_bytes(len(batch.message) + OVERHEAD_BYTES)
         out.sent(batch, mid, now)
 
     def _wait_s(self, out: Outstanding, pace: Pace, now: float) -> float:

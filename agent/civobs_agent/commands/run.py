@@ -1,0 +1,25 @@
+"""``civobs-agent run``: measures and delivers until it is told to stop."""
+
+import argparse
+
+from civobs_agent.commands import Commands
+
+
+def register(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "run",
+        help="measure and deliver until stopped; what the service runs",
+        description="Measures by the plan, keeps every row until the observatory has it, and delivers when it can.",
+        epilog="example:\n  civobs-agent --config ./agent.toml run\n\nSIGTERM stops it within five seconds.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from civobs_agent.config import load
+    from civobs_agent.run import run
+
+    return asyncio.run(run(load(arguments.config)))
