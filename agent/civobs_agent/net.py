@@ -73,6 +73,8 @@ class Context:
     roots: Roots
     plan_resolvers: tuple[Resolver, ...] = ()
     time_scale: float = 1.0
+    resolver_port: int = 53
+    """Where the given resolvers listen. ``resolv.conf`` knows no other port; a test without root does."""
 
     @property
     def resolvers(self) -> tuple[str, ...]:

@@ -110,7 +110,7 @@ async def _resolver(given: Sequence[str], context: Context) -> float:
     fault: Fault = Fault(Failure.GENERIC_TIMEOUT_ERROR)
     for address in given:
         try:
-            reply = await ask(Server(address), fresh_name(context), "PTR", context)
+            reply = await ask(Server(address, context.resolver_port), fresh_name(context), "PTR", context)
         except MeasurementError as error:
             fault = error.fault
             continue

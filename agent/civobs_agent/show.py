@@ -26,7 +26,21 @@ CHECKS = {
     "tls": "encryption",
     "http": "page",
 }
-_MEANINGS = {row.name: row.meaning for row in FAILURES}
+PLAIN = {
+    Failure.GENERIC_TIMEOUT_ERROR: "no answer in time",
+    Failure.NETWORK_UNREACHABLE: "no way there from here",
+    Failure.HOST_UNREACHABLE: "reported as unreachable",
+    Failure.CONNECTION_REFUSED: "refused",
+    Failure.CONNECTION_RESET: "cut off",
+    Failure.EOF_ERROR: "closed too early",
+    Failure.NO_PERMISSION: "this user may not send pings; root and the installed service may",
+    Failure.LINK_DOWN: "nothing is connected",
+    Failure.NO_ADDRESS: "none",
+    Failure.PLAN_MISSING: "no plan has arrived yet",
+    Failure.NOTHING_TO_ASK: "the plan names nothing for this",
+}
+"""Failures a volunteer is likely to meet, in plain words; the others in the vocabulary's own."""
+_MEANINGS = {row.name: row.meaning for row in FAILURES} | PLAIN
 
 
 def ladder_table(rows: Iterable[Ladder]) -> str:

@@ -22,7 +22,7 @@ async def measure(target: Target, context: Context) -> list[AnyMeasurement]:
     """One row for each resolver and record type; ``family`` is that of the resolver's address."""
     servers = [(resolver.id, Server(resolver.address, resolver.port)) for resolver in context.plan_resolvers]
     if context.host.resolvers:
-        servers.insert(0, (GIVEN, Server(context.host.resolvers[0])))
+        servers.insert(0, (GIVEN, Server(context.host.resolvers[0], context.resolver_port)))
     if not servers:
         run = context.begin()
         fields = _fields(GIVEN, target.url, "A", None)

@@ -59,12 +59,13 @@ async def resolve(place: Place, family: IpFamily, context: Context) -> str:
     Raises MeasurementError: the resolver's failure, ``no_address_resolved`` where the name has no such record, or
     ``target_refused``.
     """
-    addresses: tuple[str, ...] = (place.host,) if place.literal == family else ()
     if place.literal is None:
         addresses = await _look_up(place.host, family, context)
-    if not addresses:
-        raise MeasurementError(Failure.NO_ADDRESS_RESOLVED)
+    else:
+        addresses = (place.host,)
     refusals = [context.refusal.refuses(address) for address in addresses]
+    if not addresses or (place.literal not in {None, family} and refusals == [None]):
+        raise MeasurementError(Failure.NO_ADDRESS_RESOLVED)
     for address, refusal in zip(addresses, refusals, strict=True):
         if refusal is None:
             return address
@@ -76,7 +77,7 @@ async def _look_up(host: str, family: IpFamily, context: Context) -> tuple[str, 
     fault = Fault(Failure.DNS_TEMPORARY_FAILURE, "the device was given no resolver")
     for address in context.resolvers:
         try:
-            reply = await ask(Server(address), host, RECORD_TYPES[family], context)
+            reply = await ask(Server(address, context.resolver_port), host, RECORD_TYPES[family], context)
         except MeasurementError as error:
             fault = error.fault
             continue

@@ -43,6 +43,8 @@ class Stream:
         self._tls: ssl.SSLObject | None = None
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
+        self._ahead = b""
+        """Read by ``receive_exactly`` beyond what was asked for."""
         self.connect_ms = 0.0
         self.handshake_ms = 0.0
 
@@ -90,13 +92,13 @@ class Stream:
 
     async def receive_exactly(self, n_bytes: int) -> bytes:
         """So many bytes. Raises EOFError if there are fewer."""
-        data = b""
-        while len(data) < n_bytes:
+        while len(self._ahead) < n_bytes:
             more = await self.receive()
             if not more:
                 raise EOFError
-            data += more
-        return data[:n_bytes]
+            self._ahead += more
+        data, self._ahead = self._ahead[:n_bytes], self._ahead[n_bytes:]
+        return data
 
     def close(self) -> None:
         self._socket.close()

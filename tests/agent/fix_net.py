@@ -1,0 +1,385 @@
+"""Real servers on the loopback that misbehave on request, their certificates, and the context that may speak to them.
+
+What a server does follows from what it is asked: the first label of a DNS name, the path of a URL, the port of TLS.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import ssl
+import struct
+import threading
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rrset
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from civobs_agent.budget import Meter
+from civobs_agent.clock import Clock
+from civobs_agent.host import FamilyFacts, Host, Route
+from civobs_agent.net import Context, Roots
+from civobs_agent.refusal import Refusal
+from civobs_wire.measurement import ClockState, Validity
+
+LOOPBACK = {4: "127.0.0.1", 6: "::1"}
+PRESENT = FamilyFacts(has_address=True, routes=(Route("lo", ""),))
+MISSING = FamilyFacts(has_address=False, routes=())
+BODY = b"<html>all is well</html>"
+
+
+class Loop:
+    """An event loop in a thread, for servers that the loop under test must not wait for."""
+
+    def __init__(self):
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="servers")
+        self._thread.start()
+
+    def run(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(10)
+
+    def close(self):
+        async def end():
+            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0.01)
+
+        self.run(end())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+@pytest.fixture(scope="session")
+def server_loop():
+    loop = Loop()
+    yield loop
+    loop.close()
+
+
+# DNS
+
+
+class _Dns(asyncio.DatagramProtocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def datagram_received(self, data, peer):
+        for reply in answers(data, "udp"):
+            self.transport.sendto(reply, peer)
+
+
+def answers(data, transport):
+    """The packets a question is answered with; its first label says how."""
+    query = dns.message.from_wire(data)
+    question = query.question[0]
+    how = question.name.labels[0].decode() if question.name.labels[0] else ""
+    reply = dns.message.make_response(query)
+    rdtype = question.rdtype.name
+    record = {"A": "127.0.0.1", "AAAA": "::1", "NS": "a.root-servers.net."}.get(rdtype)
+    if how == "bogon" and rdtype == "A":
+        record = "10.1.2.3"
+    if how in {"v4only", "bogon"} and rdtype == "AAAA":
+        record = None
+    if record is not None and how != "empty":
+        reply.answer.append(dns.rrset.from_text(question.name, 60, "IN", rdtype, record))
+    codes = {"nx": dns.rcode.NXDOMAIN, "servfail": dns.rcode.SERVFAIL, "refused": dns.rcode.REFUSED}
+    codes["odd"] = dns.rcode.NOTIMP
+    if how in codes or rdtype == "PTR":
+        reply.answer.clear()
+        reply.set_rcode(codes.get(how, dns.rcode.NXDOMAIN))
+    if how == "cut" and transport == "udp":
+        reply.answer.clear()
+        reply.flags |= dns.flags.TC
+    if how == "wrongid":
+        reply.id ^= 1
+    if how == "garbage":
+        return [b"\xff" * 40]
+    if how == "silent":
+        return []
+    if how == "late":
+        wrong = dns.message.make_response(query)
+        wrong.id ^= 1
+        return [wrong.to_wire(), reply.to_wire()]
+    return [reply.to_wire()]
+
+
+async def _dns_over_tcp(reader, writer):
+    with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        length = int.from_bytes(await reader.readexactly(2), "big")
+        for reply in answers(await reader.readexactly(length), "tcp"):
+            writer.write(len(reply).to_bytes(2, "big") + reply)
+            await writer.drain()
+    writer.close()
+
+
+@pytest.fixture(scope="session")
+def dns_port(server_loop):
+    """One port with a DNS server over UDP and TCP, IPv4 and IPv6."""
+
+    async def start():
+        loop = asyncio.get_running_loop()
+        servers, transports, port = [], [], free_port(socket.SOCK_DGRAM)
+        for host in LOOPBACK.values():
+            servers.append(await asyncio.start_server(_dns_over_tcp, host, port))
+            transports.append((await loop.create_datagram_endpoint(_Dns, (host, port)))[0])
+        return servers, transports, port
+
+    servers, transports, port = server_loop.run(start())
+    yield port
+    for one in (*servers, *transports):
+        server_loop.loop.call_soon_threadsafe(one.close)
+
+
+def free_port(kind=socket.SOCK_STREAM):
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+# TCP, TLS, HTTP
+
+
+def _reset(writer):
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+def _page(body=BODY, status="200 OK", extra=""):
+    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{extra}\r\n"
+    return head.encode() + body
+
+
+def _moved(to):
+    return _page(b"", "302 Found", f"Location: {to}\r\n")
+
+
+PAGES = {
+    "/": _page(),
+    "/missing": _page(b"gone", "404 Not Found"),
+    "/moved": _moved("/"),
+    "/to-private": _moved("http://192.168.1.1/admin"),
+    "/to-metadata": _moved("http://169.254.169.254/latest/"),
+    "/to-mapped": _moved("http://[::ffff:10.0.0.1]/"),
+    "/to-name-in-home": _moved("http://bogon.test/"),
+    "/round": _moved("/round"),
+    "/nowhere": _moved("https://"),
+    "/mail": _moved("mailto:nobody@example.org"),
+    "/short": b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nfew",
+    "/garbage": b"220 mail.example ESMTP\r\n\r\n",
+    "/silent-end": b"",
+    "/until-close": b"HTTP/1.0 200 OK\r\n\r\nread to the end",
+    "/informed": b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + _page(),
+}
+
+
+async def _serve_http(reader, writer):
+    with contextlib.suppress(OSError, asyncio.IncompleteReadError, ssl.SSLError):
+        request = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        path = request.split(" ")[1]
+        if path == "/reset":
+            _reset(writer)
+            return
+        if path == "/stall":
+            await asyncio.sleep(3600)
+        if path == "/stall-body":
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+            await asyncio.sleep(3600)
+        if path == "/endless":
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            while True:
+                writer.write(b"x" * 65536)
+                await writer.drain()
+        if path.startswith("/far/"):
+            writer.write(_moved(f"/far/{int(path[5:]) + 1}"))
+        else:
+            writer.write(PAGES.get(path, _page(b"", "500 Odd")))
+        await writer.drain()
+    with contextlib.suppress(OSError, ssl.SSLError):
+        writer.close()
+        await writer.wait_closed()
+
+
+async def _reset_hello(reader, writer):
+    await reader.read(10)
+    _reset(writer)
+
+
+async def _stall_hello(reader, writer):
+    await asyncio.sleep(3600)
+
+
+async def _close_hello(reader, writer):
+    await reader.read(2000)
+    writer.close()
+
+
+async def _babble_hello(reader, writer):
+    await reader.read(2000)
+    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    writer.close()
+
+
+@dataclass(frozen=True)
+class Certificates:
+    folder: Path
+
+    def server(self, name):
+        settings = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        settings.load_cert_chain(self.folder / f"{name}.pem")
+        settings.set_alpn_protocols(["http/1.1"])
+        return settings
+
+    @property
+    def authority(self):
+        return self.folder / "authority.pem"
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """An authority, and leaves that are right, for another name, expired, and of an authority nobody knows."""
+    folder = tmp_path_factory.mktemp("certificates")
+    now = datetime.now(UTC)
+    day = timedelta(days=1)
+    trusted, unknown = _authority("Test Authority", now), _authority("Nobody's Authority", now)
+    (folder / "authority.pem").write_bytes(trusted[0].public_bytes(serialization.Encoding.PEM))
+    _leaf(folder / "good.pem", trusted, "site.test", now - day, now + day)
+    _leaf(folder / "other.pem", trusted, "other.test", now - day, now + day)
+    _leaf(folder / "expired.pem", trusted, "site.test", now - 2 * day, now - day)
+    _leaf(folder / "unknown.pem", unknown, "site.test", now - day, now + day)
+    return Certificates(folder)
+
+
+def _name(text):
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _authority(name, now):
+    key = ec.generate_private_key(ec.SECP256R1())
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    usage = x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(_name(name))
+        .issuer_name(_name(name))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=30))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(identifier, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return certificate, key
+
+
+def _leaf(path, authority, host, begins, ends):
+    issuer, issuer_key = authority
+    key = ec.generate_private_key(ec.SECP256R1())
+    loopback = [x509.IPAddress(ipaddress.ip_address(address)) for address in LOOPBACK.values()]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(_name(host))
+        .issuer_name(issuer.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begins)
+        .not_valid_after(ends)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host), *loopback]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+        .sign(issuer_key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+
+
+@dataclass(frozen=True)
+class Sites:
+    """Ports of the servers, by what they do."""
+
+    http: int
+    https: int
+    ports: dict[str, int]
+
+
+@pytest.fixture(scope="session")
+def sites(server_loop, certificates):
+    async def start():
+        servers = {}
+        hosts = list(LOOPBACK.values())
+        for name, handler in (
+            ("http", _serve_http),
+            ("reset", _reset_hello),
+            ("stall", _stall_hello),
+            ("close", _close_hello),
+            ("babble", _babble_hello),
+        ):
+            servers[name] = await asyncio.start_server(handler, hosts, free_port())
+        for name in ("good", "other", "expired", "unknown"):
+            servers[name] = await asyncio.start_server(
+                _serve_http, hosts, free_port(), ssl=certificates.server(name), ssl_handshake_timeout=5
+            )
+        return servers
+
+    servers = server_loop.run(start())
+    ports = {name: server.sockets[0].getsockname()[1] for name, server in servers.items()}
+    yield Sites(ports["http"], ports["good"], ports)
+    for server in servers.values():
+        server_loop.loop.call_soon_threadsafe(server.close)
+
+
+# What a probe is given
+
+
+@pytest.fixture
+def live_clock(tmp_path):
+    return Clock(tmp_path, trust_system=True)
+
+
+@pytest.fixture
+def context(live_clock, dns_port, certificates):
+    """A device with IPv4 and IPv6 whose network is the loopback, and whose time runs fast."""
+    host = Host(carrier=True, v4=PRESENT, v6=PRESENT, resolvers=("127.0.0.1",))
+    return Context(
+        clock=live_clock,
+        slot_at=live_clock.moment().at,
+        host=host,
+        validity=Validity(clock=ClockState.SYNCED),
+        refusal=Refusal(allowed=frozenset(LOOPBACK.values()), own=frozenset(LOOPBACK.values())),
+        meter=Meter(lambda: live_clock.moment().at),
+        roots=Roots(certificates.authority),
+        time_scale=20.0,
+        resolver_port=dns_port,
+    )
+
+
+@pytest.fixture
+def no_ipv6(context):
+    """The same device without IPv6."""
+    return replace(context, host=replace(context.host, v6=MISSING))
