@@ -172,16 +172,22 @@ def _eligible(
         return np.zeros(axis.n, dtype=bool)
     counted = codes != Code.UNKNOWN
     counted[: int(seen.argmax())] = False
-    window = axis.bins(params["eligible.window"])
-    n_seen, n_counted = _trailing(seen, window), _trailing(counted, window)
-    votes: Flags = (n_seen >= params["eligible.min_bins"]) & (n_seen >= params["eligible.share"] * n_counted)
     alone = np.zeros(axis.n, dtype=np.int64)
+    holds: list[tuple[int, int]] = []
     for (start, end), with_others in zip(spells, shared, strict=True):
-        if not with_others:
-            alone[start] += 1
         hold = axis.bins(params["eligible.hold_shared" if with_others else "eligible.hold_alone"])
+        holds.append((start, min(end, start + hold)))
+        if with_others:
+            counted[slice(*holds[-1])] = False
+        else:
+            alone[start] += 1
+    window = axis.bins(params["eligible.window"])
+    n_seen, n_counted = _trailing(seen & counted, window), _trailing(counted, window)
+    votes: Flags = (n_seen >= params["eligible.min_bins"]) & (n_seen >= params["eligible.share"] * n_counted)
+    for start, end in holds:
         if start and votes[start - 1]:
-            votes[start : min(end, start + hold)] = True
+            # On until its return can be counted again by the habit alone.
+            votes[start : end + params.count("eligible.min_bins")] = True
     flaps = _trailing(alone, axis.bins(params["eligible.flap_window"]))
     return votes & (flaps < params["eligible.flaps"])
 

@@ -19,9 +19,10 @@ UNDETERMINED = "undetermined"
 _LINK, _ACCESS = 1, 2
 
 EXPECTED: Mapping[str, Mapping[str, bool]] = {
-    "power": {"device_off": True, "broker_only": False},
+    "power": {"device_off": True, "world_fails": False, "broker_only": False},
     "home_network": {
         "device_off": False,
+        "world_fails": True,
         "link_fails": True,
         "domestic_works": False,
         "broker_only": False,
@@ -30,6 +31,7 @@ EXPECTED: Mapping[str, Mapping[str, bool]] = {
     },
     "isp": {
         "device_off": False,
+        "world_fails": True,
         "link_fails": False,
         "access_fails": True,
         "domestic_works": False,
@@ -39,6 +41,7 @@ EXPECTED: Mapping[str, Mapping[str, bool]] = {
     },
     "national": {
         "device_off": False,
+        "world_fails": True,
         "link_fails": False,
         "domestic_works": False,
         "broker_only": False,
@@ -47,6 +50,7 @@ EXPECTED: Mapping[str, Mapping[str, bool]] = {
     },
     "international_only": {
         "device_off": False,
+        "world_fails": True,
         "link_fails": False,
         "access_fails": False,
         "domestic_works": True,
@@ -54,12 +58,19 @@ EXPECTED: Mapping[str, Mapping[str, bool]] = {
         "several_networks": True,
         "several_households": True,
     },
-    "collector": {"device_off": False, "link_fails": False, "access_fails": False, "broker_only": True},
+    "collector": {
+        "device_off": False,
+        "world_fails": False,
+        "link_fails": False,
+        "access_fails": False,
+        "broker_only": True,
+    },
 }
 """What each hypothesis makes likely (True) or unlikely (False); what it says nothing about is left out."""
 
 FAMILY: Mapping[str, str] = {
     "device_off": "inside_out",
+    "world_fails": "inside_out",
     "link_fails": "inside_out",
     "access_fails": "inside_out",
     "domestic_works": "inside_out",
@@ -92,6 +103,7 @@ def evidence(homes: Sequence[Sequence[ProbeLine]], part: slice, reach: Reach) ->
     ]
     if told:
         found["device_off"] = _mostly(told, Code.DARK)
+        found["world_fails"] = _mostly(told, Code.DOWN)
         found["broker_only"] = _mostly(told, Code.CONFLICT)
     for name, rung, wanted_ok in (
         ("link_fails", _LINK, False),
