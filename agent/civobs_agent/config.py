@@ -1,16 +1,18 @@
 """The agent's settings: one frozen model from a TOML file and ``CIVOBS_AGENT_*`` variables.
 
 Variables win over the file: ``CIVOBS_AGENT_OBSERVATORY__URL`` sets ``[observatory] url``. Nothing else in the agent
-reads the environment.
+reads the environment. They are laid over the file by hand: pydantic-settings would do it too, and takes 10 MiB of the
+48 that a probe may use.
 """
 
+import json
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from civobs_agent.errors import ConfigError
 from civobs_agent.refusal import LAB_BUILD
@@ -21,6 +23,7 @@ from civobs_wire.plan import Tier
 from civobs_wire.scalars import Name, PublicKey, UtcTime
 
 DEFAULT_PATH = Path("/etc/civobs/agent.toml")
+ENV_PREFIX = "CIVOBS_AGENT_"
 STATE_DIR = Path("/var/lib/civobs-agent")
 RUNTIME_DIR = Path("/run/civobs-agent")
 
@@ -146,12 +149,8 @@ class LabSettings(Section):
         return self
 
 
-class AgentSettings(BaseSettings):
+class AgentSettings(Section):
     """Everything."""
-
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="CIVOBS_AGENT_", env_nested_delimiter="__"
-    )
 
     state_dir: Path = Path()
     """Keys, plan, spool. Default: ``/var/lib/civobs-agent``, or ``~/.local/state/civobs-agent`` for a user."""
@@ -167,19 +166,6 @@ class AgentSettings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     consent: ConsentSettings = ConsentSettings()
     lab: LabSettings = LabSettings()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Variables before the file, which comes in as keyword arguments."""
-        del settings_cls, dotenv_settings, file_secret_settings
-        return env_settings, init_settings
 
     @property
     def pause_file(self) -> Path:
@@ -231,8 +217,9 @@ def load(path: Path | None) -> AgentSettings:
             raise ConfigError(f"cannot read {file}: {error.strerror}", "name a readable file with --config") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{file} is not TOML: {error}", "mend the line it names") from None
+    _lay_over(values, os.environ)
     try:
-        settings = AgentSettings(**values)
+        settings = AgentSettings.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -241,6 +228,30 @@ def load(path: Path | None) -> AgentSettings:
             f"correct it in {file} or in CIVOBS_AGENT_{where.replace('.', '__').upper()}",
         ) from None
     return _with_folders(settings)
+
+
+def _lay_over(values: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """Put ``CIVOBS_AGENT_SECTION__KEY`` into the table of its section. Lists are written as JSON."""
+    for name, text in environment.items():
+        if not name.startswith(ENV_PREFIX):
+            continue
+        *sections, key = name.removeprefix(ENV_PREFIX).lower().split("__")
+        table = values
+        for section in sections:
+            inner = table.setdefault(section, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(f"setting {section} is not a table", f"remove {name} from the environment")
+            table = inner
+        table[key] = _parsed(text)
+
+
+def _parsed(text: str) -> object:
+    if not text.startswith("["):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _with_folders(settings: AgentSettings) -> AgentSettings:
