@@ -16,6 +16,7 @@ import psycopg
 import pytest
 import uvicorn
 from playwright.sync_api import Browser, sync_playwright
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from civobs_collector.api.app import create_app
@@ -125,6 +126,7 @@ def shutdown_record(**changes) -> EventRecord:
         ),
         "severity": Severity(depth=0.87, hours=4.53, area=0.87 * 4.53 * 0.79),
         "hypotheses": {"shutdown": 0.93, "power": 0.01, "collector": 0.02, "chance": math.exp(-12)},
+        "likeliest": "international_only",
         "confidence": Confidence(
             label=ConfidenceLabel.PROBABLE,
             posterior=0.997,
@@ -181,8 +183,9 @@ def seed(conn: psycopg.Connection, now: datetime) -> None:
     for number, (cc, asn) in enumerate([*places, ("UG", 64510), ("UG", 64510), ("FJ", 64520)]):
         _seed_probe(conn, number, cc, asn, heard=cc != "FJ", now=now)
     conn.execute(
-        "INSERT INTO collector_beat (at, role, instance, ok) VALUES (%s, 'ingest', 'a', true), (%s, 'detect', 'a', true)",
-        (now, now),
+        "INSERT INTO collector_beat (at, role, instance, ok)"
+        " SELECT %s, role, 'a', true FROM unnest(ARRAY['ingest', 'detect']) role",
+        (now,),
     )
     conn.execute("INSERT INTO target (name) VALUES ('L4')")
     _seed_coverage(conn, now)
@@ -225,30 +228,35 @@ def add_event(conn: psycopg.Connection, public_id: str, versions: Sequence[tuple
     cc = versions[0][2].scope.cc
     conn.execute("INSERT INTO event (event_key, public_id, cc) VALUES (%s, %s, %s)", (key, public_id, cc))
     for number, (change_kind, reason, record) in enumerate(versions, start=1):
-        end = record.resolution
-        conn.execute(
-            "INSERT INTO event_version (event_key, version, published_at, change_kind, reason, detector_version, status,"
-            " kind, level, cc, asn, onset_earliest, onset_latest, resolution_earliest, resolution_latest, record)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            (
-                key,
-                number,
-                END + timedelta(minutes=10 * number),
-                change_kind,
-                reason,
-                record.method.detector_version,
-                record.status,
-                record.kind,
-                record.scope.level,
-                cc,
-                None,
-                record.onset.earliest,
-                record.onset.latest,
-                end.earliest if end else None,
-                end.latest if end else None,
-                Jsonb(record.model_dump(mode="json")),
-            ),
-        )
+        add_version(conn, number, change_kind, reason, record)
+
+
+def add_version(conn: psycopg.Connection, number: int, change_kind: str, reason: str, record: EventRecord) -> None:
+    """Publish a version of the event that the record belongs to."""
+    end = record.resolution
+    values = {
+        "event_key": record.event_key,
+        "version": number,
+        "published_at": END + timedelta(minutes=10 * number),
+        "change_kind": change_kind,
+        "reason": reason,
+        "detector_version": record.method.detector_version,
+        "status": record.status,
+        "kind": record.kind,
+        "level": record.scope.level,
+        "cc": record.scope.cc,
+        "onset_earliest": record.onset.earliest,
+        "onset_latest": record.onset.latest,
+        "resolution_earliest": end.earliest if end else None,
+        "resolution_latest": end.latest if end else None,
+        "record": Jsonb(record.model_dump(mode="json")),
+    }
+    conn.execute(
+        sql.SQL("INSERT INTO event_version ({}) VALUES ({})").format(
+            sql.SQL(", ").join(map(sql.Identifier, values)), sql.SQL(", ").join(map(sql.Placeholder, values))
+        ),
+        values,
+    )
 
 
 def _seed_probe(conn: psycopg.Connection, number: int, cc: str, asn: int, *, heard: bool, now: datetime) -> None:
@@ -308,12 +316,26 @@ def settings_for(dsn: str, folder: Path, url: str = "http://127.0.0.1") -> Colle
     )
 
 
+@pytest.fixture(scope="module")
+def site(plain_server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The application with the seeded database, for tests that only read."""
+    # Imported here: pytest rewrites the assertions of a fixture module only if it loads it first.
+    from tests.fix_db import fresh_database
+
+    with fresh_database(plain_server) as dsn:
+        yield from _seeded(dsn, tmp_path_factory.mktemp("keys"))
+
+
 @pytest.fixture
-def site(plain_dsn: str, tmp_path: Path) -> Iterator[Site]:
-    """The application with the seeded database."""
-    with psycopg.connect(plain_dsn) as conn:
+def own_site(plain_dsn: str, tmp_path: Path) -> Iterator[Site]:
+    """The same for a test that writes."""
+    yield from _seeded(plain_dsn, tmp_path)
+
+
+def _seeded(dsn: str, folder: Path) -> Iterator[Site]:
+    with psycopg.connect(dsn) as conn:
         seed(conn, datetime.now(UTC))
-    yield from served_at(plain_dsn, tmp_path)
+    yield from served_at(dsn, folder)
 
 
 def served_at(dsn: str, folder: Path) -> Iterator[Site]:

@@ -14,14 +14,23 @@ from civobs_collector.api.app import create_app
 from civobs_collector.api.problems import Problem
 from civobs_collector.api.rate import TokenBuckets
 from civobs_collector.api.sealing import Sealer
-from civobs_collector.detect.record import EventRecord
+from civobs_collector.detect.record import EventRecord, Status
 from civobs_collector.enrolment import MAX_REQUEST_BYTES
 from civobs_collector.keys import make_key
 from civobs_collector.publish.event_json import PublicEvent
 from civobs_wire.enrol import TIME_CONTEXT, EnrolResponse, TimeResponse
 from civobs_wire.envelope import open_sealed
 from civobs_wire.failure import Outcome
-from tests.collector.fix_web import HOUSEHOLD_ID, KEY, OPEN_ID, PUBLIC_ID, served_at, settings_for, shutdown_record
+from tests.collector.fix_web import (
+    HOUSEHOLD_ID,
+    KEY,
+    OPEN_ID,
+    PUBLIC_ID,
+    add_version,
+    served_at,
+    settings_for,
+    shutdown_record,
+)
 from tests.collector.test_enrolment import new_claim, request
 
 FROM_TO = {"from": "2026-11-22T05:00:00Z", "to": "2026-11-22T06:00:00Z"}
@@ -78,19 +87,14 @@ def test_an_event_tells_all_but_its_inner_key_and_its_households(site):
     assert left_out == {"event_key"}
 
 
-def test_a_version_is_served_for_ever_and_byte_for_byte(site):
+def test_a_version_is_served_for_ever_and_byte_for_byte(own_site):
+    site = own_site
     path = f"/events/{PUBLIC_ID}/v1.json"
     first = site.client.get(path)
     assert first.headers["Cache-Control"] == "public, max-age=31536000, immutable"
     assert 'rel="cite-as"' in first.headers["Link"]
-    again = shutdown_record(provisional=False)
     with psycopg.connect(site.dsn) as conn:
-        conn.execute(
-            "INSERT INTO event_version SELECT event_key, 3, now(), 'corrected', 'human_review', detector_version,"
-            " 'retracted', kind, level, cc, asn, onset_earliest, onset_latest, resolution_earliest, resolution_latest,"
-            " %s::jsonb FROM event_version WHERE event_key = %s AND version = 2",
-            (again.model_copy(update={"status": "retracted"}).model_dump_json(), KEY),
-        )
+        add_version(conn, 3, "retracted", "human_review", shutdown_record(status=Status.RETRACTED))
     assert site.client.get(path).content == first.content
     newest = site.client.get(f"/events/{PUBLIC_ID}.json")
     assert newest.json()["version"] == 3
@@ -201,7 +205,8 @@ def test_what_was_refused_is_counted_by_reason(site):
     assert [(line.reason, line.n) for line in lines] == [("wrong_signature", 3)]
 
 
-def test_health_is_good_while_every_role_gives_signs_of_life(site):
+def test_health_is_good_while_every_role_gives_signs_of_life(own_site):
+    site = own_site
     answer = site.client.get("/health")
     assert answer.status_code == 200
     assert models.Health.model_validate(answer.json()).status == "ok"

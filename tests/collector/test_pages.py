@@ -13,7 +13,7 @@ from civobs_collector.publish.tables_csv import events_csv, to_csv
 from civobs_collector.publish.times import duration, full_text, when
 from civobs_collector.web.country_page import PERIODS
 from civobs_collector.web.places import local_clock
-from tests.collector.fix_web import END, HOSTILE, ONSET, OPEN_ID, PUBLIC_ID, add_event, served_at, shutdown_record
+from tests.collector.fix_web import END, HOSTILE, ONSET, OPEN_ID, PUBLIC_ID, add_version, served_at, shutdown_record
 
 pytestmark = pytest.mark.browser
 
@@ -68,7 +68,7 @@ def test_one_chart_is_seen_with_readable_text_and_a_title(site, chromium, path, 
     visible = page.locator("svg.chart:visible")
     assert visible.count() == 1
     assert page.locator(f".chart-{shown} svg.chart").is_visible()
-    assert "Kenya" in visible.locator("text").first.text_content()
+    assert any("Kenya" in text for text in visible.locator("text").all_text_contents())
     assert visible.locator("title").text_content()
     sizes = visible.locator("text").evaluate_all("all => all.map(one => one.getBoundingClientRect().height)")
     assert min(size for size in sizes if size) >= 9
@@ -87,6 +87,7 @@ def test_an_event_page_answers_what_a_journalist_asks(site, chromium):
         "the same day at about 09:41 UTC (12:41 local time), after about 4 hours 31 minutes.",
         "Confidence: probable, from 2 independent kinds of evidence",
         "The observatory does not infer causes.",
+        "the fault most likely lies with the connections out of the country",
         "What we cannot say",
         "nothing can be said about mobile networks",
         "Observed and not affected: Jamii Telecommunications (AS36866)",
@@ -126,12 +127,13 @@ def test_hostile_names_are_shown_as_text(site, chromium):
     assert asked == []
 
 
-def test_a_frozen_page_stays_the_same_when_a_newer_version_comes(site):
+def test_a_frozen_page_stays_the_same_when_more_is_published(own_site):
+    site = own_site
     path = f"/events/{PUBLIC_ID}/v1"
     first = site.client.get(path)
     assert "immutable" in first.headers["Cache-Control"]
     with psycopg.connect(site.dsn) as conn:
-        add_event(conn, "CIV-2026-KE-0009", [("new", "detected", shutdown_record(event_key="0" * 31 + "9"))])
+        add_version(conn, 3, "corrected", "human_review", shutdown_record(depth=Depth.FULL))
     assert site.client.get(path).text == first.text
     assert "Version 2" not in first.text
 
@@ -145,7 +147,8 @@ def test_no_data_is_said_and_never_shown_as_fine(site):
     assert "6 hours of 168 without any measurement" in site.client.get("/countries/KE").text
 
 
-def test_while_the_observatory_is_away_no_country_is_called_quiet(site):
+def test_while_the_observatory_is_away_no_country_is_called_quiet(own_site):
+    site = own_site
     with psycopg.connect(site.dsn) as conn:
         conn.execute("UPDATE collector_beat SET at = at - interval '1 hour' WHERE role = 'ingest'")
     page = site.client.get("/").text

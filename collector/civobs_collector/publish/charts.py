@@ -207,7 +207,8 @@ def _lanes_spec(timeline: Timeline, plot: int, *, last: bool) -> Json:
         )
     inside = {"type": "text", "align": "left", "dx": 5, "dy": 7, "fontSize": 11, "color": COLOURS["ground"]}
     above = {"type": "text", "align": "left", "dy": -14, "fontSize": 12, "color": COLOURS["ink"]}
-    layers.append({"mark": inside, "encoding": {"y": y, "x": x, "text": {"field": "label"}}})
+    fitting = [{"filter": "datum.label != ''"}]
+    layers.append({"transform": fitting, "mark": inside, "encoding": {"y": y, "x": x, "text": {"field": "label"}}})
     layers.append(
         {
             "data": {"values": labels},

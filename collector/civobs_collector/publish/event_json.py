@@ -76,6 +76,7 @@ class PublicEvent(PublicPart):
     affected: Affected
     severity: Severity
     hypotheses: dict[str, float]
+    likeliest: str = Field(description="Where the fault may lie, never who did it; `undetermined` if none stands out")
     confidence: Confidence
     cause: Cause
     coverage_note: str
@@ -121,6 +122,7 @@ def public_event(event: PublishedEvent, local: LocalClock) -> PublicEvent:
         affected=record.affected,
         severity=record.severity,
         hypotheses=record.hypotheses,
+        likeliest=record.likeliest,
         confidence=record.confidence,
         cause=record.cause,
         coverage_note=record.coverage_note,

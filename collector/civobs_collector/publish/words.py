@@ -125,7 +125,16 @@ ACCESS: dict[str, str] = {
     "both": "fixed and mobile access",
 }
 
-CAUSE_UNKNOWN = "Not known. The observatory does not infer causes."
+HYPOTHESES: dict[str, str] = {
+    "power": "the electricity at the homes",
+    "home_network": "the home networks",
+    "isp": "one provider",
+    "national": "the networks of the country together",
+    "international_only": "the connections out of the country",
+    "collector": "the observatory, or the way to it",
+}
+"""Where a fault may lie; ``undetermined`` has no words, because then there is nothing to say."""
+
 LICENCE_ID = "CC-BY-4.0"
 LICENCE_URL = "https://creativecommons.org/licenses/by/4.0/"
 LICENCE_NAME = "Creative Commons Attribution 4.0 International"

@@ -67,6 +67,7 @@ def event_page(
                 for asn in event.record.scope.asns_observed
                 if asn not in event.record.scope.asns
             ],
+            "fault": words.HYPOTHESES.get(event.record.likeliest),
             "kind": words.KINDS[event.record.kind],
             "history": lines,
             "changes": words.CHANGES,
