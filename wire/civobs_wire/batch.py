@@ -15,7 +15,7 @@ from civobs_wire.envelope import open_sealed, seal
 from civobs_wire.errors import ContentError, PackingError, SizeError
 from civobs_wire.limits import MAX_MEASUREMENTS, MAX_PACKED_BYTES, MAX_UNPACKED_BYTES
 from civobs_wire.measurement import ClockState, Frozen, Measurement
-from civobs_wire.scalars import BootId, Count4, Name, Nonce, ProbeId, Sequence, UtcTime
+from civobs_wire.scalars import NUL_FREE, BootId, Count4, Name, Nonce, ProbeId, Sequence, UtcTime
 
 CONTEXT = "civobs.batch/1"
 CONTENT_TYPE = "application/vnd.civobs.batch+zlib"
@@ -94,10 +94,8 @@ def _reason(kind: str, where: tuple[int | str, ...], message: str) -> str:
     """Map a fault of the schema to a quarantine reason."""
     if where == ("v",):
         return "unknown_version"
-    if "NUL in text" in message:
+    if NUL_FREE in message:
         return "nul_in_text"
-    if "time outside" in message:
-        return "out_of_range"
     return _REASONS.get(kind, "invalid")
 
 
@@ -108,6 +106,7 @@ _REASONS = {
     "timezone_aware": "naive_time",
     "less_than_equal": "out_of_range",
     "greater_than_equal": "out_of_range",
+    "less_than": "out_of_range",
     "finite_number": "out_of_range",
     "int_parsing_size": "out_of_range",
     "too_long": "out_of_range",

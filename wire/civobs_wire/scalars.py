@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from civobs_wire.limits import MAX_DOCUMENT, MAX_NAME, MAX_TEXT
 
@@ -24,17 +24,9 @@ EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
-def _within_years(value: datetime) -> datetime:
-    if not EARLIEST <= value < LATEST:
-        raise ValueError("time outside 2020 to 2199")
-    return value.astimezone(UTC)
-
-
-def _without_nul(value: str) -> str:
-    if "\x00" in value:
-        raise ValueError("NUL in text")
-    return value
-
+NUL_FREE = r"^[^\x00]*$"
+"""PostgreSQL's ``text`` and ``jsonb`` refuse NUL. A pattern and bounds, not functions of ours: they are checked in
+compiled code, and a collector checks ten texts and times in every row."""
 
 Count2 = Annotated[int, Field(ge=0, le=INT2_MAX)]
 """A count that fits an ``int2`` column."""
@@ -48,13 +40,13 @@ Millis = Annotated[float, Field(ge=0, le=FLOAT4_MAX, allow_inf_nan=False)]
 """A duration in milliseconds that fits a ``real`` column."""
 Real8 = Annotated[float, Field(allow_inf_nan=False)]
 """A finite number for a ``double precision`` column."""
-UtcTime = Annotated[AwareDatetime, AfterValidator(_within_years)]
-"""A time with its offset, kept as UTC. Naive times are refused."""
-Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME), AfterValidator(_without_nul)]
+UtcTime = Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]
+"""A time with its offset, from 2020 to 2199. Naive times are refused."""
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME, pattern=NUL_FREE)]
 """An id or a short name."""
-Text = Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(_without_nul)]
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT, pattern=NUL_FREE)]
 """A text without NUL, which PostgreSQL's ``text`` and ``jsonb`` refuse."""
-Document = Annotated[str, StringConstraints(max_length=MAX_DOCUMENT), AfterValidator(_without_nul)]
+Document = Annotated[str, StringConstraints(max_length=MAX_DOCUMENT, pattern=NUL_FREE)]
 """PEM, or base64 of a signed plan."""
 ProbeId = Annotated[str, StringConstraints(pattern=r"^[0-9a-hjkmnp-tv-z]{16}$")]
 """80 random bits in Crockford's base32, lower case: a pseudonym, never a serial number or a MAC address."""
