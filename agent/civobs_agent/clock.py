@@ -235,13 +235,13 @@ def _recall(path: Path, boot_id: UUID) -> _Memory:
     """Read the last stamp; one that is missing or damaged is as good as none."""
     try:
         told = json.loads(path.read_bytes())
-        last = _Sign(UUID(told["boot_id"]), _time(told["at"]), int(told["err_ms"]), bool(told["known"]))
+        last = _Sign(UUID(str(told["boot_id"])), _time(str(told["at"])), int(told["err_ms"]), bool(told["known"]))
         if last.boot_id != boot_id:
             return _Memory(before=last, last=last)
         kept, before = told["anchor"], told["before"]
         return _Memory(
             anchor=_Anchor(_time(kept[0]), int(kept[1]), int(kept[2]), str(kept[3])) if kept else None,
-            before=_Sign(UUID(before[0]), _time(before[1]), int(before[2]), bool(before[3])) if before else None,
+            before=_Sign(UUID(str(before[0])), _time(before[1]), int(before[2]), bool(before[3])) if before else None,
             last=last,
             dark_told=bool(told["dark_told"]),
         )

@@ -1,0 +1,293 @@
+"""Every slot has its row: played time, real probes, in a network namespace from which nothing can get out."""
+
+import asyncio
+import ctypes
+import random
+import threading
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from civobs_agent.budget import Meter
+from civobs_agent.clock import Clock, Hands
+from civobs_agent.hindrance import Household
+from civobs_agent.host import Sources
+from civobs_agent.kernel_time import Discipline
+from civobs_agent.net import Net
+from civobs_agent.schedule import Schedule
+from civobs_wire.failure import Failure, Outcome
+from civobs_wire.measurement import AgentEvent
+from civobs_wire.plan import Anchor, Budget, LadderPlan, Plan, Target, Task
+
+pytestmark = pytest.mark.netns
+
+START = datetime(2026, 12, 1, 12, tzinfo=UTC)
+HOST = Anchor(id="abroad", rung=4, address="9.9.9.9", family=4, method="tcp", port=443)
+FTP = Target(id="page", url="ftp://example.org")
+RISKY = Target(id="page", url="https://example.org", tier=2)
+ROUTER = Target(id="page", url="http://192.168.1.1/")
+PAGE = Target(id="page", url="https://example.org/")
+
+
+class Time:
+    """Time that passes when somebody sleeps."""
+
+    def __init__(self, folder):
+        (folder / "boot_id").write_text(str(uuid4()))
+        self.folder = folder
+        self.seconds = 100.0
+        self.wall = START
+        self.at = {}
+
+    def passes(self, seconds):
+        self.seconds += seconds
+        self.wall += timedelta(seconds=seconds)
+
+    async def sleep(self, seconds):
+        for _ in range(40):
+            await asyncio.sleep(0)
+        self.passes(max(seconds, 0.001))
+        for moment in sorted(self.at):
+            if moment <= self.seconds:
+                self.at.pop(moment)()
+
+    def net(self, **settings):
+        hands = Hands(
+            mono_ms=lambda: round(self.seconds * 1000),
+            wall_s=self.wall_s,
+            discipline=lambda: Discipline(synchronised=True, max_error_ms=5),
+            boot_id_path=self.folder / "boot_id",
+        )
+        clock = Clock(self.folder, hands=hands)
+        # The test's thread has a network of its own; /proc/self would show that of the process.
+        return Net(clock, sources=Sources(proc=Path("/proc/thread-self")), **settings)
+
+    def wall_s(self):
+        return self.wall.timestamp()
+
+
+@pytest.fixture
+def time(tmp_path):
+    return Time(tmp_path)
+
+
+def apart(function):
+    """Run in a thread with an empty network: whatever a probe sends gets nowhere."""
+    ended = []
+
+    def run():
+        if ctypes.CDLL(None, use_errno=True).unshare(0x40000000) != 0:
+            ended.append(OSError(ctypes.get_errno(), "unshare"))
+            return
+        try:
+            ended.append(function())
+        except BaseException as error:  # noqa: BLE001 - handed over to the test
+            ended.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if isinstance(ended[0], BaseException):
+        raise ended[0]
+    return ended[0]
+
+
+def plan(**fields):
+    basis = {
+        "plan_id": "p",
+        "serial": 1,
+        "cc": "ZZ",
+        "issued_at": START,
+        "expires_at": START + timedelta(days=30),
+        "ladder": LadderPlan(interval_s=300.0, trouble_interval_s=60.0),
+        "anchors": (HOST,),
+        "targets": (PAGE,),
+        "tasks": (Task(kind="tcp", targets=("page",), interval_s=600.0),),
+    }
+    return Plan(**{**basis, **fields})
+
+
+def recorded(time, seconds, the_plan, net=None, **settings):
+    """Rows of so many seconds."""
+    rows = []
+    net = net or time.net()
+    source = the_plan if callable(the_plan) else lambda: the_plan
+    schedule = Schedule(net, rows.extend, seed="probe", plan=source, rng=random.Random(7), sleep=time.sleep, **settings)
+
+    async def run():
+        task = asyncio.create_task(schedule.run())
+        end = time.seconds + seconds
+        while time.seconds < end:  # noqa: ASYNC110 - time passes in the schedule's own sleep
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    apart(lambda: asyncio.run(run()))
+    return rows
+
+
+def slots(rows, kind):
+    return sorted({row.slot_at for row in rows if row.kind == kind})
+
+
+def spacing(times):
+    return {(later - earlier).total_seconds() for earlier, later in pairwise(times)}
+
+
+def test_every_slot_of_a_task_has_its_row_at_its_interval(time):
+    rows = recorded(time, 6 * 3600, plan())
+    tcp = [row for row in rows if row.kind == "tcp"]
+    assert 35 <= len(slots(tcp, "tcp")) <= 36
+    assert spacing(slots(tcp, "tcp")) == {600.0}
+    assert all(row.outcome is Outcome.NOT_RUN for row in tcp)
+
+
+def test_the_first_climb_does_not_wait_and_trouble_shortens_the_interval(time):
+    rows = recorded(time, 3600, plan())
+    ladder = [row for row in rows if row.kind == "ladder"]
+    assert ladder[0].at - START < timedelta(seconds=5)
+    assert {row.rung for row in ladder} == {0, 1, 2, 3, 4, 5}
+    assert Counter(row.outcome for row in ladder if row.rung == 4 and row.family == 4).keys() == {Outcome.FAILED}
+    assert 60.0 in spacing(slots(ladder, "ladder"))
+    assert len(slots(ladder, "ladder")) >= 55
+
+
+def test_a_slot_is_not_told_twice(time):
+    rows = recorded(time, 4 * 3600, plan())
+    keys = Counter((row.kind, row.target, row.family, row.slot_at) for row in rows)
+    assert [key for key, n in keys.items() if n > 1] == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "settings", "failure"),
+    [
+        ({}, {"household": Household(paused=lambda: True)}, Failure.PAUSED),
+        ({"expires_at": START + timedelta(seconds=1)}, {}, Failure.PLAN_EXPIRED),
+        ({"budget": Budget(bytes_per_day=0)}, {}, Failure.BUDGET_EXHAUSTED),
+        ({}, {"household": Household(daily_bytes=0)}, Failure.BUDGET_EXHAUSTED),
+        ({"targets": (FTP,)}, {}, Failure.NOTHING_TO_ASK),
+        (
+            {"targets": (RISKY,)},
+            {"household": Household(tier=1)},
+            Failure.TARGET_REFUSED,
+        ),
+        ({"targets": (ROUTER,)}, {}, Failure.TARGET_REFUSED),
+    ],
+)
+def test_a_slot_that_cannot_be_used_says_why(fields, settings, failure, time):
+    rows = [row for row in recorded(time, 1300, plan(**fields), **settings) if row.kind == "tcp" and row.family != 6]
+    assert len(slots(rows, "tcp")) == 2
+    assert {(row.outcome, row.failure) for row in rows} == {(Outcome.NOT_RUN, failure)}
+
+
+def test_a_pause_stops_the_ladder_too_and_the_record_says_so(time):
+    rows = recorded(time, 1300, plan(), household=Household(paused=lambda: True))
+    assert {(row.failure, row.n) for row in rows if row.kind == "ladder"} == {(Failure.PAUSED, 0)}
+
+
+def test_a_kind_of_a_newer_plan_is_told_slot_by_slot(time):
+    newer = plan(tasks=(Task(kind="quic", targets=("page",), interval_s=600.0),))
+    rows = [row for row in recorded(time, 1300, newer) if row.kind == "agent"]
+    assert [(row.failure, row.event, row.target) for row in rows] == [
+        (Failure.NOTHING_TO_ASK, AgentEvent.SLOTS_MISSED, "page")
+    ] * 2
+    assert "quic" in rows[0].note
+
+
+def test_without_any_plan_the_ladder_goes_on(time):
+    rows = recorded(time, 700, None)
+    assert {row.kind for row in rows} == {"ladder"}
+    by_rung = {(row.rung, row.family): row for row in rows}
+    assert by_rung[3, 4].failure is Failure.PLAN_MISSING
+    assert by_rung[5, 0].failure is Failure.PLAN_MISSING
+    assert by_rung[4, 4].n == 9
+
+
+def test_a_new_plan_is_followed_at_once(time):
+    current = [None]
+    time.at[time.seconds + 900] = lambda: current.__setitem__(0, plan())
+    rows = recorded(time, 3600, lambda: current[0])
+    tcp = [row for row in rows if row.kind == "tcp"]
+    assert START + timedelta(seconds=900) < tcp[0].slot_at <= START + timedelta(seconds=1510)
+
+
+def test_a_step_of_the_wall_clock_invents_no_missed_slots(time):
+    def step():
+        time.wall += timedelta(hours=3)
+
+    time.at[time.seconds + 900] = step
+    rows = recorded(time, 3600, plan())
+    assert Failure.AGENT_DOWN not in {row.failure for row in rows}
+
+
+def test_slots_slept_through_are_told_one_by_one(time):
+    time.at[time.seconds + 900] = lambda: time.passes(3600)
+    rows = recorded(time, 6000, plan())
+    down = [row for row in rows if row.failure is Failure.AGENT_DOWN and row.kind == "tcp"]
+    assert 5 <= len(down) <= 7
+    assert spacing(slots(rows, "tcp")) == {600.0}
+
+
+def test_a_run_that_is_cut_off_by_the_end_is_told(time):
+    slow = plan(tasks=(Task(kind="tcp", targets=("page",), interval_s=3600.0),))
+    rows, net = [], time.net()
+    schedule = Schedule(net, rows.extend, seed="probe", plan=lambda: slow, sleep=time.sleep)
+
+    async def run():
+        task = asyncio.create_task(schedule.run())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    apart(lambda: asyncio.run(run()))
+    assert [(row.kind, row.failure) for row in rows] == [("ladder", Failure.SHUTTING_DOWN)]
+
+
+def test_the_slots_of_a_gap_are_told_exactly_once_and_those_recorded_are_left_out(time):
+    net = time.net()
+    the_plan = plan()
+    schedule = Schedule(net, lambda _rows: None, seed="probe", plan=lambda: the_plan)
+    since = START - timedelta(hours=2)
+    rows = list(schedule.missed_slots(since))
+    assert {row.failure for row in rows} == {Failure.AGENT_DOWN}
+    assert [row.slot_at for row in rows] == sorted(row.slot_at for row in rows)
+    assert len(slots(rows, "tcp")) == 12
+    assert 23 <= len(slots(rows, "ladder")) <= 24
+    kept = {(row.kind, "ladder" if row.kind == "ladder" else row.target, row.slot_at) for row in rows[:10]}
+    fewer = list(schedule.missed_slots(since, recorded=lambda *key: key in kept))
+    assert len(fewer) == len(rows) - 10
+
+
+def test_a_gap_of_months_is_told_in_bounded_rows(time):
+    the_plan = plan()
+    schedule = Schedule(time.net(), lambda _rows: None, seed="probe", plan=lambda: the_plan)
+    rows = list(schedule.missed_slots(START - timedelta(days=90)))
+    assert rows[0].event is AgentEvent.SLOTS_MISSED
+    assert rows[0].n_lost == pytest.approx(76 * (288 + 144), abs=3)
+    assert len(rows) - 1 == pytest.approx(14 * (288 + 144), abs=3)
+
+
+def test_slots_do_not_depend_on_when_the_agent_was_started(time):
+    the_plan = plan()
+    since = START - timedelta(hours=1)
+    one = list(Schedule(time.net(), lambda _r: None, seed="probe", plan=lambda: the_plan).missed_slots(since))
+    time.passes(7.5)
+    two = list(Schedule(time.net(), lambda _r: None, seed="probe", plan=lambda: the_plan).missed_slots(since))
+    assert slots(two, "tcp")[: len(slots(one, "tcp"))] == slots(one, "tcp")
+    other = list(Schedule(time.net(), lambda _r: None, seed="another", plan=lambda: the_plan).missed_slots(since))
+    assert slots(other, "tcp") != slots(one, "tcp")
+
+
+def test_the_bytes_of_a_day_are_counted_anew_at_midnight_and_survive_a_restart(tmp_path):
+    now = [START]
+    meter = Meter(lambda: now[0], tmp_path)
+    meter.spend(700)
+    meter.save()
+    assert Meter(lambda: now[0], tmp_path).spent == 700
+    now[0] += timedelta(days=1)
+    assert meter.spent == 0
