@@ -35,7 +35,8 @@ def assert_exactly_once(station: Station, recorded: dict[str, int]) -> None:
 def _assert_bytes_agree(station: Station) -> None:
     kept: Counter[tuple[str, int]] = Counter()
     for probe_id, batch_seq, file, offset, digest in station.query(
-        "SELECT probe_id, batch_seq, archive_file, archive_offset, payload_sha256 FROM batch JOIN probe USING (probe_key)"
+        "SELECT probe_id, batch_seq, archive_file, archive_offset, payload_sha256"
+        " FROM batch JOIN probe USING (probe_key)"
     ):
         message = archive.read(station.folder / "archive", archive.Location(file, offset))
         assert hashlib.sha256(message).digest() == digest, f"{probe_id} batch {batch_seq}"
