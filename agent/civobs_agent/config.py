@@ -107,7 +107,6 @@ class LimitSettings(Section):
     """What the household allows, besides the plan's own budget: the lower one counts."""
 
     daily_mb: Annotated[float, Field(gt=0)] | None = None
-    quiet_hours: tuple[Annotated[str, Field(pattern=r"^\d\d:\d\d-\d\d:\d\d$")], ...] = ()
 
 
 class ConsentSettings(Section):

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -19,7 +17,6 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
 
 from civobs_agent.durable import write_durably
@@ -59,6 +56,11 @@ class Identity:
 
     def csr_pem(self) -> str:
         """A certificate request for the TLS key. Its subject says nothing: the id is the observatory's to give."""
+        # Needed once in a probe's life, and two megabytes.
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.x509.oid import NameOID
+
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "civobs-probe")])
         request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(self.tls_key, hashes.SHA256())
         return request.public_bytes(Encoding.PEM).decode("ascii")

@@ -1,6 +1,8 @@
 """Real parts for the agent's tests: a clock that is turned by hand, rows, a Mosquitto, and a collector's receipts."""
 
+import base64
 import contextlib
+import json
 import shutil
 import socket
 import subprocess
@@ -8,6 +10,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from uuid import UUID
 
@@ -17,6 +20,8 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from civobs_wire.batch import Batch, unpack
+from civobs_wire.enrol import CONTEXT, TIME_CONTEXT, BrokerEndpoint, EnrolRequest, EnrolResponse, TimeResponse
+from civobs_wire.envelope import key_hex, open_sealed, peek, public_key, seal
 from civobs_wire.failure import Failure, Outcome
 from civobs_wire.measurement import ClockState, Ladder, Tcp, Validity
 from civobs_wire.presence import Presence, unpack_presence
@@ -85,7 +90,7 @@ def tcp_row(clock, target="https://example.org"):
     )
 
 
-def ladder_row(clock, rung=4, ok=True):
+def ladder_row(clock, rung=4, *, ok=True):
     now = clock.moment()
     return Ladder(
         seq=1,
@@ -222,3 +227,72 @@ def hand_clock():
 @pytest.fixture
 def probe_key():
     return Ed25519PrivateKey.generate()
+
+
+class Observatory:
+    """Enrolment and time over real HTTP, answering as the contract says."""
+
+    def __init__(self, brokers):
+        self.plan_key = Ed25519PrivateKey.generate()
+        self.receipt_key = Ed25519PrivateKey.generate()
+        self.brokers = brokers
+        self.plan: bytes | None = None
+        self.requests: list[EnrolRequest] = []
+        self.refuse_with: int | None = None
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                outer.enrol(self)
+
+            def do_GET(self):
+                outer.tell_time(self)
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def enrol(self, exchange):
+        body = exchange.rfile.read(int(exchange.headers["Content-Length"]))
+        if self.refuse_with is not None:
+            self._answer(exchange, self.refuse_with, json.dumps({"detail": "the code was used"}).encode())
+            return
+        request = EnrolRequest.model_validate_json(peek(CONTEXT, body))
+        open_sealed(public_key(request.signing_key), CONTEXT, body)
+        self.requests.append(request)
+        response = EnrolResponse(
+            probe_id=PROBE_ID,
+            plan_key=key_hex(self.plan_key.public_key()),
+            receipt_key=key_hex(self.receipt_key.public_key()),
+            brokers=self.brokers,
+            plan=None if self.plan is None else base64.b64encode(self.plan).decode(),
+        )
+        self._answer(exchange, 200, response.model_dump_json().encode())
+
+    def tell_time(self, exchange):
+        nonce = exchange.path.partition("nonce=")[2]
+        told = TimeResponse(nonce=nonce, at=datetime.now(UTC))
+        self._answer(exchange, 200, seal(self.receipt_key, TIME_CONTEXT, told.model_dump_json().encode()))
+
+    @staticmethod
+    def _answer(exchange, status, body):
+        exchange.send_response(status)
+        exchange.send_header("Content-Length", str(len(body)))
+        exchange.end_headers()
+        exchange.wfile.write(body)
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def observatory(broker):
+    made = Observatory((BrokerEndpoint(host="127.0.0.1", port=broker.port, tls=False),))
+    yield made
+    made.close()

@@ -3,7 +3,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -216,7 +218,7 @@ def test_a_full_disk_keeps_rows_in_memory_and_nothing_is_lost(small_disk, hand_c
     spool.identify(PROBE_ID)
     spool.record([tcp_row(hand_clock, "before")])
     ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(os.urandom(4096))
     for n in range(300):
@@ -335,7 +337,8 @@ from civobs_agent.spool import Spool, SpoolLimits
 from tests.agent.fix_agent import HandClock, PROBE_ID, tcp_row, ladder_row
 clock = HandClock()
 key = load_pem_private_key(Path(sys.argv[2]).read_bytes(), None)
-spool = Spool(Path(sys.argv[1]), clock, key, SpoolLimits(write_interval_s=0, seal_interval_s=3), monotonic=clock.monotonic)
+limits = SpoolLimits(write_interval_s=0, seal_interval_s=3)
+spool = Spool(Path(sys.argv[1]), clock, key, limits, monotonic=clock.monotonic)
 spool.identify(PROBE_ID)
 n = int(sys.argv[4])
 while True:
@@ -359,7 +362,7 @@ def test_kill_9_at_any_moment_loses_no_written_row_and_changes_no_sent_byte(tmp_
     sent: dict[int, set[str]] = {}
     for round_no in range(6):
         process = subprocess.Popen(
-            [sys.executable, "-c", KILLED, tmp_path / "state", key_file, os.getcwd(), str(len(recorded))],
+            [sys.executable, "-c", KILLED, tmp_path / "state", key_file, Path.cwd(), str(len(recorded))],
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -36,14 +36,13 @@ def receiver(broker, probe_key):
     made.close()
 
 
-def uplink_to(receiver, spool, clock, key, ports, times=FAST, plans=None, keepalive_s=60):
+def uplink_to(receiver, spool, clock, key, ports, times=FAST, *, plans=None):
     return Uplink(
         Sender(PROBE_ID, key, receiver.key.public_key()),
         tuple(BrokerEndpoint(host="127.0.0.1", port=port, tls=False) for port in ports),
         spool,
         clock,
         on_plan=[].append if plans is None else plans.append,
-        keepalive_s=lambda: keepalive_s,
         times=times,
     )
 
