@@ -26,6 +26,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument(
         "--scale", type=float, default=30.0, metavar="N", help="lab seconds in one second (default: %(default)g)"
     )
+    parser.add_argument("--logs", type=Path, metavar="DIR", help="keep what all programs said in this folder")
     parser.set_defaults(run=run)
 
 
@@ -36,6 +37,5 @@ def run(arguments: argparse.Namespace) -> int:
             "the demonstration needs the source tree, and this is an installed package",
             "clone the repository and run scripts/demo there",
         )
-    return int(
-        import_module("civobs_lab.demo").run(json_file=arguments.json, keep=arguments.keep, scale=arguments.scale)
-    )
+    run_lab = import_module("civobs_lab.demo").run
+    return int(run_lab(json_file=arguments.json, keep=arguments.keep, scale=arguments.scale, logs=arguments.logs))

@@ -32,7 +32,6 @@ class HomeProbe:
 
     def configure(self, *, url: str, claim: str, ca_file: Path) -> None:
         """Write the settings of an agent that is yet to enrol."""
-        self._ca_file = ca_file
         self.config.write_text(f"""\
 state_dir = {json.dumps(str(self._folder / "state"))}
 runtime_dir = {json.dumps(str(self._folder))}
@@ -52,6 +51,7 @@ time_scale = {self._scale}
 lab_ranges = true
 trust_system_clock = true
 boot_id_path = {json.dumps(str(self._boot_id))}
+roots = {json.dumps(str(ca_file))}
 """)
 
     def start(self) -> None:
@@ -59,10 +59,8 @@ boot_id_path = {json.dumps(str(self._boot_id))}
         self._boot_id.write_text(f"{uuid4()}\n")
         words = [program("civobs-agent"), "--config", str(self.config), "run"]
         files = {Path("/etc/resolv.conf"): self._resolv_conf}
-        # The agent trusts the system's certificates; this is how a system is told of one more authority.
-        env = {"SSL_CERT_FILE": str(self._ca_file)}
         command = command_in(self._place, words, files)
-        self._program = Program(f"probe {self.household.name}", command, self._folder / "log", env)
+        self._program = Program(f"probe {self.household.name}", command, self._folder / "log")
 
     @property
     def pid(self) -> int:
