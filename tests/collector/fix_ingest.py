@@ -1,6 +1,7 @@
 """A collector's ingest in this process, against a real broker and database, and devices that speak to it."""
 
 import secrets
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from uuid import UUID, uuid4
 
 import paho.mqtt.client as mqtt
 import psycopg
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -244,3 +246,15 @@ def open_site(broker: Broker, dsn: str, folder: Path) -> Iterator[Site]:
 def days_ago(days: float) -> datetime:
     """So many days before now."""
     return datetime.now(UTC) - timedelta(days=days)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    folder = tmp_path / "small-disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
