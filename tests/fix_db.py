@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -120,6 +121,8 @@ def _started(kind: Kind) -> Iterator[Server]:
 def _make_template(server: Server) -> None:
     _create(server, server_template(), "template0")
     migrate(server.database(server_template()))
+    # Otherwise TimescaleDB's scheduler lives in it, and a database with somebody in it cannot be copied.
+    _run(server, "ALTER DATABASE {} WITH ALLOW_CONNECTIONS false", server_template())
 
 
 def _create(server: Server, name: str, template: str) -> None:
@@ -130,14 +133,20 @@ def _create(server: Server, name: str, template: str) -> None:
             try:
                 conn.execute(statement)
             except psycopg.errors.ObjectInUse:
-                # TimescaleDB's scheduler or autovacuum is visiting the template: it leaves again.
+                # TimescaleDB's scheduler or autovacuum is in the template; the former stays unless it is sent away.
                 if time.monotonic() > end:
                     raise
-                time.sleep(0.05)
+                conn.execute(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (template,)
+                )
             else:
                 return
 
 
 def _drop(server: Server, name: str) -> None:
+    _run(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+
+def _run(server: Server, statement: LiteralString, name: str) -> None:
     with psycopg.connect(server.dsn, autocommit=True) as conn:
-        conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        conn.execute(sql.SQL(statement).format(sql.Identifier(name)))

@@ -110,25 +110,24 @@ def _plan(path: Path, values: dict[str, Any], issued_at: datetime) -> Plan:
     days = values.pop("valid_days", DEFAULT_VALID_D)
     if not isinstance(days, int | float) or not 0 < days <= 3650:
         raise PlanError(f"{path}: valid_days is not a number of days up to 3650", "write it like: valid_days = 90")
+    for given in ("v", "issued_at", "expires_at"):
+        if given in values:
+            raise PlanError(
+                f"{path}: {given} is not for the author to say", "remove it; valid_days says how long it is in force"
+            )
     # Seconds since 1970 rise by themselves, so a machine without the database can number plans too.
     values.setdefault("serial", int(issued.timestamp()))
     values.setdefault("plan_id", f"{str(values.get('cc', 'zz')).lower()}-{values['serial']}")
     values.setdefault("cc", "ZZ")
     values |= {"issued_at": issued, "expires_at": issued + timedelta(days=days)}
     try:
-        return Plan.model_validate_json(json.dumps(values, default=_as_text), extra="forbid")
+        return Plan.model_validate_json(json.dumps(values, default=str), extra="forbid")
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the plan"
         raise PlanError(
             f"{path}: {where}: {first['msg']}", "correct it; deploy/plan.example.toml shows all keys"
         ) from None
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no place in a plan")
 
 
 def _anchor_findings(plan: Plan) -> Iterator[Finding]:

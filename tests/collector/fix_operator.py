@@ -38,6 +38,21 @@ class Operator:
         return load(None)
 
 
+def command_line(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """``civobs`` as a function of its words."""
+
+    def civobs(*words: str) -> Said:
+        capsys.readouterr()
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = capsys.readouterr()
+        return Said(code, out, err)
+
+    return civobs
+
+
 @pytest.fixture
 def operator(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Operator:
     """On a migrated database of each kind in turn, with an archive folder and without keys."""
@@ -51,16 +66,7 @@ def operator(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
         monkeypatch.setenv(f"CIVOBS_{name}", str(value))
     monkeypatch.chdir(tmp_path)
 
-    def civobs(*words: str) -> Said:
-        capsys.readouterr()
-        try:
-            code = main([str(word) for word in words])
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, err = capsys.readouterr()
-        return Said(code, out, err)
-
-    return Operator(tmp_path, civobs)
+    return Operator(tmp_path, command_line(capsys))
 
 
 @pytest.fixture
