@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from ipaddress import IPv4Address
 
 from civobs_agent import neighbours
@@ -30,10 +31,10 @@ HOP = 2
 """Time to live that runs out behind the home's gateway."""
 
 
-async def check(name: str, question: Awaitable[float]) -> Check:
-    """Await the milliseconds of an answer, or note why there was none."""
+async def check(name: str, question: Callable[[], Awaitable[float]]) -> Check:
+    """Ask for the milliseconds of an answer, or note why there was none."""
     try:
-        return Check(id=name, outcome=Outcome.OK, ms=await question)
+        return Check(id=name, outcome=Outcome.OK, ms=await question())
     except MeasurementError as error:
         return failed(name, error.fault)
     except (OSError, EOFError) as error:
@@ -60,7 +61,7 @@ async def link(family: IpFamily, context: Context) -> tuple[Check, ...]:
     ]
     gateways = [route for route in facts.routes if route.gateway]
     if gateways:
-        checks.append(await check("gateway", _gateway(gateways, family, context)))
+        checks.append(await check("gateway", partial(_gateway, gateways, family, context)))
     return tuple(checks)
 
 
@@ -82,10 +83,10 @@ async def access(family: IpFamily, anchors: Sequence[Anchor], context: Context) 
     questions = []
     towards = [anchor.address for anchor in anchors if anchor.family == family and not refused(anchor, context)]
     if towards:
-        questions.append(check("hop", _hop(towards, context)))
+        questions.append(check("hop", partial(_hop, towards, context)))
     given = [address for address in context.resolvers if (":" in address) == (family == 6)]
     if given:
-        questions.append(check("resolver", _resolver(given, context)))
+        questions.append(check("resolver", partial(_resolver, given, context)))
     return tuple(await asyncio.gather(*questions))
 
 
@@ -139,7 +140,7 @@ async def ask_anchor(anchor: Anchor, context: Context) -> Check:
     """L3, L4: one anchor, by address, with the method of the plan."""
     if refused(anchor, context):
         return failed(anchor.id, Fault(Failure.TARGET_REFUSED))
-    return await check(anchor.id, _by_method(anchor, context))
+    return await check(anchor.id, partial(_by_method, anchor, context))
 
 
 async def _by_method(anchor: Anchor, context: Context) -> float:
