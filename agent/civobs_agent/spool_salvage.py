@@ -52,12 +52,13 @@ def open_store(folder: Path, floor: SeqFloor, key: Ed25519PublicKey) -> Opened:
     """Open the spool of a state folder, repairing what must be. Raises DiskError while the disk is unusable."""
     path = folder / FILE
     try:
+        fresh = not path.exists() or path.stat().st_size == 0
         store = Store(path)
         numbers = store.numbers()
     except DamagedError as damage:
         return replace_damaged(folder, floor, key, str(damage))
     known = floor.known
-    if numbers == Numbers() and known is not None:
+    if fresh and known is not None:
         # A new file where there was one before: somebody removed it, or the card was restored without it.
         return Opened(store, known, Reset("the spool was gone", 0, 0))
     return Opened(store, numbers, None)

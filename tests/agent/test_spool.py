@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from civobs_agent.errors import StorageError
 from civobs_agent.sealing import Lane
 from civobs_agent.spool import Spool, SpoolLimits
 from civobs_wire.batch import unpack
@@ -397,3 +398,35 @@ def test_kill_9_at_any_moment_loses_no_written_row_and_changes_no_sent_byte(tmp_
     kept = {sealed.batch_seq: sealed.message.hex()[:200] for sealed in spool.next_batches(10_000)}
     assert all(kept[number] == next(iter(forms)) for number, forms in sent.items())
     spool.close()
+
+
+def test_a_spool_that_was_removed_begins_above_every_number_used(make, tmp_path, hand_clock, rows_of):
+    spool = make()
+    spool.record([tcp_row(hand_clock)])
+    spool.flush()
+    spool.close()
+    for file in (tmp_path / "state").glob("spool.db*"):
+        file.unlink()
+    again = make()
+    again.flush()
+    (told,) = rows_of(again)
+    assert told.event is AgentEvent.SPOOL_RESET
+    assert told.seq > 1
+    assert again.next_batches(1)[0].batch_seq > 1
+
+
+def test_two_processes_cannot_write_to_one_spool(make):
+    make()
+    with pytest.raises(StorageError, match="another agent is running"):
+        make()
+
+
+def test_an_empty_write_before_a_kill_is_not_taken_for_a_loss(make, hand_clock, rows_of):
+    spool = make()
+    spool.flush()
+    spool._store.close()
+    spool._lock.release()
+    again = make()
+    again.record([tcp_row(hand_clock)])
+    again.flush()
+    assert [row.seq for row in rows_of(again)] == [1]
