@@ -41,7 +41,8 @@ async def _api(settings: CollectorSettings, stop: asyncio.Event) -> None:
     from civobs_collector.api.app import create_app
 
     listener = _listen(settings.api.host, settings.api.port)
-    config = uvicorn.Config(create_app(settings), log_config=None, timeout_graceful_shutdown=_GRACE_S)
+    # No access log: it would keep the addresses of readers and probes.
+    config = uvicorn.Config(create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S)
     server = uvicorn.Server(config)
     async with asyncio.TaskGroup() as group:
         # Not server.serve(): that takes the signals, and they are ours.
