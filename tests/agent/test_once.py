@@ -1,0 +1,91 @@
+"""``once`` and ``show`` as a volunteer runs them, in a network that leads nowhere."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from civobs_agent.show import duration, meaning
+from civobs_wire.failure import Outcome
+from tests.agent.test_ladder import row
+
+pytestmark = pytest.mark.netns
+
+
+def civobs(folder, *arguments):
+    settings = folder / "agent.toml"
+    settings.write_text(f'state_dir = "{folder / "state"}"\n')
+    command = ["unshare", "-n", sys.executable, "-m", "civobs_agent", "--config", str(settings), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_once_says_rung_by_rung_what_answers_and_what_that_means(tmp_path):
+    said = civobs(tmp_path, "once")
+    assert said.returncode == 0, said.stderr
+    lines = said.stdout.splitlines()
+    assert [line[:2] for line in lines[:10]] == ["L0", "L1", "L1", "L2", "L2", "L3", "L3", "L4", "L4", "L5"]
+    assert "Beyond your country  IPv4  no answer from 9 hosts asked (no way there from here)" in said.stdout
+    assert "Look at cable, Wi-Fi and router first" in said.stdout
+    assert "Not kept in the record" in said.stdout
+
+
+def test_once_as_json_carries_the_rows_of_the_wire_and_those_of_a_target(tmp_path):
+    said = civobs(tmp_path, "once", "--json", "--target", "https://example.org/")
+    document = json.loads(said.stdout)
+    assert {one["kind"] for one in document["rows"]} == {"ladder", "ping", "dns", "tcp", "tls", "http"}
+    assert document["meaning"]
+
+
+def test_once_puts_its_rows_into_the_record_of_a_probe_and_show_shows_them(tmp_path):
+    (tmp_path / "state" / "identity").mkdir(parents=True, mode=0o700)
+    once = civobs(tmp_path, "once", "--json")
+    assert json.loads(once.stdout)["kept"] is True, once.stderr
+    shown = civobs(tmp_path, "show", "--json", "--kind", "ladder")
+    assert shown.returncode == 0, shown.stderr
+    rows = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert [one["rung"] for one in rows] == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5]
+    assert "Beyond your country" in civobs(tmp_path, "show").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [
+        (("once", "--target", "ftp://example.org"), "--target: not an http or https URL"),
+        (("show", "--kind", "quic"), "--kind: no kind 'quic'"),
+    ],
+)
+def test_a_wrong_argument_has_a_cause_and_a_remedy(arguments, cause, tmp_path):
+    said = civobs(tmp_path, *arguments)
+    assert (said.returncode, said.stdout) == (2, "")
+    assert cause in said.stderr
+    assert len(said.stderr.splitlines()) == 2
+
+
+def test_show_without_a_record_says_what_to_do(tmp_path):
+    said = civobs(tmp_path, "show")
+    assert said.returncode == 1
+    assert "Traceback" not in said.stderr
+
+
+OK, BAD = Outcome.OK, Outcome.FAILED
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "words"),
+    [
+        ({1: OK, 2: OK, 3: OK, 4: OK, 5: OK}, "the Internet answers at this moment"),
+        ({1: OK, 2: OK, 3: OK, 4: BAD, 5: BAD}, "only other probes can tell"),
+        ({1: OK, 2: OK, 3: BAD, 4: BAD, 5: BAD}, "Your provider answers"),
+        ({1: OK, 2: BAD, 3: BAD, 4: BAD, 5: BAD}, "One home cannot tell"),
+        ({1: BAD, 2: BAD, 3: BAD, 4: BAD, 5: BAD}, "router first"),
+        ({1: OK, 2: OK, 3: OK, 4: OK, 5: BAD}, "the page did not come through"),
+        ({1: OK, 2: BAD, 3: BAD, 4: OK, 5: OK}, "those asked in your country do not"),
+    ],
+)
+def test_the_last_sentence_claims_no_more_than_the_rungs_show(outcomes, words):
+    assert words in meaning([row(rung, outcome) for rung, outcome in outcomes.items()])
+
+
+def test_durations_are_in_the_units_of_people():
+    assert [duration(s) for s in (5, 90, 7300, 400_000)] == ["5 s", "1 min", "2 h 1 min", "4 days 15 h"]
