@@ -147,7 +147,7 @@ class Link:
         """Send at QoS 1; gives the number that ``Acked`` will carry. Raises LinkError."""
         properties = None
         if content_type is not None:
-            properties = Properties(PacketTypes.PUBLISH)
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.ContentType = content_type
         info = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
         if info.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
