@@ -6,6 +6,8 @@ from civobs_collector.detect.record import ConfidenceLabel, Depth, EventKind, Le
 from tests.collector.fix_detect import AGENT_DOWN, CLOCK, FAILED, LONG_AGO, OK, World, at, shutdown
 
 DAY = 1440
+BROKER_STEP = timedelta(seconds=8)
+"""presence.broker_step: how late a broker may look."""
 
 
 def two_countries():
@@ -27,7 +29,7 @@ def test_empty_hour_opens_an_event_that_stays_provisional_until_rows_arrive():
     assert event.confidence.families == ("presence",)
     assert (event.affected.n_down, event.affected.n_households) == (10, 10)
     assert event.affected.fraction_lo == 0.7616
-    assert event.onset.earliest == at(599)
+    assert event.onset.earliest == at(599) - BROKER_STEP
     assert event.onset.latest == at(600.5)
     assert event.resolution is None
 
@@ -49,7 +51,7 @@ def test_stored_rows_narrow_the_start_and_give_the_depth():
     for key in kenya:
         world.cut(key, 600, 780, domestic_works=True)
     (after,) = world.events(DAY + 780)
-    assert before.onset.earliest == at(599)
+    assert before.onset.earliest == at(599) - BROKER_STEP
     assert (before.provisional, before.depth) == (True, Depth.UNKNOWN)
     assert (after.provisional, after.depth) == (False, Depth.INTERNATIONAL_ONLY)
     assert after.likeliest == "international_only"

@@ -1,8 +1,8 @@
 """Presence: from what the broker said to when a probe was lost, within bounds.
 
-A will is published at most one and a half keepalives after the last packet, so the loss lies between the last sign of
-life and the will. A loss followed by a connection within the debounce is none. A collector that loses its probes all
-over the world has lost itself: the guard.
+A will is published one and a half keepalives after the last packet, and the few seconds the broker takes to look, so
+the loss lies between the last sign of life and the will. A loss followed by a connection within the debounce is none.
+A collector that loses its probes all over the world has lost itself: the guard.
 """
 
 from collections import defaultdict
@@ -85,7 +85,8 @@ def _loss(
     latest = will.received_at.timestamp()
     lower = [fact_at.timestamp() for fact_at in (will.live_at, greeting and greeting.received_at) if fact_at]
     if not will.late:
-        lower.append(latest - params["presence.will_keepalives"] * will.keepalive_s)
+        silence = params["presence.will_keepalives"] * will.keepalive_s + params["presence.broker_step"]
+        lower.append(latest - silence)
     debounce = params["presence.debounce"]
     back_at = back.received_at.timestamp() if back else None
     return Loss(
