@@ -123,7 +123,7 @@ def test_every_number_that_is_copied_is_looked_at_here(columns):
     assert set(copied) - ours - by_code - by_database - times == {"detail"}
 
 
-def test_codes_fit_theircolumns:
+def test_codes_fit_their_columns(columns):
     validity = max(CLOCK_BITS.values()) | max(FAMILY_BITS.values()) << 2 | max(FAMILY_BITS.values()) << 4
     for column, codes in {
         "kind": KIND_CODES.values(),

@@ -94,6 +94,7 @@ def _event(event: Published) -> dict[str, Any]:
         "provisional": record.provisional,
         "versions": len(event.versions),
         "onset": record.onset.model_dump(mode="json"),
+        "per_signal": [signal.model_dump(mode="json") for signal in record.per_signal],
         "resolution": None if record.resolution is None else record.resolution.model_dump(mode="json"),
         "households": {"down": record.affected.n_down, "of": record.affected.n_households},
     }
