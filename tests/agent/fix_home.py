@@ -44,6 +44,23 @@ rows = asyncio.run(climb(plan, net.context(clock.moment().at, plan)))
 print(json.dumps([row.model_dump(mode="json") for row in rows]))
 """
 
+ECHO = """
+import asyncio, sys
+from pathlib import Path
+from civobs_agent.clock import Clock
+from civobs_agent.faults import MeasurementError
+from civobs_agent.net import Net
+from civobs_agent.probes.echo import echo
+
+clock = Clock(Path(sys.argv[1]), trust_system=True)
+context = Net(clock).context(clock.moment().at, None)
+try:
+    asyncio.run(echo(sys.argv[2], context, timeout_s=2.0, ttl=int(sys.argv[3])))
+    print("ok")
+except MeasurementError as error:
+    print(error.fault.failure)
+"""
+
 WIRES = """
 ip netns add {home}
 ip netns add {router}
@@ -69,6 +86,7 @@ ip -n {home} route add default via 192.168.77.1
 ip -n {router} route add default via 100.64.7.1
 ip -n {isp} route add 192.168.77.0/24 via 100.64.7.2
 ip netns exec {router} sysctl -qw net.ipv4.ip_forward=1
+ip netns exec {isp} sysctl -qw net.ipv4.ip_forward=1
 """
 
 
@@ -113,6 +131,16 @@ class Home:
         said = subprocess.run(command, capture_output=True, text=True, check=False)
         assert said.returncode == 0, said.stderr
         return {(row["rung"], row["family"]): row for row in json.loads(said.stdout)}
+
+    def echo(self, address, ttl, *wrapper):
+        """What one ICMP echo from the home came to."""
+        arguments = (str(self.folder), address, str(ttl))
+        command = self._inside("home", *wrapper, sys.executable, "-c", ECHO, *arguments)
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    def allow_plain_pings(self):
+        """Everybody in the home may send echoes without a capability, as Debian's default is."""
+        subprocess.run(self._inside("home", "sysctl", "-qw", "net.ipv4.ping_group_range=0 2147483647"), check=True)
 
     def _inside(self, role, *command):
         return ["ip", "netns", "exec", self.names[role], *command]

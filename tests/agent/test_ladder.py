@@ -136,6 +136,26 @@ def test_without_permission_what_needs_none_is_still_asked(home):
     assert rows[4, 4]["n"] == 2
 
 
+PLAIN = ("setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw", "--")
+
+
+@NETNS
+@pytest.mark.parametrize("wrapper", [(), PLAIN])
+@pytest.mark.parametrize(
+    ("address", "ttl", "told"),
+    [
+        ("198.51.100.1", 64, "ok"),
+        ("198.51.100.1", 1, "ok"),
+        ("198.51.100.77", 64, "host_unreachable"),
+        ("198.51.100.77", 1, "ok"),
+    ],
+)
+def test_an_echo_tells_the_same_with_and_without_privilege(address, ttl, told, wrapper, home):
+    home.allow_plain_pings()
+    home.ip("isp", "route", "add", "unreachable", "198.51.100.0/24")
+    assert home.echo(address, ttl, *wrapper) == told
+
+
 def row(rung, outcome, mono_ms=0, family=4):
     return Ladder(
         seq=1,
