@@ -67,8 +67,10 @@ async def run(settings: CollectorSettings, stop: asyncio.Event) -> None:
                 logger.warning("detect failed error=%s", str(error).strip().partition("\n")[0])
                 connection = await asyncio.to_thread(_close, connection)
                 wait = max(pause, _RETRY_S)
+            took = time.monotonic() - started
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), max(0.05, wait - (time.monotonic() - started)))
+                # Never more than half of the time at work, however large the window: ingest shares the machine.
+                await asyncio.wait_for(stop.wait(), max(0.05, wait - took, took))
     finally:
         await asyncio.to_thread(_close, connection)
 

@@ -3,7 +3,7 @@
 WITH span AS (
   SELECT * FROM unnest(%(keys)s::int4[], %(starts)s::timestamptz[], %(ends)s::timestamptz[]) AS s (probe_key, start_at, end_at)
 ), telling AS (
-  SELECT m.probe_key, t.name, m.family, m.ts, m.seq, m.clock_err_ms,
+  SELECT m.probe_key, m.target_key, m.family, m.ts, m.seq, m.clock_err_ms,
          CASE WHEN m.clock_err_ms > %(clock_ms)s THEN 5
               WHEN m.outcome < 2 THEN m.outcome
               WHEN m.failure = %(agent_down)s THEN 2
@@ -11,16 +11,15 @@ WITH span AS (
               ELSE 4 END AS said
   FROM span
   JOIN measurement m ON m.probe_key = span.probe_key AND m.ts >= span.start_at AND m.ts <= span.end_at
-  JOIN target t USING (target_key)
-  WHERE m.kind = %(kind)s AND t.name = ANY(%(rungs)s::text[])
+  WHERE m.kind = %(kind)s AND m.target_key = ANY(ARRAY(SELECT target_key FROM target WHERE name = ANY(%(rungs)s::text[])))
     AND m.ts >= (SELECT min(start_at) FROM span) AND m.ts <= (SELECT max(end_at) FROM span)
 ), marked AS (
   SELECT *, row_number() OVER w AS number,
          coalesce(lag(said) OVER w <> said OR ts - lag(ts) OVER w > %(gap)s, true) AS is_first,
          coalesce(lead(said) OVER w <> said OR lead(ts) OVER w - ts > %(gap)s, true) AS is_last
   FROM telling
-  WINDOW w AS (PARTITION BY probe_key, name, family ORDER BY ts, seq)
+  WINDOW w AS (PARTITION BY probe_key, target_key, family ORDER BY ts, seq)
 )
 SELECT probe_key, name, family, said, ts, clock_err_ms, number, is_first, is_last
-FROM marked WHERE is_first OR is_last
+FROM marked JOIN target USING (target_key) WHERE is_first OR is_last
 ORDER BY probe_key, name, family, ts, seq
