@@ -5,7 +5,7 @@ kept from before would make it forget a message nobody has looked at (ingest.md 
 *generation* with a client object of its own, and a message is only acknowledged to the generation it came by.
 
 Callbacks run in paho's network thread, which also keeps the connection alive: they only queue. What bounds the queue
-is MQTT's Receive Maximum: the broker holds back what has not been acknowledged.
+is MQTT's Receive Maximum: the broker holds back what has not been acknowledged; if it does not, reading slows down.
 
 *Marks.* After each subscription the collector publishes a mark to itself and waits for it to come back. Mosquitto
 delivers a client's messages in order, so all that came before the mark may have waited while the collector was away:
@@ -58,6 +58,9 @@ _DRAIN_S = 2.0
 """How long a farewell waits for what is still on its way."""
 _MOST_UNDER_WAY = 5_000
 """Publications the broker has not confirmed; beyond that the writer waits, so that they cannot pile up in memory."""
+
+_HOLD_S = 1.0
+"""How long reading pauses for each message beyond twice the window."""
 
 _P = ParamSpec("_P")
 
@@ -346,6 +349,17 @@ class Link:
         self.queue.put(
             Arrived(session.generation, message.mid, message.qos, topic, bytes(message.payload), utc_now(), late)
         )
+        self._hold_back(session)
+
+    def _hold_back(self, session: _Session) -> None:
+        """Read no further while twice the window waits, so that TCP makes the broker wait.
+
+        Mosquitto 2.0.11 sends on while acknowledgements flow, whatever Receive Maximum says. Never for long at once:
+        this thread also keeps the connection alive.
+        """
+        end = time.monotonic() + _HOLD_S
+        while session.unacked >= 2 * self._receive_maximum and not session.ended and time.monotonic() < end:
+            time.sleep(0.002)
 
     @_guarded
     def _on_publish(self, session: _Session, mid: int, code: ReasonCode, _properties: Properties) -> None:
