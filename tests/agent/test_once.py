@@ -27,7 +27,7 @@ def test_once_says_rung_by_rung_what_answers_and_what_that_means(tmp_path):
     assert [line[:2] for line in lines[:10]] == ["L0", "L1", "L1", "L2", "L2", "L3", "L3", "L4", "L4", "L5"]
     assert "Beyond your country  IPv4  no answer from 9 hosts asked (no way there from here)" in said.stdout
     assert "Look at cable, Wi-Fi and router first" in said.stdout
-    assert "Not kept in the record" in said.stdout
+    assert f"(10 rows kept in {tmp_path / 'state'}.)" in said.stdout
 
 
 def test_once_as_json_carries_the_rows_of_the_wire_and_those_of_a_target(tmp_path):
@@ -37,8 +37,14 @@ def test_once_as_json_carries_the_rows_of_the_wire_and_those_of_a_target(tmp_pat
     assert document["meaning"]
 
 
-def test_once_puts_its_rows_into_the_record_of_a_probe_and_show_shows_them(tmp_path):
-    (tmp_path / "state" / "identity").mkdir(parents=True, mode=0o700)
+def test_once_says_when_its_rows_cannot_be_kept(tmp_path):
+    (tmp_path / "state").write_text("a file in the way")
+    said = civobs(tmp_path, "once")
+    assert said.returncode == 0, said.stderr
+    assert "Not kept in the record" in said.stdout
+
+
+def test_once_puts_its_rows_into_the_record_of_a_new_device_and_show_shows_them(tmp_path):
     once = civobs(tmp_path, "once", "--json")
     assert json.loads(once.stdout)["kept"] is True, once.stderr
     shown = civobs(tmp_path, "show", "--json", "--kind", "ladder")

@@ -56,8 +56,9 @@ def _once(arguments: argparse.Namespace) -> int:
     for row in others:
         sys.stdout.write(show.row_line(row) + "\n")
     sys.stdout.write(f"\n{said}\n")
-    if kept is not None:
-        sys.stdout.write(f"(Not kept in the record: {kept}.)\n")
+    sys.stdout.write(
+        f"({len(rows)} rows kept in {settings.state_dir}.)\n" if kept is None else f"(Not kept in the record: {kept}.)\n"
+    )
     return 0
 
 
@@ -116,15 +117,11 @@ async def _measure(
 
 def _keep(settings: "AgentSettings", clock: "Clock", rows: "Sequence[AnyMeasurement]") -> str | None:
     """Put the rows into the record. None if that was done, otherwise why not."""
-    import os
-
     from civobs_agent import status
     from civobs_agent.errors import CivobsAgentError, NotFoundError
-    from civobs_agent.identity import FOLDER, load_or_make
+    from civobs_agent.identity import load_or_make
     from civobs_agent.spool import Spool
 
-    if not _readable(settings, FOLDER) or not os.access(settings.state_dir, os.W_OK):
-        return "this user may not write to the agent's folder, or the device is no probe yet"
     try:
         if status.read(settings.status_file).running:
             return "the agent is running and keeps its own"
