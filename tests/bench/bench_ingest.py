@@ -62,7 +62,8 @@ _COLUMNS = (
     "ts, slot_at, probe_key, target_key, seq, clock_err_ms, kind, outcome, family, validity, value, ms, failure, detail"
 )
 _COPY_AT_ONCE = 10_000
-_TARGETS = 40
+_TARGETS = 10
+"""With a row every 5 s a probe asks each kind and target about once in five minutes, as a default plan does."""
 _FAILED_SHARE = 0.02
 
 
