@@ -57,7 +57,9 @@ def _once(arguments: argparse.Namespace) -> int:
         sys.stdout.write(show.row_line(row) + "\n")
     sys.stdout.write(f"\n{said}\n")
     sys.stdout.write(
-        f"({len(rows)} rows kept in {settings.state_dir}.)\n" if kept is None else f"(Not kept in the record: {kept}.)\n"
+        f"({len(rows)} rows kept in {settings.state_dir}.)\n"
+        if kept is None
+        else f"(Not kept in the record: {kept}.)\n"
     )
     return 0
 
