@@ -169,8 +169,8 @@ def _table(cost: Cost) -> Table:
     made.add_row("card, written", f"{cost.card_mb_day:.1f} MB a day", f"≤ {BARS['card_mb_day']:g} MB")
     made.add_row("rows", f"{cost.rows_day:.0f} a day", "")
     made.caption = (
-        f"From {cost.lab_hours:.1f} lab hours at {SCALE:g} times life's speed. Lab sites send small pages and the broker "
-        "speaks without TLS: real pages add their size, TLS about 30 bytes a packet and 5 kB a connection."
+        f"From {cost.lab_hours:.1f} lab hours at {SCALE:g} times life's speed. Lab sites send small pages and the "
+        "broker speaks without TLS: real pages add their size, TLS about 30 bytes a packet and 5 kB a connection."
     )
     return made
 

@@ -227,7 +227,7 @@ def test_an_unknown_scope_is_refused(network):
         ("name = 'x'\nnetworks = 3", "networks"),
         ("name = 'x", "not TOML"),
         (
-            "name = 'x'\nnetworks = [{asn = 1, name = 'n', cc = 'XW', prefix = '8.8.8.0/24', prefix6 = '2001:db8::/48'}]",
+            "name = 'x'\nnetworks = [{asn=1, name='n', cc='XW', prefix='8.8.8.0/24', prefix6='2001:db8:1::/48'}]",
             "not a free lab range",
         ),
     ],

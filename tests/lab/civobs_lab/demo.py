@@ -25,10 +25,10 @@ from civobs_lab.namespace import may_make_namespaces
 from civobs_lab.observatory import ObservatoryError
 from civobs_lab.postgres import ServerError
 from civobs_lab.processes import ProgramError
+from civobs_lab.report import CONTROL_CC, CUT_CC
 from civobs_lab.topology import load
 
 TOPOLOGY = Path("two-countries")
-CUT_CC, CONTROL_CC = "XA", "XB"
 PROGRAMS = {"mosquitto": "mosquitto", "nft": "nftables", "nsenter": "util-linux", "setpriv": "util-linux"}
 
 ENROL_S = 90.0

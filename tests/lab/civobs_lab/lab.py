@@ -20,7 +20,7 @@ from civobs_lab.observatory import START_S, Observatory, ObservatoryError
 from civobs_lab.processes import Program, command_in
 from civobs_lab.run_folder import run_folder
 from civobs_lab.servers import READY, describe
-from civobs_lab.topology import Topology
+from civobs_lab.topology import Household, Topology
 
 POLL_S = 0.25
 
@@ -47,11 +47,16 @@ class Lab:
     def start_probes(self) -> None:
         """Give each household a claim code and switch its probe on; they enrol by themselves."""
         for household in self.network.topology.households():
-            probe = HomeProbe(self.network, household, self.folder / "homes", time_scale=self.time_scale)
-            self.probes.append(probe)
-            claim = self.observatory.claim(household)
-            probe.configure(url=self.observatory.url, claim=claim, ca_file=self.certificates.ca_file)
-            probe.start()
+            self.start_probe(household, self.time_scale)
+
+    def start_probe(self, household: Household, time_scale: float) -> HomeProbe:
+        """The same for one household."""
+        probe = HomeProbe(self.network, household, self.folder / "homes", time_scale=time_scale)
+        self.probes.append(probe)
+        claim = self.observatory.claim(household)
+        probe.configure(url=self.observatory.url, claim=claim, ca_file=self.certificates.ca_file)
+        probe.start()
+        return probe
 
     def check(self) -> None:
         """Raise ProgramError if anything that should run has ended."""

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from civobs_lab.lab import Lab
 
 _COUNTS = """
-SELECT probe.probe_id, count(*) AS rows, count(DISTINCT m.seq) AS numbers,
-       count(DISTINCT m.seq) FILTER (WHERE m.seq BETWEEN 1 AND wanted.last) AS found
+SELECT count(m.seq) AS rows, count(DISTINCT m.seq) AS numbers
 FROM unnest(%(probes)s::text[], %(lasts)s::int8[]) AS wanted(probe_id, last)
 JOIN probe ON probe.probe_id = wanted.probe_id
-LEFT JOIN measurement m ON m.probe_key = probe.probe_key
+LEFT JOIN measurement m ON m.probe_key = probe.probe_key AND m.seq BETWEEN 1 AND wanted.last
 GROUP BY probe.probe_id
 """
 
@@ -26,7 +25,7 @@ class Ledger:
     recorded: int
     """Rows the probes had recorded when they were asked."""
     stored: int
-    """Rows in the database, those recorded since then included."""
+    """Of these, rows in the database, doubled ones counted as often as they are there."""
     lost: int
     """Recorded and not in the database."""
     doubled: int
@@ -51,6 +50,6 @@ def balance(lab: Lab, recorded: Mapping[str, int]) -> Ledger:
     return Ledger(
         recorded=expected,
         stored=sum(row["rows"] for row in rows),
-        lost=expected - sum(row["found"] for row in rows),
+        lost=expected - sum(row["numbers"] for row in rows),
         doubled=sum(row["rows"] - row["numbers"] for row in rows),
     )

@@ -11,6 +11,7 @@ import json
 import shutil
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +79,13 @@ class Observatory:
             cc = ["--cc", network.cc] if topology.country(network.cc) else []
             self.civobs("probes", "network", "--asn", str(network.asn), "--name", network.name, *cc, *share)
 
-    def publish_plans(self) -> None:
-        """Make the keys, then build, sign and publish a plan for each country."""
+    def publish_plans(self, time_scales: Mapping[str, float] | None = None) -> None:
+        """Make the keys, then build, sign and publish a plan for each country; ``time_scales`` names odd ones."""
         self.civobs("plan", "keygen")
         for country in self._network.topology.countries:
             file = self._folder / f"plan-{country.cc}.toml"
-            file.write_text(plan_text(self._network.topology, country.cc, self._scale))
+            scale = (time_scales or {}).get(country.cc, self._scale)
+            file.write_text(plan_text(self._network.topology, country.cc, scale))
             self.civobs("plan", "build", str(file), "--publish")
 
     def start_broker(self) -> None:

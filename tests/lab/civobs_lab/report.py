@@ -12,6 +12,8 @@ from civobs_lab.published import Published, error_s
 if TYPE_CHECKING:
     from civobs_lab.demo import Outcome
 
+CUT_CC, CONTROL_CC = "XA", "XB"
+"""The country that is cut off, and the one that nothing happens to."""
 BIN_S = 300.0
 """Lab seconds of one bin of the detector (``detect/params.py``, grid.bin)."""
 EDGE_S = 60.0
@@ -25,7 +27,7 @@ def table(outcome: "Outcome") -> Table:
         made.add_column(name, overflow="fold")
     event = outcome.event
     record = None if event is None else event.record
-    made.add_row("country", "XA", "-" if record is None else record.scope.cc, "", "XA")
+    made.add_row("country", CUT_CC, "-" if record is None else record.scope.cc, "", CUT_CC)
     if record is not None and event is not None:
         published_as = f"{record.kind}, {record.depth}, {record.scope.level}, {event.first.public_id}"
         made.add_row("what", "shutdown of all providers", published_as, "", "")
@@ -42,7 +44,7 @@ def table(outcome: "Outcome") -> Table:
     ):
         error = None if truth is None else error_s(bounds, truth)
         made.add_row(name, _clock(truth), _bounds(bounds), _seconds(error, outcome.scale), f"± {EDGE_S:g} s")
-    made.add_row("events for XB", "nothing", str(len(outcome.control_events)), "", "0")
+    made.add_row(f"events for {CONTROL_CC}", "nothing", str(len(outcome.control_events)), "", "0")
     ledger = outcome.ledger
     if ledger is not None:
         made.add_row("measurements", f"{ledger.recorded} recorded", f"{ledger.stored} stored", "", "")

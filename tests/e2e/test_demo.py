@@ -1,0 +1,45 @@
+"""The demonstration, run as a user runs it, publishes what was done and loses nothing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CIVOBS = str(Path(sys.executable).with_name("civobs"))
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    file = folder / "demo.json"
+    command = [CIVOBS, "demo", "--json", str(file), "--logs", str(folder / "logs")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(file.read_text())
+
+
+pytestmark = [pytest.mark.netns, pytest.mark.db, pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def test_the_demonstration_loses_and_doubles_nothing(result):
+    assert (result["lost"], result["doubled"]) == (0, 0)
+    assert result["recorded"] == result["stored"] > 1000
+
+
+def test_the_demonstration_publishes_the_shutdown_and_nothing_else(result):
+    event = result["event"]
+    assert (event["kind"], event["cc"], event["level"]) == ("shutdown_suspected", "XA", "country")
+    assert (event["status"], event["provisional"], event["depth"]) == ("closed", False, "full")
+    assert event["households"] == {"down": 8, "of": 8}
+    assert event["public_id"].startswith("CIV-")
+    assert event["versions"] >= 2
+    assert result["control_events"] == []
+
+
+def test_the_published_bounds_hold_the_truth(result):
+    for edge, truth in (("onset", "start"), ("resolution", "end")):
+        bounds = result["event"][edge]
+        # A tenth of a second: the scenario's own clock reading and the moment a route changes differ a little.
+        assert bounds["earliest"][:19] <= result["truth"][truth][:19] <= bounds["latest"][:19]
