@@ -8,7 +8,7 @@ import json
 import random
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -28,7 +28,7 @@ BROKER_PORT, API_PORT = 1883, 8080
 PLAN = """\
 cc = "ZZ"
 valid_days = 30
-keepalive_s = {keepalive_s}
+keepalive_s = 60
 [budget]
 bytes_per_day = 100000000000
 [ladder]
@@ -41,29 +41,39 @@ url = "http://203.0.113.1/"
 [[tasks]]
 kind = "tcp"
 targets = ["site"]
-interval_s = 60
+interval_s = {task_interval_s}
 [[tasks]]
 kind = "ping"
 targets = ["site"]
-interval_s = 60
+interval_s = {task_interval_s}
 """
 
 
 class Station:
     """Everything, built by ``start`` and gone with ``close``."""
 
-    def __init__(self, folder: Path, *, probes: int, time_scale: float, kind: Kind, persistence: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        probes: int,
+        time_scale: float,
+        persistence: bool = True,
+        task_interval_s: float = 60,
+        seal_interval_s: float = 60,
+    ) -> None:
         self.folder = folder
+        self._task_interval_s = task_interval_s
+        self._seal_interval_s = seal_interval_s
         self.time_scale = time_scale
         self.namespace = Namespace("station")
         self.namespace.run(_with_addresses)
-        self.database = PostgresServer(kind, folder / "pg", fsync=True)
+        self.database = PostgresServer(Kind.TIMESCALE, folder / "pg", fsync=True)
         conf = Broker(folder / "broker", host="127.0.0.1", port=BROKER_PORT, persistence=persistence).write_config()
         self._broker_words = ["/usr/sbin/mosquitto", "-c", str(conf)]
         self._broker: Program | None = None
         self._collector: Program | None = None
         self._agents: list[Program | None] = [None] * probes
-        self.spool_options: Mapping[str, object] = {}
 
     # Building.
 
@@ -81,7 +91,7 @@ class Station:
             for rung, addresses in ANCHORS.items()
             for address in addresses
         )
-        plan.write_text(PLAN.format(keepalive_s=60) + anchors)
+        plan.write_text(PLAN.format(task_interval_s=self._task_interval_s) + anchors)
         self.civobs("plan", "build", str(plan), "--publish")
         self.start_broker()
         self.start_collector()
@@ -213,7 +223,6 @@ receipt_key = "{self.folder / "keys/receipt.key"}"
     def _write_agent_config(self, index: int, claim: str) -> None:
         home = self.home(index)
         home.mkdir(parents=True, exist_ok=True)
-        spool = "".join(f"{name} = {value}\n" for name, value in self.spool_options.items())
         (home / "agent.toml").write_text(f"""\
 state_dir = "{home / "state"}"
 runtime_dir = "{home}"
@@ -222,7 +231,7 @@ url = "http://127.0.0.1:{API_PORT}"
 claim = "{claim}"
 [spool]
 write_interval_s = 0
-{spool}
+seal_interval_s = {self._seal_interval_s}
 [uplink]
 drain_per_s = 50
 [lab]
