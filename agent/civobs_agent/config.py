@@ -1,8 +1,8 @@
 """The agent's settings: one frozen model from a TOML file and ``CIVOBS_AGENT_*`` variables.
 
 Variables win over the file: ``CIVOBS_AGENT_OBSERVATORY__URL`` sets ``[observatory] url``. Nothing else in the agent
-reads the environment. They are laid over the file by hand: pydantic-settings would do it too, and takes 10 MiB of the
-48 that a probe may use.
+reads the environment. They are laid over the file by hand: pydantic-settings would do it too, and is one more thing to
+install and to load on a small device.
 """
 
 import json

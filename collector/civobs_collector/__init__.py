@@ -1,5 +1,5 @@
 """The collector: keeps what probes send, finds events in it, and publishes them."""
 
-from importlib.metadata import version
+from civobs_wire.version import VERSION
 
-__version__ = version("civobs")
+__version__ = VERSION
