@@ -20,11 +20,11 @@ from civobs_agent.config import DEFAULT_PATH, AgentSettings, load
 from civobs_agent.errors import CivobsAgentError, NotFoundError
 from civobs_agent.host import Host, Sources, look
 from civobs_agent.identity import FOLDER, SIGNING_KEY, Identity, load_or_make
+from civobs_agent.keys import PublicKey
 from civobs_agent.plan_store import PlanStore
 from civobs_agent.spool_salvage import FILE
 from civobs_agent.surroundings import clock_of
 from civobs_wire.enrol import BrokerEndpoint, EnrolResponse
-from civobs_wire.envelope import public_key
 from civobs_wire.measurement import ClockState
 
 LOW_DISK_BYTES = 300_000_000
@@ -178,7 +178,7 @@ def _network(host: Host) -> list[Finding]:
 
 def _plan(settings: AgentSettings, enrolment: EnrolResponse | None) -> Finding:
     key = settings.observatory.plan_key or (None if enrolment is None else enrolment.plan_key)
-    plan = None if key is None else PlanStore(settings.state_dir, public_key(key)).current
+    plan = None if key is None else PlanStore(settings.state_dir, PublicKey.from_hex(key)).current
     if plan is None:
         return _warn("plan", "none yet: only the ladder runs", "it comes with the first connection to the broker")
     left_d = (plan.expires_at - datetime.now(UTC)).total_seconds() / 86_400

@@ -10,8 +10,9 @@ import random
 from collections.abc import Callable
 
 from civobs_agent import AGENT
+from civobs_agent.blocking import in_thread
 from civobs_agent.config import AgentSettings
-from civobs_agent.errors import ConfigError, EnrolmentError, UnreachableError
+from civobs_agent.errors import ConfigError, EnrolmentError, IdentityError, UnreachableError
 from civobs_agent.identity import Identity, board
 from civobs_agent.observatory import Observatory
 from civobs_wire.enrol import CONTEXT, EnrolRequest, EnrolResponse
@@ -44,7 +45,8 @@ def request(identity: Identity, claim: str, settings: AgentSettings) -> bytes:
 
 async def enrol(identity: Identity, claim: str, settings: AgentSettings) -> EnrolResponse:
     """Enrol once and keep the answer. Raises UnreachableError, EnrolmentError, ConfigError, IdentityError."""
-    response = await observatory(settings).enrol(request(identity, claim, settings))
+    asked = observatory(settings)
+    response = await asked.enrol(await in_thread("request", lambda: request(identity, claim, settings)))
     pinned = settings.observatory.plan_key
     if pinned is not None and response.plan_key != pinned:
         raise EnrolmentError(
@@ -72,7 +74,7 @@ async def enrol_patiently(
     while True:
         try:
             return await enrol(identity, claim, settings)
-        except UnreachableError as error:
+        except (UnreachableError, IdentityError) as error:
             say(f"not enrolled yet: {error.cause}")
             logger.info("enrolment postponed cause=%r again_in_s=%.0f", error.cause, wait_s)
         except EnrolmentError as error:

@@ -1,26 +1,20 @@
 """The probe's own keys and what the observatory made of them.
 
-Both keys are made on the device at the first start and never leave it. Nothing about them, and nothing in the probe's
-id, follows from a serial number or a MAC address.
+Both keys are made on the device, the one for TLS with the first request to enrol, and never leave it. Nothing about
+them, and nothing in the probe's id, follows from a serial number or a MAC address.
 """
 
 import stat
-from collections.abc import Callable
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
 from pydantic import ValidationError
 
 from civobs_agent.durable import write_durably
 from civobs_agent.errors import IdentityError
+from civobs_agent.keys import PrivateKey
 from civobs_wire.enrol import EnrolResponse
 from civobs_wire.envelope import key_hex
 
@@ -29,6 +23,8 @@ SIGNING_KEY = "signing.key"
 TLS_KEY = "tls.key"
 TLS_CHAIN = "tls.crt"
 ENROLMENT = "enrolment.json"
+REQUEST_S = 60.0
+"""A Pi's first model, busy starting, takes a fifth of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +32,7 @@ class Identity:
     """The keys of one probe, and the folder they are in."""
 
     folder: Path
-    signing_key: Ed25519PrivateKey
-    tls_key: EllipticCurvePrivateKey
+    signing_key: PrivateKey
 
     @property
     def public_hex(self) -> str:
@@ -55,15 +50,21 @@ class Identity:
         return path if path.exists() else None
 
     def csr_pem(self) -> str:
-        """A certificate request for the TLS key. Its subject says nothing: the id is the observatory's to give."""
-        # Needed once in a probe's life, and two megabytes.
-        from cryptography import x509
-        from cryptography.hazmat.primitives import hashes
-        from cryptography.x509.oid import NameOID
-
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "civobs-probe")])
-        request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(self.tls_key, hashes.SHA256())
-        return request.public_bytes(Encoding.PEM).decode("ascii")
+        """A certificate request for the TLS key, made if there is none. Takes seconds. Raises IdentityError."""
+        path = self.tls_key_path
+        if path.exists():
+            _check_mode(path)
+        words = [sys.executable, "-m", "civobs_agent.tls_request", str(path)]
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=REQUEST_S, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise IdentityError(f"cannot make a certificate request: {error}", "start the agent again") from None
+        if done.returncode != 0:
+            raise IdentityError(
+                f"cannot make a certificate request from {path}: {done.stderr.strip() or 'it is not a P-256 key'}",
+                f"restore {path} from a copy, or remove it; it is then made anew",
+            )
+        return done.stdout
 
     def enrolment(self) -> EnrolResponse | None:
         """What the observatory answered; None before the enrolment. Raises IdentityError."""
@@ -96,33 +97,30 @@ def load_or_make(state_dir: Path) -> Identity:
     folder = state_dir / FOLDER
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        signing = _key(folder / SIGNING_KEY, Ed25519PrivateKey.generate)
-        tls = _key(folder / TLS_KEY, lambda: generate_private_key(SECP256R1()))
+        return Identity(folder, _signing_key(folder / SIGNING_KEY))
     except OSError as error:
         raise IdentityError(
             f"cannot use {folder}: {error.strerror}", "run as the user that owns it, or name another state_dir"
         ) from None
-    if not isinstance(signing, Ed25519PrivateKey) or not isinstance(tls, EllipticCurvePrivateKey):
-        raise IdentityError(
-            f"a key in {folder} is of the wrong kind", f"restore {folder} from a copy, or remove it and enrol again"
-        )
-    return Identity(folder, signing, tls)
 
 
-def _key(path: Path, make: Callable[[], Ed25519PrivateKey | EllipticCurvePrivateKey]) -> object:
-    """Read a key, or make and keep one. Raises IdentityError, OSError."""
+def _signing_key(path: Path) -> PrivateKey:
+    """Read the key, or make and keep one. Raises IdentityError, OSError."""
     if not path.exists():
-        key = make()
-        write_durably(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        write_durably(path, PrivateKey.generate().pem())
+    _check_mode(path)
+    try:
+        return PrivateKey.from_pem(path.read_bytes())
+    except ValueError:
+        raise IdentityError(
+            f"{path} is not an Ed25519 key in PEM", f"restore {path} from a copy, or remove it and enrol again"
+        ) from None
+
+
+def _check_mode(path: Path) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         raise IdentityError(f"{path} is open to other users (mode {mode:04o})", f"run: chmod 600 {path}")
-    try:
-        return load_pem_private_key(path.read_bytes(), password=None)
-    except ValueError:
-        raise IdentityError(
-            f"{path} is not a private key in PEM", f"restore {path} from a copy, or remove it and enrol again"
-        ) from None
 
 
 def board() -> str | None:

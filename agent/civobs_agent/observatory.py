@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
 
 from civobs_agent import AGENT
 from civobs_agent.blocking import in_thread
 from civobs_agent.errors import ConfigError, EnrolmentError, UnreachableError
 from civobs_wire.enrol import TIME_CONTEXT, EnrolResponse, TimeResponse
-from civobs_wire.envelope import open_sealed
+from civobs_wire.envelope import Verifier, open_sealed
 from civobs_wire.errors import WireError
 from civobs_wire.limits import MAX_DOCUMENT
 
@@ -55,7 +54,7 @@ class Observatory:
                 "the observatory's answer to the enrolment is not one", "check [observatory] url in the settings"
             ) from None
 
-    async def time(self, receipt_key: Ed25519PublicKey) -> ToldTime:
+    async def time(self, receipt_key: Verifier) -> ToldTime:
         """Ask the time. Raises UnreachableError, or EnrolmentError if the answer cannot be trusted."""
         nonce = secrets.token_hex(16)
         before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)

@@ -6,9 +6,8 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from civobs_agent.durable import write_durably
+from civobs_wire.envelope import Verifier
 from civobs_wire.errors import WireError
 from civobs_wire.plan import Plan, unpack_plan
 
@@ -38,7 +37,7 @@ class PlanStore:
     for one: a probe that moves is enrolled again.
     """
 
-    def __init__(self, folder: Path, key: Ed25519PublicKey | None = None) -> None:
+    def __init__(self, folder: Path, key: Verifier | None = None) -> None:
         self._path = folder / "plan.signed"
         self._seen_path = folder / "plan-serials.json"
         self._key = key
@@ -48,7 +47,7 @@ class PlanStore:
         self.current: Plan | None = None
         self._load()
 
-    def trust(self, key: Ed25519PublicKey) -> None:
+    def trust(self, key: Verifier) -> None:
         """From now on plans are verified with this key."""
         self._key = key
         self._load()

@@ -17,6 +17,7 @@ from civobs_agent.enrol import enrol_patiently, observatory
 from civobs_agent.errors import EnrolmentError
 from civobs_agent.hindrance import Household
 from civobs_agent.identity import Identity, load_or_make
+from civobs_agent.keys import PublicKey
 from civobs_agent.link import Trust
 from civobs_agent.notify import Notifier, Pulse
 from civobs_agent.plan_store import Adopted, PlanStore, Refused
@@ -28,7 +29,6 @@ from civobs_agent.spool import Spool
 from civobs_agent.surroundings import clock_of, net_of
 from civobs_agent.uplink import Sender, Uplink
 from civobs_wire.enrol import BrokerEndpoint, EnrolResponse
-from civobs_wire.envelope import public_key
 from civobs_wire.measurement import AgentEvent, AnyMeasurement, ClockState
 from civobs_wire.plan import Plan
 
@@ -62,7 +62,7 @@ class Agent:
         self._clock = clock_of(settings)
         self._spool = Spool(settings.state_dir, self._clock, identity.signing_key, settings.spool_limits)
         pinned = settings.observatory.plan_key
-        self._plans = PlanStore(settings.state_dir, None if pinned is None else public_key(pinned))
+        self._plans = PlanStore(settings.state_dir, None if pinned is None else PublicKey.from_hex(pinned))
         if self._plans.current is not None:
             self._spool.plan_id = self._plans.current.plan_id
         net = net_of(settings, self._clock)
@@ -196,7 +196,7 @@ class Agent:
 
     async def _deliver(self) -> None:
         response = await self._enrolment()
-        self._plans.trust(public_key(self._settings.observatory.plan_key or response.plan_key))
+        self._plans.trust(PublicKey.from_hex(self._settings.observatory.plan_key or response.plan_key))
         if response.plan is not None:
             try:
                 self._offered(base64.b64decode(response.plan, validate=True))
@@ -209,7 +209,7 @@ class Agent:
         chain = self._identity.tls_chain_path
         trust = Trust(settings.broker.ca, chain, None if chain is None else self._identity.tls_key_path)
         self._uplink = Uplink(
-            Sender(response.probe_id, self._identity.signing_key, public_key(response.receipt_key), trust),
+            Sender(response.probe_id, self._identity.signing_key, PublicKey.from_hex(response.receipt_key), trust),
             self._brokers(response),
             self._spool,
             self._clock,
@@ -271,7 +271,7 @@ class Agent:
             response = self._identity.enrolment()
             if response is not None and self._clock.moment().state is not ClockState.SYNCED:
                 try:
-                    told = await asked.time(public_key(response.receipt_key))
+                    told = await asked.time(PublicKey.from_hex(response.receipt_key))
                     self._clock.learn(told.at, told.err_ms, "observatory", told.mono_ms)
                 except (EnrolmentError, ValueError) as error:
                     logger.info("time not learned cause=%r", str(error))

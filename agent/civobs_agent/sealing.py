@@ -10,10 +10,9 @@ from datetime import datetime
 from enum import IntEnum
 from uuid import UUID
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from civobs_agent import AGENT
 from civobs_wire.batch import Batch, pack
+from civobs_wire.envelope import Signer
 from civobs_wire.errors import SizeError
 from civobs_wire.failure import Outcome
 from civobs_wire.limits import TARGET_MEASUREMENTS
@@ -70,7 +69,7 @@ class Sealed:
 class Head:
     """What batches sealed at one moment have in common."""
 
-    key: Ed25519PrivateKey
+    key: Signer
     probe_id: str
     boot_id: str
     sealed_at: datetime

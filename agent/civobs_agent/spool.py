@@ -16,8 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from civobs_agent.errors import StorageError
 from civobs_agent.only_one import OnlyOne
 from civobs_agent.recent_slots import RecentSlots
@@ -29,6 +27,7 @@ from civobs_agent.spool_full import Evicted, drop_from_memory
 from civobs_agent.spool_salvage import Opened, open_store, replace_damaged
 from civobs_agent.spool_store import DamagedError, DiskError, Store
 from civobs_agent.spool_write import Write, first_batches
+from civobs_wire.envelope import Signer
 from civobs_wire.measurement import AgentEvent, AnyMeasurement, ClockState
 from civobs_wire.receipt import Receipt
 
@@ -101,7 +100,7 @@ class Spool:
         self,
         folder: Path,
         clock: ClockLike,
-        key: Ed25519PrivateKey,
+        key: Signer,
         limits: SpoolLimits | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,

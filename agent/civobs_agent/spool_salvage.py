@@ -11,13 +11,13 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
 
 from civobs_agent.sealing import Entry, Keep, Lane, Sealed
 from civobs_agent.seqfloor import Numbers, SeqFloor
 from civobs_agent.spool_store import DamagedError, DiskError, Store
 from civobs_wire.batch import unpack
+from civobs_wire.envelope import Verifier
 from civobs_wire.errors import WireError
 from civobs_wire.measurement import MEASUREMENT
 
@@ -48,7 +48,7 @@ class Opened:
     reset: Reset | None
 
 
-def open_store(folder: Path, floor: SeqFloor, key: Ed25519PublicKey) -> Opened:
+def open_store(folder: Path, floor: SeqFloor, key: Verifier) -> Opened:
     """Open the spool of a state folder, repairing what must be. Raises DiskError while the disk is unusable."""
     path = folder / FILE
     try:
@@ -64,7 +64,7 @@ def open_store(folder: Path, floor: SeqFloor, key: Ed25519PublicKey) -> Opened:
     return Opened(store, numbers, None)
 
 
-def replace_damaged(folder: Path, floor: SeqFloor, key: Ed25519PublicKey, cause: str) -> Opened:
+def replace_damaged(folder: Path, floor: SeqFloor, key: Verifier, cause: str) -> Opened:
     """Set the file aside and begin a new one with what can be read of the old. Raises DiskError."""
     aside = _set_aside(folder)
     logger.error("spool damaged cause=%r kept_as=%s", cause, aside.name)
@@ -166,7 +166,7 @@ def _rows(old: sqlite3.Connection) -> Iterator[Entry]:
             yield entry
 
 
-def _batches(old: sqlite3.Connection, key: Ed25519PublicKey) -> Iterator[Sealed]:
+def _batches(old: sqlite3.Connection, key: Verifier) -> Iterator[Sealed]:
     """Batches whose signature still fits: the signature is as good a checksum as any."""
     for number, lane, keep, _n, _from, _to, message in _both_ways(old, "batch", "batch_seq"):
         if not isinstance(message, bytes):

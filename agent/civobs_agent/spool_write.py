@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from civobs_agent.sealing import Entry, Head, Keep, Lane, Sealed, seal, unix_ms
 from civobs_agent.self_report import ClockLike, MomentLike, agent_row
 from civobs_agent.seqfloor import Numbers, SeqFloor
 from civobs_agent.spool_full import Evicted, choose_evictions
 from civobs_agent.spool_store import DiskError, Store
+from civobs_wire.envelope import Signer
 from civobs_wire.measurement import AgentEvent, AnyMeasurement, ClockState
 from civobs_wire.scalars import INT4_MAX
 
@@ -27,7 +26,7 @@ class Write:
     """What one transaction is given, and what it leaves behind."""
 
     clock: ClockLike
-    key: Ed25519PrivateKey
+    key: Signer
     probe_id: str | None
     plan_id: str | None
     floor: SeqFloor

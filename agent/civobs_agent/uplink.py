@@ -13,8 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-
 from civobs_agent import AGENT
 from civobs_agent.link import Acked, Closed, Event, Link, LinkError, Received, Trust, Will
 from civobs_agent.outstanding import Outstanding, Pace
@@ -23,6 +21,7 @@ from civobs_agent.self_report import ClockLike
 from civobs_agent.spool import Spool
 from civobs_wire.batch import CONTENT_TYPE
 from civobs_wire.enrol import BrokerEndpoint
+from civobs_wire.envelope import Signer, Verifier
 from civobs_wire.errors import WireError
 from civobs_wire.presence import Presence, PresenceState, pack_presence
 from civobs_wire.receipt import unpack_receipt
@@ -57,8 +56,8 @@ class Sender:
     """Who sends, how its messages are signed, and whose receipts it believes."""
 
     probe_id: str
-    signing_key: Ed25519PrivateKey
-    receipt_key: Ed25519PublicKey
+    signing_key: Signer
+    receipt_key: Verifier
     trust: Trust = field(default_factory=Trust)
 
     def topic(self, leaf: Leaf) -> str:

@@ -1,17 +1,21 @@
 import asyncio
 import stat
+import subprocess
 from dataclasses import dataclass
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from civobs_agent.config import AgentSettings, ObservatorySettings
 from civobs_agent.enrol import enrol
 from civobs_agent.enrol import observatory as observatory_of
 from civobs_agent.errors import EnrolmentError, IdentityError, UnreachableError
 from civobs_agent.identity import load_or_make
+from civobs_agent.keys import PublicKey
 from civobs_wire.envelope import key_hex
+from civobs_wire.errors import SignatureError
 from tests.agent.fix_agent import PROBE_ID, free_port
 
 CLAIM = "7K3M-9QXP-4"
@@ -27,6 +31,8 @@ def test_keys_are_made_once_and_only_their_owner_can_read_them(tmp_path):
     identity = load_or_make(tmp_path)
     again = load_or_make(tmp_path)
     assert identity.public_hex == again.public_hex
+    requests = [x509.load_pem_x509_csr(one.csr_pem().encode()) for one in (identity, again)]
+    assert requests[0].public_key() == requests[1].public_key()
     assert stat.S_IMODE(identity.folder.stat().st_mode) == 0o700
     for name in ("signing.key", "tls.key"):
         assert stat.S_IMODE((identity.folder / name).stat().st_mode) == 0o600
@@ -46,6 +52,44 @@ def test_a_damaged_key_is_an_error_and_never_silently_replaced(tmp_path):
     with pytest.raises(IdentityError):
         load_or_make(tmp_path)
     assert path.read_bytes() == b"nonsense"
+
+
+def test_the_signing_key_is_an_ordinary_pem_file(tmp_path):
+    identity = load_or_make(tmp_path)
+    key = load_pem_private_key((identity.folder / "signing.key").read_bytes(), None)
+    assert isinstance(key, Ed25519PrivateKey)
+    assert key_hex(key.public_key()) == identity.public_hex
+    assert key.sign(b"x") == identity.signing_key.sign(b"x")
+
+
+def test_a_key_from_openssl_is_read_and_one_of_another_kind_refused(tmp_path):
+    path = load_or_make(tmp_path).folder / "signing.key"
+    openssl = subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519"], capture_output=True, check=True)
+    path.write_bytes(openssl.stdout)
+    assert load_or_make(tmp_path).signing_key.pem() == openssl.stdout
+    path.write_bytes(
+        subprocess.run(["openssl", "genpkey", "-algorithm", "x25519"], capture_output=True, check=True).stdout
+    )
+    with pytest.raises(IdentityError, match="not an Ed25519 key"):
+        load_or_make(tmp_path)
+
+
+def test_a_damaged_tls_key_is_an_error_and_never_silently_replaced(tmp_path):
+    identity = load_or_make(tmp_path)
+    identity.tls_key_path.write_bytes(b"nonsense")
+    identity.tls_key_path.chmod(0o600)
+    with pytest.raises(IdentityError, match="not a P-256 key"):
+        identity.csr_pem()
+    assert identity.tls_key_path.read_bytes() == b"nonsense"
+
+
+def test_own_and_foreign_signatures_are_told_apart(tmp_path):
+    theirs = Ed25519PrivateKey.generate()
+    believed = PublicKey.from_hex(key_hex(theirs.public_key()))
+    believed.verify(theirs.sign(b"x"), b"x")
+    for signature in (load_or_make(tmp_path).signing_key.sign(b"x"), theirs.sign(b"y"), b"", bytes(64)):
+        with pytest.raises(SignatureError):
+            believed.verify(signature, b"x")
 
 
 def test_the_certificate_request_names_nobody(tmp_path):

@@ -8,10 +8,9 @@ import zlib
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import Field, ValidationError, model_validator
 
-from civobs_wire.envelope import open_sealed, seal
+from civobs_wire.envelope import Signer, Verifier, open_sealed, seal
 from civobs_wire.errors import ContentError, PackingError, SizeError
 from civobs_wire.limits import MAX_MEASUREMENTS, MAX_PACKED_BYTES, MAX_UNPACKED_BYTES
 from civobs_wire.measurement import ClockState, Frozen, Measurement
@@ -47,7 +46,7 @@ class Batch(Frozen):
         return self
 
 
-def pack(batch: Batch, key: Ed25519PrivateKey) -> bytes:
+def pack(batch: Batch, key: Signer) -> bytes:
     """Serialise, compress and sign. Raises SizeError if it does not fit into one message."""
     text = batch.model_dump_json(exclude_none=True).encode()
     if len(text) > MAX_UNPACKED_BYTES:
@@ -58,12 +57,12 @@ def pack(batch: Batch, key: Ed25519PrivateKey) -> bytes:
     return message
 
 
-def unpack(message: bytes, key: Ed25519PublicKey) -> Batch:
+def unpack(message: bytes, key: Verifier) -> Batch:
     """Verify, unpack within the limits, validate. Raises a WireError that says which step refused it."""
     return parse(unpacked(message, key))
 
 
-def unpacked(message: bytes, key: Ed25519PublicKey) -> bytes:
+def unpacked(message: bytes, key: Verifier) -> bytes:
     """The JSON text of a message that ``key`` signed."""
     if len(message) > MAX_PACKED_BYTES:
         raise SizeError(f"{len(message)} bytes packed, limit {MAX_PACKED_BYTES}")

@@ -6,10 +6,9 @@ that refusal is the agent's own (architecture.md §5).
 
 from typing import Annotated, Literal, Self
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import Field, ValidationError, model_validator
 
-from civobs_wire.envelope import open_sealed, seal
+from civobs_wire.envelope import Signer, Verifier, open_sealed, seal
 from civobs_wire.errors import ContentError, SizeError
 from civobs_wire.limits import MAX_PLAN_BYTES
 from civobs_wire.measurement import KINDS, Family, Frozen
@@ -126,7 +125,7 @@ class Plan(Frozen):
         return self
 
 
-def pack_plan(plan: Plan, key: Ed25519PrivateKey) -> bytes:
+def pack_plan(plan: Plan, key: Signer) -> bytes:
     """Serialise and sign."""
     message = seal(key, CONTEXT, plan.model_dump_json().encode())
     if len(message) > MAX_PLAN_BYTES:
@@ -134,7 +133,7 @@ def pack_plan(plan: Plan, key: Ed25519PrivateKey) -> bytes:
     return message
 
 
-def unpack_plan(message: bytes, key: Ed25519PublicKey) -> Plan:
+def unpack_plan(message: bytes, key: Verifier) -> Plan:
     """Verify and validate. Raises a WireError."""
     if len(message) > MAX_PLAN_BYTES:
         raise SizeError(f"{len(message)} bytes, limit {MAX_PLAN_BYTES}")

@@ -7,10 +7,9 @@ published: the broker sends it at most one and a half keepalives after the last 
 from enum import StrEnum
 from typing import Literal
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import ValidationError
 
-from civobs_wire.envelope import open_sealed, seal
+from civobs_wire.envelope import Signer, Verifier, open_sealed, seal
 from civobs_wire.errors import ContentError
 from civobs_wire.measurement import Frozen
 from civobs_wire.scalars import BootId, Count2, Count4, Name, Nonce, ProbeId, UtcTime
@@ -44,12 +43,12 @@ class Presence(Frozen):
     agent: Name
 
 
-def pack_presence(presence: Presence, key: Ed25519PrivateKey) -> bytes:
+def pack_presence(presence: Presence, key: Signer) -> bytes:
     """Serialise and sign."""
     return seal(key, CONTEXT, presence.model_dump_json().encode())
 
 
-def unpack_presence(message: bytes, key: Ed25519PublicKey) -> Presence:
+def unpack_presence(message: bytes, key: Verifier) -> Presence:
     """Verify and validate. Raises a WireError."""
     try:
         return Presence.model_validate_json(open_sealed(key, CONTEXT, message))

@@ -6,10 +6,9 @@ throw away what was never stored. A broker's PUBACK means nothing of the kind (i
 
 from typing import Annotated, Literal, Self
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import Field, ValidationError, model_validator
 
-from civobs_wire.envelope import open_sealed, seal
+from civobs_wire.envelope import Signer, Verifier, open_sealed, seal
 from civobs_wire.errors import ContentError
 from civobs_wire.limits import MAX_RANGES
 from civobs_wire.measurement import Frozen
@@ -50,12 +49,12 @@ class Receipt(Frozen):
         return any(first <= batch_seq <= last for first, last in (*self.committed, *self.rejected))
 
 
-def pack_receipt(receipt: Receipt, key: Ed25519PrivateKey) -> bytes:
+def pack_receipt(receipt: Receipt, key: Signer) -> bytes:
     """Serialise and sign."""
     return seal(key, CONTEXT, receipt.model_dump_json().encode())
 
 
-def unpack_receipt(message: bytes, key: Ed25519PublicKey) -> Receipt:
+def unpack_receipt(message: bytes, key: Verifier) -> Receipt:
     """Verify and validate. Raises a WireError."""
     try:
         return Receipt.model_validate_json(open_sealed(key, CONTEXT, message))

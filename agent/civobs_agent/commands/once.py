@@ -82,8 +82,8 @@ def _plan(settings: "AgentSettings") -> "Plan | None":
     """The plan this device keeps; None where there is none or it may not be read."""
     from civobs_agent.errors import CivobsAgentError
     from civobs_agent.identity import FOLDER, load_or_make
+    from civobs_agent.keys import PublicKey
     from civobs_agent.plan_store import PlanStore
-    from civobs_wire.envelope import public_key
 
     if not _readable(settings, FOLDER):
         return None
@@ -91,7 +91,7 @@ def _plan(settings: "AgentSettings") -> "Plan | None":
         enrolment = load_or_make(settings.state_dir).enrolment()
     except CivobsAgentError:
         return None
-    return None if enrolment is None else PlanStore(settings.state_dir, public_key(enrolment.plan_key)).current
+    return None if enrolment is None else PlanStore(settings.state_dir, PublicKey.from_hex(enrolment.plan_key)).current
 
 
 def _readable(settings: "AgentSettings", name: str) -> bool:
