@@ -5,6 +5,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from civobs_lab.postgres import Kind, describe
 
 _TESTS = Path(__file__).parent
@@ -12,6 +14,8 @@ _TESTS = Path(__file__).parent
 pytest_plugins = [
     ".".join(("tests", *file.relative_to(_TESTS).with_suffix("").parts)) for file in sorted(_TESTS.rglob("fix_*.py"))
 ]
+# All of them before the first is imported, because one may import another.
+pytest.register_assert_rewrite(*pytest_plugins)
 
 
 def pytest_report_header(config):

@@ -41,6 +41,7 @@ from civobs_collector.detect.record import (
     Status,
     Transition,
 )
+from tests.fix_db import fresh_database
 
 ONSET = datetime(2026, 11, 22, 5, 9, 30, tzinfo=UTC)
 END = datetime(2026, 11, 22, 9, 41, 0, tzinfo=UTC)
@@ -319,9 +320,6 @@ def settings_for(dsn: str, folder: Path, url: str = "http://127.0.0.1") -> Colle
 @pytest.fixture(scope="module")
 def site(plain_server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The application with the seeded database, for tests that only read."""
-    # Imported here: pytest rewrites the assertions of a fixture module only if it loads it first.
-    from tests.fix_db import fresh_database
-
     with fresh_database(plain_server) as dsn:
         yield from _seeded(dsn, tmp_path_factory.mktemp("keys"))
 
