@@ -111,8 +111,14 @@ _make_python() {
         "$python" -m venv --clear "$VENV" || _die "cannot make $VENV" "name another folder in CIVOBS_VENV"
     fi
     _say "installing Python packages for '$extra' (the first time takes a minute or two)"
-    "$VENV/bin/python" -m pip install --no-input --disable-pip-version-check -q -e "$ROOT[$extra]" </dev/null 9>&- ||
-        _die "pip could not install civobs[$extra]" "see its words above; without a network nothing can be fetched"
+    local log
+    log=$(mktemp)
+    "$VENV/bin/python" -m pip install --no-input --disable-pip-version-check -e "$ROOT[$extra]" \
+        >"$log" 2>&1 </dev/null 9>&- || {
+        tail -n 5 "$log" >&2
+        _die "pip could not install civobs[$extra]" "see $log; without a network nothing can be fetched"
+    }
+    rm -f "$log"
     _fingerprint >"$VENV/.civobs-$extra"
 }
 
