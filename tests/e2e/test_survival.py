@@ -122,7 +122,7 @@ def gaps(station, interval_s, recorded):
     """Neighbouring slots of the ladder, up to the last recorded row, with a slot missing between them."""
     return station.query(
         "SELECT before, slot_at FROM (SELECT slot_at, lag(slot_at) OVER (ORDER BY slot_at) AS before FROM measurement"
-        " WHERE target_key = (SELECT target_key FROM target WHERE name = 'L4') AND family = 4 AND seq <= %s) AS slots"
+        " WHERE kind = (SELECT kind FROM kind WHERE name = 'ladder') AND seq <= %s) AS slots"
         " WHERE slot_at - before > make_interval(secs => %s)",
         max(recorded.values()),
         interval_s * 1.5,
