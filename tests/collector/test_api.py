@@ -1,6 +1,9 @@
 import csv
 import io
 import json
+import socket
+import time
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import get_args
@@ -9,8 +12,9 @@ import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from civobs_collector.api import models
+from civobs_collector.api import models, routes_enrol
 from civobs_collector.api.app import create_app
+from civobs_collector.api.deps import POOL_SIZE
 from civobs_collector.api.problems import Problem
 from civobs_collector.api.rate import TokenBuckets
 from civobs_collector.api.sealing import Sealer
@@ -280,6 +284,20 @@ def test_enrolment_refuses_garbage_size_and_haste(plain_dsn, tmp_path):
         answers = [site.client.post("/enrol/v1", content=b"garbage") for _ in range(12)]
         assert answers[-1].status_code == 429
         assert int(answers[-1].headers["Retry-After"]) >= 1
+
+
+def test_enrolments_that_never_end_hold_up_no_reader(plain_dsn, tmp_path, monkeypatch):
+    monkeypatch.setattr(routes_enrol, "BODY_S", 4.0)
+    head = b"POST /enrol/v1 HTTP/1.1\r\nHost: observatory\r\nContent-Length: 1000\r\n\r\nx"
+    for site in served_at(plain_dsn, tmp_path):
+        where = (site.client.base_url.host, site.client.base_url.port)
+        with ExitStack() as lines:
+            slow = [lines.enter_context(socket.create_connection(where, timeout=20)) for _ in range(POOL_SIZE)]
+            for line in slow:
+                line.sendall(head)
+            time.sleep(0.5)
+            assert site.client.get("/api/v1/events", timeout=3).status_code == 200
+            assert all(line.recv(12) == b"HTTP/1.1 408" for line in slow)
 
 
 def test_a_bucket_refills_and_counts_an_ipv6_line_as_one():
