@@ -205,6 +205,7 @@ class Agent:
         self._spool.identify(response.probe_id)
         self._spool.flush()
         self._reporter.enrolled(response.probe_id)
+        self._reporter.write(None)
         settings = self._settings
         chain = self._identity.tls_chain_path
         trust = Trust(settings.broker.ca, chain, None if chain is None else self._identity.tls_key_path)

@@ -32,6 +32,28 @@ def test_help_teaches_and_loads_nothing_heavy():
     assert heavy.stdout.strip() == "[]"
 
 
+def test_running_loads_nothing_that_a_probe_never_uses_and_breaks_none_of_it():
+    loaded = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            (
+                "import sys\nfrom civobs_agent.lean import leaving_out_the_unused\n"
+                "with leaving_out_the_unused():\n    import civobs_agent.run\n"
+                "from civobs_agent.probes import PROBES\n[load() for load in PROBES.values()]\n"
+                "unused = 'cryptography email http zipfile csv importlib.metadata dns.resolver rich'.split()\n"
+                "print([m for m in unused if m in sys.modules])\n"
+                "import dns.resolver, importlib.metadata, urllib.request\n"
+                "importlib.metadata.version('civobs'), urllib.request.urlopen, dns.resolver.resolve"
+            ),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert loaded.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself_with_an_example(command):
     said = civobs_agent(command, "--help")

@@ -19,7 +19,10 @@ def register(commands: Commands) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     import asyncio
 
-    from civobs_agent.config import load
-    from civobs_agent.run import run
+    from civobs_agent.lean import leaving_out_the_unused
+
+    with leaving_out_the_unused():
+        from civobs_agent.config import load
+        from civobs_agent.run import run
 
     return asyncio.run(run(load(arguments.config)))
