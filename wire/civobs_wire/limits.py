@@ -33,6 +33,13 @@ MAX_REDIRECTS = 10
 MAX_RANGES = 256
 """Ranges in a receipt. With holes beyond that the newest are kept."""
 
+MIN_INTERVAL_S = 1.0
+"""Shortest interval of a task or of the ladder, in seconds. A plan made in error, or with a stolen key, must not turn a
+volunteer's device into a load on its line, or keep it busy with nothing but slots that could not be run."""
+
+MAX_RUNS_PER_S = 5.0
+"""All tasks of a plan together; the default plan asks for about one run a minute."""
+
 MAX_PLAN_BYTES = 256 * 1024
 """A signed plan: a few hundred targets and anchors."""
 

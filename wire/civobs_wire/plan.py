@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from civobs_wire.envelope import Signer, Verifier, open_sealed, seal
 from civobs_wire.errors import ContentError, SizeError
-from civobs_wire.limits import MAX_PLAN_BYTES
+from civobs_wire.limits import MAX_PLAN_BYTES, MAX_RUNS_PER_S, MIN_INTERVAL_S
 from civobs_wire.measurement import KINDS, Family, Frozen
 from civobs_wire.scalars import Asn, Count2, Count8, CountryCode, Name, Sequence, Text, UtcTime
 
@@ -58,7 +58,7 @@ class Task(Frozen):
 
     kind: Name
     targets: tuple[Name, ...] = ()
-    interval_s: Annotated[float, Field(gt=0, le=604800, allow_inf_nan=False)]
+    interval_s: Annotated[float, Field(ge=MIN_INTERVAL_S, le=604800, allow_inf_nan=False)]
 
     @model_validator(mode="after")
     def _kind_is_measurable(self) -> Self:
@@ -76,8 +76,8 @@ class Task(Frozen):
 class LadderPlan(Frozen):
     """How often the ladder runs and what a rung needs to be called ok."""
 
-    interval_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 300.0
-    trouble_interval_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 60.0
+    interval_s: Annotated[float, Field(ge=MIN_INTERVAL_S, le=3600, allow_inf_nan=False)] = 300.0
+    trouble_interval_s: Annotated[float, Field(ge=MIN_INTERVAL_S, le=3600, allow_inf_nan=False)] = 60.0
     quorum: Annotated[int, Field(ge=1, le=16)] = 1
     """Checks of L3 or L4 that must succeed: one answer from abroad shows a path abroad."""
     service: Name | None = None
@@ -108,6 +108,13 @@ class Plan(Frozen):
     tasks: Annotated[tuple[Task, ...], Field(max_length=200)] = ()
     budget: Budget = Budget()
     keepalive_s: Annotated[Count2, Field(ge=1)] = 60
+
+    @model_validator(mode="after")
+    def _asks_for_no_more_than_a_device_can_do(self) -> Self:
+        per_s = sum(max(1, len(task.targets)) / task.interval_s for task in self.tasks)
+        if per_s > MAX_RUNS_PER_S:
+            raise ValueError(f"asks for {per_s:.0f} runs a second, at most {MAX_RUNS_PER_S:.0f} are allowed")
+        return self
 
     @model_validator(mode="after")
     def _refers_only_to_itself(self) -> Self:
