@@ -54,11 +54,12 @@ def paired(rows: Iterable[tuple[Any, ...]]) -> tuple[LadderRun, ...]:
 
 
 def _paired(rows: Iterable[tuple[Any, ...]]) -> Iterator[LadderRun]:
-    first_at, first_err, first_number = None, 0, 0
+    first: tuple[datetime, int, int]
     for probe_key, rung, family, said, at, err_ms, number, is_first, is_last in rows:
         if is_first:
-            first_at, first_err, first_number = at, err_ms, number
+            first = at, err_ms, number
         if is_last:
+            first_at, first_err, first_number = first
             n, outcome = number - first_number + 1, RunOutcome(said)
             yield LadderRun(probe_key, int(rung[1:]), family, outcome, first_at, at, n, first_err / 1000, err_ms / 1000)
 

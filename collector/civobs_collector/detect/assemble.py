@@ -84,7 +84,7 @@ def record_of(case: Case, timeline: Timeline, inputs: Inputs, params: Params) ->
     part = slice(segment.start, max(segment.end, segment.start + 1))
     times = _times(case, timeline, params)
     onset = _onset(times, case, timeline)
-    resolution = _resolution(times, case, timeline, params) if segment.closed else None
+    resolution = _resolution(times, case, timeline, onset, params) if segment.closed else None
     lines = [home.lines for home in case.homes]
     reach = hypotheses.Reach(
         segment.key.level, len(case.asns), len(case.asns_observed), len(case.homes), len(case.group.households)
@@ -104,7 +104,7 @@ def record_of(case: Case, timeline: Timeline, inputs: Inputs, params: Params) ->
         scope=_scope(case),
         onset=onset,
         resolution=resolution,
-        per_signal=_per_signal(case, times),
+        per_signal=_per_signal(case, times, params),
         affected=affected,
         severity=severity_of(
             case.group.n_up[part], case.group.n_known[part], (affected.fraction_lo + affected.fraction_hi) / 2, hours
@@ -143,22 +143,15 @@ def _times(case: Case, timeline: Timeline, params: Params) -> _Times:
     changes: dict[str, list[Change]] = {PRESENCE: [], "ladder.L4": [], "ladder.L3": []}
     joint = []
     for home in case.homes:
-        combined = []
-        seen, rows, domestic = [], [], []
-        for line in home.lines:
-            presence = dating.presence_change(line, start, end, params)
-            ladder = dating.rung_change(line, INTERNATIONAL, start, end, params)
-            seen.append(presence)
-            rows.append(ladder)
-            domestic.append(dating.rung_change(line, dating.DOMESTIC, start, end, params))
-            if segment.view is View.INTERNET:
-                last_ok = dating.last_ok_before(line, presence.onset.hi) if presence.onset else None
-                combined.append(dating.combined(presence, ladder, last_ok))
-            else:
-                combined.append(presence)
-        for name, found in ((PRESENCE, seen), ("ladder.L4", rows), ("ladder.L3", domestic)):
-            changes[name].append(dating.of_household(found))
-        joint.append(dating.of_household(combined))
+        presence = [dating.presence_spells(line, params) for line in home.lines]
+        rows = [dating.rung_spells(line, INTERNATIONAL) for line in home.lines]
+        domestic = [dating.rung_spells(line, dating.DOMESTIC) for line in home.lines]
+        both = presence
+        if segment.view is View.INTERNET:
+            both = [dating.combined(*one) for one in zip(presence, rows, home.lines, strict=True)]
+        for name, found in ((PRESENCE, presence), ("ladder.L4", rows), ("ladder.L3", domestic)):
+            changes[name].append(dating.within(dating.both_down(found), start, end, params))
+        joint.append(dating.within(dating.both_down(both), start, end, params))
     return _Times(start, end, changes, joint)
 
 
@@ -167,22 +160,33 @@ def _onset(times: _Times, case: Case, timeline: Timeline) -> Transition:
     axis, segment = timeline.axis, case.segment
     # Without one dated loss the bin in which the count turned is all that is known.
     first = dating.kth(intervals, 1) or Interval(axis.at(max(segment.start - 1, 0)), axis.at(segment.start + 1))
-    return _transition(first, intervals)
+    return _transition(first, dating.quantiles(intervals))
 
 
-def _resolution(times: _Times, case: Case, timeline: Timeline, params: Params) -> Transition:
+def _resolution(times: _Times, case: Case, timeline: Timeline, onset: Transition, params: Params) -> Transition:
     axis, segment = timeline.axis, case.segment
-    still_out = math.floor(params["rule.leave"] * segment.n_peak)
-    back = [one.resolution for one in times.joint if one.resolution is not None]
-    enough = dating.kth(back, len(case.homes) - still_out)
+    enough, back = _returned(times.joint, case, params)
     waiting = [Interval(axis.now, math.inf)] * (len(case.homes) - len(back))
-    return _transition(
-        enough or Interval(axis.at(max(segment.end - 1, 0)), axis.at(min(segment.end + 1, axis.n))), back + waiting
-    )
+    bounds = enough or Interval(axis.at(max(segment.end - 1, 0)), axis.at(min(segment.end + 1, axis.n)))
+    earliest, latest = onset.earliest.timestamp(), onset.latest.timestamp()
+    # Nobody returns before the first is lost, and by no moment have more returned than were lost.
+    lost = [None if at is None else at.timestamp() for at in (onset.t10, onset.t50, onset.t90)]
+    shares = [
+        None if at is None else max(at, earliest, before or earliest)
+        for at, before in zip(dating.quantiles(back + waiting), lost, strict=True)
+    ]
+    return _transition(Interval(max(bounds.lo, earliest), max(bounds.hi, latest)), shares)
 
 
-def _transition(bounds: Interval, intervals: Sequence[Interval]) -> Transition:
-    t10, t50, t90 = (None if at is None else moment(at) for at in dating.quantiles(intervals))
+def _returned(changes: Sequence[Change], case: Case, params: Params) -> tuple[Interval | None, list[Interval]]:
+    """The return that brought the event to an end, and all returns."""
+    still_out = math.floor(params["rule.leave"] * case.segment.n_peak)
+    back = [one.resolution for one in changes if one.resolution is not None]
+    return dating.kth(back, len(case.homes) - still_out), back
+
+
+def _transition(bounds: Interval, shares: Sequence[float | None]) -> Transition:
+    t10, t50, t90 = (None if at is None else moment(at) for at in shares)
     return Transition(earliest=moment(bounds.lo), latest=moment(bounds.hi), t10=t10, t50=t50, t90=t90)
 
 
@@ -192,7 +196,7 @@ def _middle(transition: Transition | None, otherwise: float) -> float:
     return (transition.earliest.timestamp() + transition.latest.timestamp()) / 2
 
 
-def _per_signal(case: Case, times: _Times) -> tuple[SignalTimes, ...]:
+def _per_signal(case: Case, times: _Times, params: Params) -> tuple[SignalTimes, ...]:
     """Start and end as each signal has them, with the share of households it shows up, during and before."""
     segment = case.segment
     during = slice(segment.start, max(segment.end, segment.start + 1))
@@ -202,8 +206,7 @@ def _per_signal(case: Case, times: _Times) -> tuple[SignalTimes, ...]:
         onset = dating.kth([one.onset for one in changes if one.onset is not None], 1)
         if onset is None:
             continue
-        back = [one.resolution for one in changes if one.resolution is not None]
-        resolution = dating.kth(back, len(back)) if segment.closed else None
+        resolution = _returned(changes, case, params)[0] if segment.closed else None
         found.append(
             SignalTimes(
                 signal=name,

@@ -35,7 +35,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A loss and a return as one signal of one probe shows them."""
+    """A loss and a return as one signal shows them; None where it does not."""
 
     onset: Interval | None
     resolution: Interval | None
@@ -44,56 +44,70 @@ class Change:
 NO_CHANGE = Change(None, None)
 
 
-def presence_change(line: ProbeLine, start: float, end: float, params: Params) -> Change:
-    """From the broker's words, within [start, end] and a merge gap before it."""
-    near = [
-        one
+@dataclass(frozen=True, slots=True)
+class Spell:
+    """One absence: a loss, and the return that ended it if it has been seen.
+
+    Nobody returns before being lost: each bound narrows the other, so ``resolution`` never lies before ``onset``.
+    """
+
+    onset: Interval
+    resolution: Interval | None = None
+
+    @classmethod
+    def of(cls, onset: Interval, resolution: Interval | None) -> "Spell":
+        """A spell of which both bounds are consistent; a return that cannot follow the loss is no return of it."""
+        if resolution is None or resolution.hi < onset.lo:
+            return cls(onset)
+        return cls(
+            Interval(onset.lo, min(onset.hi, resolution.hi)), Interval(max(onset.lo, resolution.lo), resolution.hi)
+        )
+
+    @property
+    def until(self) -> float:
+        """The latest moment at which it may have ended."""
+        return math.inf if self.resolution is None else self.resolution.hi
+
+    def meets(self, other: "Spell") -> bool:
+        """Whether both may have been going on at one moment."""
+        return self.onset.lo <= other.until and other.onset.lo <= self.until
+
+
+def presence_spells(line: ProbeLine, params: Params) -> list[Spell]:
+    """Absences of a probe as the broker saw them."""
+    reconnect = params["presence.reconnect"]
+    return [
+        Spell.of(
+            Interval(one.earliest, one.latest),
+            None if one.back is None else Interval(max(one.latest, one.back - reconnect), one.back),
+        )
         for one in line.losses
-        if not one.pending and one.latest >= start - params["rule.merge"] and one.earliest <= end
+        if not one.pending
     ]
-    if not near:
-        return NO_CHANGE
-    first, last = near[0], near[-1]
-    resolution = None
-    if last.back is not None:
-        resolution = Interval(max(last.latest, last.back - params["presence.reconnect"]), last.back)
-    return Change(Interval(first.earliest, first.latest), resolution)
 
 
-def rung_change(line: ProbeLine, rung: int, start: float, end: float, params: Params) -> Change:
-    """From the stored rows of one rung: lost when the last family was lost, back when the first was back."""
-    onsets, returns = [], []
-    for (at_rung, _), runs in sorted(line.runs.items()):
-        if at_rung == rung:
-            change = _family_change(runs, start - params["rule.merge"], end)
-            if change.onset is not None:
-                onsets.append(change.onset)
-            if change.resolution is not None:
-                returns.append(change.resolution)
-    return Change(
-        Interval(max(o.lo for o in onsets), max(o.hi for o in onsets)) if onsets else None,
-        Interval(min(r.lo for r in returns), min(r.hi for r in returns)) if returns else None,
-    )
+def rung_spells(line: ProbeLine, rung: int) -> list[Spell]:
+    """Absences of a probe by the stored rows of one rung: from when no family worked until one did again."""
+    families = [telling(runs) for (at_rung, _), runs in sorted(line.runs.items()) if at_rung == rung]
+    joined = both_down([_family_spells(runs) for runs in families])
+    return [spell for spell in joined if not _contradicted(spell, families)]
 
 
-def _family_change(runs: Sequence[LadderRun], start: float, end: float) -> Change:
-    telling = [run for run in runs if run.outcome in (RunOutcome.OK, RunOutcome.FAILED)]
-    failing = [
-        index
-        for index, run in enumerate(telling)
-        if run.outcome is RunOutcome.FAILED and run.last_at.timestamp() >= start and run.first_at.timestamp() <= end
-    ]
-    if not failing:
-        return NO_CHANGE
-    first, last = failing[0], failing[-1]
-    while first > 0 and telling[first - 1].outcome is RunOutcome.FAILED:
-        first -= 1
-    onset = resolution = None
-    if first > 0 and telling[first].first_at.timestamp() >= start:
-        onset = _between(telling[first - 1], telling[first])
-    if last + 1 < len(telling) and telling[last + 1].outcome is RunOutcome.OK:
-        resolution = _between(telling[last], telling[last + 1])
-    return Change(onset, resolution)
+def telling(runs: Iterable[LadderRun]) -> list[LadderRun]:
+    """The runs of a family that say whether it worked, from when it first did: what never worked is not lost."""
+    said = [run for run in runs if run.outcome in (RunOutcome.OK, RunOutcome.FAILED)]
+    worked = next((index for index, run in enumerate(said) if run.outcome is RunOutcome.OK), len(said))
+    return said[worked:]
+
+
+def _family_spells(runs: Sequence[LadderRun]) -> list[Spell]:
+    found: list[Spell] = []
+    for before, after in pairwise(runs):
+        if (before.outcome, after.outcome) == (RunOutcome.OK, RunOutcome.FAILED):
+            found.append(Spell(_between(before, after)))
+        elif (before.outcome, after.outcome) == (RunOutcome.FAILED, RunOutcome.OK):
+            found[-1] = Spell.of(found[-1].onset, _between(before, after))
+    return found
 
 
 def _between(before: LadderRun, after: LadderRun) -> Interval:
@@ -101,15 +115,58 @@ def _between(before: LadderRun, after: LadderRun) -> Interval:
     return Interval(lo, max(after.first_at.timestamp() + after.first_err_s, lo))
 
 
-def combined(presence: Change, ladder: Change, last_ok: float | None) -> Change:
-    """What a probe's signals allow together; where they contradict each other its stored rows win.
+def both_down(sources: Sequence[Sequence[Spell]]) -> list[Spell]:
+    """Absences of a whole whose parts are all absent: it is lost with the last of them and back with the first.
 
-    ``last_ok`` is when L4 last worked before presence was lost: the loss cannot be earlier.
+    A part that tells of no absence at the time says nothing.
     """
-    seen = presence.onset
-    if seen is not None and last_ok is not None and seen.lo < last_ok <= seen.hi:
-        seen = Interval(last_ok, seen.hi)
-    return Change(_prefer(ladder.onset, seen), _prefer(ladder.resolution, presence.resolution))
+    whole: list[Spell] = []
+    for part in sources:
+        pairs = [(a, b) for a in whole for b in part if a.meets(b)]
+        alone = [a for a in whole if not any(a is one for one, _ in pairs)]
+        alone += [b for b in part if not any(b is one for _, one in pairs)]
+        whole = sorted([_common(a, b) for a, b in pairs] + alone, key=_in_time)
+    return whole
+
+
+def _common(a: Spell, b: Spell) -> Spell:
+    onset = Interval(max(a.onset.lo, b.onset.lo), max(a.onset.hi, b.onset.hi))
+    ends = [one.resolution for one in (a, b) if one.resolution is not None]
+    return Spell.of(onset, Interval(min(e.lo for e in ends), min(e.hi for e in ends)) if ends else None)
+
+
+def _in_time(spell: Spell) -> tuple[float, float, float]:
+    return spell.onset.lo, spell.onset.hi, spell.until
+
+
+def _contradicted(spell: Spell, families: Iterable[Sequence[LadderRun]]) -> bool:
+    """Whether a family was seen to work while, by this spell, the rung certainly did not."""
+    start, end = spell.onset.hi, math.inf if spell.resolution is None else spell.resolution.lo
+    return any(
+        run.outcome is RunOutcome.OK and run.first_at.timestamp() < end and run.last_at.timestamp() > start
+        for runs in families
+        for run in runs
+    )
+
+
+def combined(presence: Sequence[Spell], ladder: Sequence[Spell], line: ProbeLine) -> list[Spell]:
+    """What the signals of a probe allow together; where they contradict each other its stored rows win.
+
+    An absence that only the broker saw counts unless L4 worked meanwhile, and cannot begin before L4 last worked.
+    """
+    rows = [telling(runs) for (rung, _), runs in sorted(line.runs.items()) if rung == INTERNATIONAL]
+    found = list(ladder)
+    for seen in presence:
+        index = next((at for at, spell in enumerate(found) if spell.meets(seen)), None)
+        if index is None:
+            if not _contradicted(seen, rows):
+                found.append(_not_before(seen, last_ok_before(rows, seen.onset.hi)))
+        else:
+            spell = found[index]
+            found[index] = Spell.of(
+                spell.onset.and_(seen.onset) or spell.onset, _prefer(spell.resolution, seen.resolution)
+            )
+    return sorted(found, key=_in_time)
 
 
 def _prefer(ladder: Interval | None, presence: Interval | None) -> Interval | None:
@@ -118,30 +175,33 @@ def _prefer(ladder: Interval | None, presence: Interval | None) -> Interval | No
     return ladder.and_(presence) or ladder
 
 
-def last_ok_before(line: ProbeLine, at: float) -> float | None:
+def _not_before(seen: Spell, last_ok: float | None) -> Spell:
+    if last_ok is None or not seen.onset.lo < last_ok <= seen.onset.hi:
+        return seen
+    return Spell.of(Interval(last_ok, seen.onset.hi), seen.resolution)
+
+
+def last_ok_before(families: Iterable[Sequence[LadderRun]], at: float) -> float | None:
     """The lower bound of when L4 last worked before ``at``, as far as rows have arrived."""
     times = [
         (run.last_at if run.last_at.timestamp() <= at else run.first_at).timestamp() - run.last_err_s
-        for (rung, _), runs in line.runs.items()
-        if rung == INTERNATIONAL
+        for runs in families
         for run in runs
         if run.outcome is RunOutcome.OK and run.first_at.timestamp() <= at
     ]
     return max(times, default=None)
 
 
-def of_household(changes: Iterable[Change]) -> Change:
-    """A household is lost with its last probe and back with its first."""
-    onsets, returns = [], []
-    for change in changes:
-        if change.onset is not None:
-            onsets.append(change.onset)
-        if change.resolution is not None:
-            returns.append(change.resolution)
-    return Change(
-        Interval(max(o.lo for o in onsets), max(o.hi for o in onsets)) if onsets else None,
-        Interval(min(r.lo for r in returns), min(r.hi for r in returns)) if returns else None,
-    )
+def within(spells: Sequence[Spell], start: float, end: float, params: Params) -> Change:
+    """The first loss and the last return of the absences that reach into [start, end).
+
+    What was over before is none of it. A loss longer ago than a merge gap before it dates nothing.
+    """
+    here = [spell for spell in spells if spell.until > start and spell.onset.lo < end]
+    if not here:
+        return NO_CHANGE
+    first = here[0].onset
+    return Change(first if first.hi >= start - params["rule.merge"] else None, here[-1].resolution)
 
 
 def kth(intervals: Sequence[Interval], k: int) -> Interval | None:

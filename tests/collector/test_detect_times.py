@@ -1,0 +1,129 @@
+"""Starts and ends: each signal has both, nobody returns before being lost, and older trouble dates nothing."""
+
+from datetime import timedelta
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from civobs_collector.detect.record import Status
+from tests.collector.fix_detect import FAILED, OK, World, at, shutdown
+
+CUT, BACK = 600, 660
+
+
+def started_shortly_before(*, arrived: bool):
+    """Four households whose first look failed, for want of a plan, twenty minutes before the cut."""
+    world = World()
+    keys = world.country("KE", {101: 2, 102: 2}, online=CUT - 24)
+    world.country("TZ", {201: 3})
+    shutdown(world, keys, CUT, BACK)
+    for key in keys:
+        world.rows(key, 4, FAILED, CUT - 22, CUT - 22)
+        for rung in (3, 4):
+            world.rows(key, rung, OK, CUT - 21, CUT - 0.5, 0.5)
+            if arrived:
+                world.rows(key, rung, FAILED, CUT + 0.5, BACK - 0.5)
+                world.rows(key, rung, OK, BACK + 0.5, BACK + 30.5)
+    return world
+
+
+def test_each_signal_has_its_start_and_its_end_although_the_first_look_failed():
+    (event,) = started_shortly_before(arrived=True).events(700)
+    assert [one.signal for one in event.per_signal] == ["presence", "ladder.L4", "ladder.L3"]
+    for one in event.per_signal:
+        assert (one.value, one.baseline) == (0.0, 1.0)
+        assert abs(one.onset.latest - at(CUT)) <= timedelta(seconds=60)
+        assert one.resolution is not None
+        assert abs(one.resolution.latest - at(BACK)) <= timedelta(seconds=90)
+
+
+def test_trouble_that_was_over_before_an_event_is_not_its_end():
+    (event,) = started_shortly_before(arrived=False).events(700)
+    assert event.status is Status.CLOSED
+    assert event.resolution.t10 >= at(BACK - 5)
+
+
+def test_one_failed_row_shortly_before_an_event_is_not_its_start():
+    world = World()
+    keys = world.country("KE", {101: 2, 102: 2})
+    world.country("TZ", {201: 3})
+    shutdown(world, keys, CUT, BACK)
+    for key in keys:
+        world.rows(key, 4, OK, CUT - 60, CUT - 21)
+        world.rows(key, 4, FAILED, CUT - 20, CUT - 20)
+        world.rows(key, 4, OK, CUT - 19, CUT - 0.5, 0.5)
+        world.rows(key, 4, FAILED, CUT + 0.5, BACK - 0.5)
+        world.rows(key, 4, OK, BACK + 0.5, BACK + 30.5)
+    (event,) = world.events(700)
+    assert event.onset.earliest >= at(CUT - 1)
+
+
+minutes = st.floats(min_value=0, max_value=240, allow_nan=False)
+troubles = st.lists(
+    st.tuples(
+        st.integers(0, 4),
+        st.sampled_from([3, 4]),
+        st.sampled_from([4, 6]),
+        minutes,
+        st.floats(min_value=0, max_value=90, allow_nan=False),
+        st.sampled_from([0.01, 5.0, 290.0]),
+    ),
+    max_size=12,
+)
+absences = st.lists(
+    st.tuples(st.integers(0, 4), minutes, st.floats(min_value=2, max_value=120, allow_nan=False)), max_size=8
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(troubles, absences, st.booleans())
+def test_no_event_ends_before_it_begins(rows, lost, common):
+    """Five probes of four households, whatever their two families, two rungs and their lines to the broker do."""
+    world = World()
+    keys = world.country("KE", {101: 2, 102: 2})
+    keys.append(world.probe("KE", 101, household=1001))
+    world.country("TZ", {201: 3})
+    until = dict.fromkeys(keys, 0.0)
+    for number, start, length in sorted(lost, key=lambda one: one[1]):
+        key = keys[number]
+        if 400 + start > until[key]:
+            world.lose(key, 400 + start)
+            world.online(key, 400 + start + length)
+            until[key] = 400 + start + length + 1
+    if common:
+        later = [key for key in keys if until[key] < 500]
+        shutdown(world, later, 500, 560)
+    for number, rung, family, start, length, err_s in rows:
+        _trouble(world, keys[number], (rung, family), (400 + start, length), err_s)
+    for event in world.events(900):
+        _assert_in_order(event.onset, event.resolution)
+        for one in event.per_signal:
+            _assert_in_order(one.onset, one.resolution)
+
+
+def _trouble(world, key, where, when, err_s):
+    (rung, family), (start, length) = where, when
+    before = len(world.runs)
+    world.rows(key, rung, OK, start - 30, start - 1)
+    world.rows(key, rung, FAILED, start, start + length, err_s=err_s)
+    world.rows(key, rung, OK, start + length + 1, start + length + 31)
+    world.runs[before:] = [type(run)(**{**_fields(run), "family": family}) for run in world.runs[before:]]
+
+
+def _fields(run):
+    return {name: getattr(run, name) for name in type(run).__slots__}
+
+
+def _assert_in_order(onset, resolution):
+    assert onset.earliest <= onset.latest
+    shares = [getattr(onset, name, None) for name in ("t10", "t50", "t90")]
+    assert all(a <= b for a, b in pairwise([s for s in shares if s]))
+    assert all(s >= onset.earliest for s in shares if s)
+    if resolution is None:
+        return
+    assert onset.earliest <= resolution.earliest <= resolution.latest
+    assert onset.latest <= resolution.latest
+    ends = [getattr(resolution, name, None) for name in ("t10", "t50", "t90")]
+    assert all(e >= s for e, s in zip(ends, shares, strict=True) if e and s)
+    assert all(e >= onset.earliest for e in ends if e)
