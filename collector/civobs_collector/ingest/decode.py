@@ -15,7 +15,8 @@ from typing import Any
 import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from civobs_wire.batch import Batch, parse, unpacked
+from civobs_collector.ingest.twins import parse_quickly
+from civobs_wire.batch import Batch, unpacked
 from civobs_wire.errors import EnvelopeError, WireError
 from civobs_wire.limits import MAX_PACKED_BYTES
 from civobs_wire.presence import Presence, unpack_presence
@@ -63,7 +64,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """A batch that may be stored. ``text`` is its JSON, unpacked."""
+    """A batch that may be stored, or its twin (``twins.py``). ``text`` is its JSON, unpacked."""
 
     arrived: Arrived
     sender: Sender
@@ -146,7 +147,7 @@ def _judge_batch(arrived: Arrived, digest: bytes, sender: Sender, window: Window
     text = b""
     try:
         text = unpacked(arrived.payload, sender.key)
-        batch = parse(text)
+        batch = parse_quickly(text)
     except WireError as error:
         verified = not isinstance(error, EnvelopeError) and len(arrived.payload) <= MAX_PACKED_BYTES
         number = _number_in(text, arrived.payload, sender.probe_id) if verified else None
@@ -161,6 +162,10 @@ def _judge_batch(arrived: Arrived, digest: bytes, sender: Sender, window: Window
 def _time_fault(batch: Batch, now: datetime, window: Window) -> tuple[str, str] | None:
     """Give the first row whose time, give or take its clock's error, is not inside the window."""
     oldest, newest = now - window.oldest, now + window.newest
+    times = [row.at for row in batch.measurements]
+    times += [row.slot_at for row in batch.measurements]
+    if oldest <= min(times) and max(times) <= newest:
+        return None
     for row in batch.measurements:
         if oldest <= row.at <= newest and oldest <= row.slot_at <= newest:
             continue
