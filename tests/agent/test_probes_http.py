@@ -62,6 +62,11 @@ def test_a_device_without_ipv6_says_so(sites, no_ipv6):
         ("/far/0", Failure.HTTP_UNEXPECTED_REDIRECT_URL, HttpStage.BODY),
         ("/nowhere", Failure.HTTP_INVALID_REDIRECT_LOCATION, HttpStage.BODY),
         ("/mail", Failure.HTTP_INVALID_REDIRECT_LOCATION, HttpStage.BODY),
+        ("/half-ipv6", Failure.HTTP_INVALID_REDIRECT_LOCATION, HttpStage.BODY),
+        ("/far-port", Failure.HTTP_INVALID_REDIRECT_LOCATION, HttpStage.BODY),
+        ("/control", Failure.HTTP_INVALID_REDIRECT_LOCATION, HttpStage.BODY),
+        ("/two-lines", Failure.HTTP_REQUEST_FAILED, HttpStage.HEADERS),
+        ("/two-lengths", Failure.HTTP_REQUEST_FAILED, HttpStage.HEADERS),
     ],
 )
 def test_a_failure_is_told_with_the_stage_it_came_in(path, failure, stage, sites, context):

@@ -98,8 +98,8 @@ async def follow(course: Course, family: IpFamily, context: Context) -> Fault | 
 
 def _next(course: Course, seen: set[str]) -> str:
     """Where the redirect leads. Raises MeasurementError if that is nowhere, round, or too far."""
-    following = urljoin(course.url, course.location or "")
     try:
+        following = urljoin(course.url, course.location or "")
         place_of(following)
     except ValueError:
         raise MeasurementError(Failure.HTTP_INVALID_REDIRECT_LOCATION) from None

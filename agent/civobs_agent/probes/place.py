@@ -48,7 +48,7 @@ def place_of(url: str) -> Place:
         host = parts.hostname
     except ValueError:
         host = parts.hostname.encode("idna").decode("ascii")
-    if len(host) > MAX_NAME or not path.isascii() or any(character <= " " for character in path):
+    if len(host) > MAX_NAME or not all("!" <= character <= "~" for character in host + path):
         raise ValueError(f"not a URL as it may travel: {url[:200]!r}")
     return Place(parts.scheme, host, DEFAULT_PORTS[parts.scheme] if port is None else port, path)
 
