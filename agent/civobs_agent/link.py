@@ -21,6 +21,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from civobs_agent.authorities import verifying_context
 from civobs_agent.blocking import in_thread
 from civobs_wire.enrol import BrokerEndpoint
 
@@ -85,7 +86,7 @@ class Trust:
 
     def context(self) -> ssl.SSLContext:
         """TLS 1.3 only: in 1.2 the client certificate, which names the probe, crosses the wire in clear."""
-        context = ssl.create_default_context(cafile=None if self.ca is None else str(self.ca))
+        context = verifying_context(self.ca)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         if self.cert is not None and self.key is not None:
             context.load_cert_chain(self.cert, self.key)

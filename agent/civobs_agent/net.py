@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from civobs_agent.authorities import verifying_context
 from civobs_agent.budget import Meter
 from civobs_agent.clock import Clock, Moment
 from civobs_agent.faults import Fault
@@ -44,7 +45,7 @@ class Roots:
     def verifying(self) -> ssl.SSLContext:
         """A client context that verifies chain and name. Raises OSError if the file cannot be read."""
         if self._verifying is None:
-            self._verifying = ssl.create_default_context(cafile=None if self._ca_file is None else str(self._ca_file))
+            self._verifying = verifying_context(self._ca_file)
         return self._verifying
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from civobs_agent import AGENT
+from civobs_agent.authorities import verifying_context
 from civobs_agent.blocking import in_thread
 from civobs_agent.errors import ConfigError, EnrolmentError, UnreachableError
 from civobs_wire.enrol import TIME_CONTEXT, EnrolResponse, TimeResponse
@@ -116,7 +117,7 @@ def _refused(url: str, status: int, body: bytes) -> EnrolmentError:
 
 def _tls(ca: Path | None, *, check_time: bool) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=None if ca is None else str(ca))
+        context = verifying_context(ca)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"cannot read certificates from {ca}: {error}", "correct [observatory] ca") from None
     if not check_time:
