@@ -4,6 +4,7 @@ The database layer knows no detector and the detector no database; what a column
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -72,20 +73,18 @@ def read_chains(conn: Connection, since: datetime) -> list[Chain]:
     ]
 
 
-def with_batches(conn: Connection, new: NewVersion, now: datetime) -> NewVersion:
-    """Say how many batches the version rests on: those of its networks from its onset to its end."""
+def completed(conn: Connection, new: NewVersion, now: datetime) -> NewVersion:
+    """Add what only the tables know, as of publication: the names of its places, and the batches it rests on.
+
+    A published version holds its names itself, so that it reads the same when a network is renamed.
+    """
     record, scope = new.record, new.record.scope
+    country, names = events.names_of(conn, scope.cc, {*scope.asns, *scope.asns_observed})
     until = record.resolution.latest if record.resolution is not None else now
     which = events.BatchFilter(scope.cc, scope.asns, record.onset.earliest, until, scope.probe_id)
     evidence = record.evidence.model_copy(update={"n_batches": events.count_batches(conn, which)})
-    return NewVersion(
-        new.event_key,
-        new.version,
-        new.change_kind,
-        new.reason,
-        record.model_copy(update={"evidence": evidence}),
-        new.public,
-    )
+    scope = scope.model_copy(update={"country": country, "names": names})
+    return replace(new, record=record.model_copy(update={"evidence": evidence, "scope": scope}))
 
 
 def publish(conn: Connection, new: NewVersion, published_at: datetime) -> str | None:

@@ -20,7 +20,7 @@ from civobs_collector.db.migrate import require_current
 from civobs_collector.detect.events import compute
 from civobs_collector.detect.params import Params, scaled
 from civobs_collector.detect.versions import NewVersion, plan
-from civobs_collector.detect_read import publish, read_chains, read_inputs, with_batches
+from civobs_collector.detect_read import publish, read_chains, read_inputs, completed
 from civobs_collector.errors import DatabaseError
 
 logger = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ def detect_once(
         if detect_input.anything_before(conn, start):
             settled += timedelta(seconds=params["eligible.hold_alone"])
         versions = plan(computed, read_chains(conn, start), settled, now, params)
-        versions = [with_batches(conn, one, now) for one in versions]
+        versions = [completed(conn, one, now) for one in versions]
         changes = []
         for one in versions:
             public_id = publish(conn, one, now) if may_publish else None

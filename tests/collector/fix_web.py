@@ -94,7 +94,12 @@ def shutdown_record(**changes) -> EventRecord:
         "provisional": False,
         "depth": Depth.INTERNATIONAL_ONLY,
         "scope": Scope(
-            level=Level.COUNTRY, cc="KE", asns=(33771, 36926, 37061), asns_observed=(33771, 36866, 36926, 37061)
+            level=Level.COUNTRY,
+            cc="KE",
+            asns=(33771, 36926, 37061),
+            asns_observed=(33771, 36866, 36926, 37061),
+            country="Kenya",
+            names=NETWORKS,
         ),
         "onset": Transition(
             earliest=ONSET - timedelta(seconds=30),
@@ -123,7 +128,7 @@ def shutdown_record(**changes) -> EventRecord:
             ),
         ),
         "affected": Affected(
-            n_probes=14, n_households=15, n_down=13, fraction_lo=0.6, fraction_hi=0.98, user_share=None
+            n_probes=14, n_households=13, n_observed=15, n_down=13, fraction_lo=0.6, fraction_hi=0.98, user_share=None
         ),
         "severity": Severity(depth=0.87, hours=4.53, area=0.87 * 4.53 * 0.79),
         "hypotheses": {"shutdown": 0.93, "power": 0.01, "collector": 0.02, "chance": math.exp(-12)},
@@ -213,8 +218,15 @@ def hostile_record() -> EventRecord:
         status=Status.OPEN,
         provisional=True,
         depth=Depth.FULL,
-        scope=Scope(level=Level.NETWORK, cc="UG", asns=(64510,), asns_observed=(64510,)),
-        affected=Affected(n_probes=2, n_households=2, n_down=2, fraction_lo=0.22, fraction_hi=1.0),
+        scope=Scope(
+            level=Level.NETWORK,
+            cc="UG",
+            asns=(64510,),
+            asns_observed=(64510,),
+            country="Uganda",
+            names={64510: HOSTILE},
+        ),
+        affected=Affected(n_probes=2, n_households=2, n_observed=2, n_down=2, fraction_lo=0.22, fraction_hi=1.0),
         grid=Grid(start=GRID_START, bin_s=BIN.total_seconds(), rows=(grid_row(label, 64510, [0, 30], closed=False),)),
         coverage_note=f"2 households in {HOSTILE}.",
         confidence=Confidence(

@@ -12,6 +12,7 @@ from civobs_collector.db.connect import connect
 from civobs_collector.db.events import list_events, read_versions
 from civobs_collector.detect.inputs import LadderRun, RunOutcome
 from civobs_collector.detect.params import Params
+from civobs_collector.detect.record import EventRecord
 from civobs_collector.detect_read import read_inputs
 from civobs_collector.detect_role import detect_once, run
 from tests.collector.fix_detect import T0, at
@@ -104,6 +105,19 @@ def test_a_shutdown_is_published_closed_and_revised_by_late_rows(cut_country):
     assert versions[0].record == new.version.record.model_dump(mode="json")
     assert versions[0].record["resolution"] is None
     assert [one.public_id for one in list_events(conn, level="country", cc="KE")] == ["CIV-2026-KE-0001"]
+
+
+def test_a_version_holds_the_names_of_its_places_and_renaming_makes_no_new_one(cut_country):
+    conn, settings, _ = cut_country
+    conn.execute("INSERT INTO network (asn, name, cc) VALUES (101, 'First', 'KE'), (102, '', 'KE')")
+    conn.commit()
+    (new,) = detect_once(conn, settings, at(660)).changes
+    assert (new.version.record.scope.country, new.version.record.scope.names) == ("Kenya", {101: "First"})
+    conn.execute("UPDATE network SET name = 'Second'")
+    conn.commit()
+    assert detect_once(conn, settings, at(661)).changes == ()
+    (stored,) = read_versions(conn, new.public_id)
+    assert EventRecord.model_validate(stored.record).scope.names == {101: "First"}
 
 
 def test_a_dry_run_writes_nothing(cut_country):

@@ -36,8 +36,6 @@ def published(record=None, **changes):
         "change_kind": "closed",
         "reason": "detected",
         "record": record or shutdown_record(),
-        "country": "Kenya",
-        "networks": {},
         "base_url": "https://observatory.example",
     }
     return PublishedEvent(**{**values, **changes})
@@ -138,6 +136,18 @@ def test_a_frozen_page_stays_the_same_when_more_is_published(own_site):
     assert "Version 2" not in first.text
 
 
+def test_a_published_version_stays_the_same_when_a_network_or_a_country_is_renamed(own_site):
+    site = own_site
+    paths = [f"/events/{PUBLIC_ID}/v2{ending}" for ending in ("", ".json", ".csv")]
+    first = [site.client.get(path) for path in paths]
+    assert all(answer.status_code == 200 and "Safaricom" in answer.text for answer in first)
+    with psycopg.connect(site.dsn) as conn:
+        conn.execute("UPDATE network SET name = 'Renamed'")
+        conn.execute("INSERT INTO country VALUES ('KE', 'Renamed') ON CONFLICT (cc) DO UPDATE SET name = 'Renamed'")
+    assert [site.client.get(path).content for path in paths] == [answer.content for answer in first]
+    assert "Renamed" in site.client.get("/countries/KE").text
+
+
 def test_no_data_is_said_and_never_shown_as_fine(site):
     overview, fiji = site.client.get("/").text, site.client.get("/countries/FJ").text
     assert '<span class="tag tag-nodata">No data</span>' in overview
@@ -214,9 +224,11 @@ def test_each_kind_and_depth_makes_a_sentence():
 
 
 def test_a_network_without_a_name_goes_by_its_number():
-    record = shutdown_record(scope=Scope(level=Level.NETWORK, cc="KE", asns=(64999,)), kind=EventKind.OUTAGE)
+    scope = Scope(level=Level.NETWORK, cc="KE", asns=(64999,), country="Kenya")
+    record = shutdown_record(scope=scope, kind=EventKind.OUTAGE)
     assert title(published(record)) == "Internet outage of AS64999, Kenya"
-    assert title(published(record, networks={64999: "Acme"})) == "Internet outage of Acme (AS64999), Kenya"
+    named = record.model_copy(update={"scope": scope.model_copy(update={"names": {64999: "Acme"}})})
+    assert title(published(named)) == "Internet outage of Acme (AS64999), Kenya"
 
 
 def test_a_retraction_stands_in_the_title_and_an_open_event_has_no_end():

@@ -73,7 +73,9 @@ def list_of_events(conn: ConnDep, served: ServedDep, query: Annotated[EventPageQ
     limit, after = query.limit, _after(served, query.cursor)
     found = load_events(conn, query.wanted(), limit + 1, served.settings.api.public_url, after)
     last = found[limit - 1] if len(found) > limit else None
-    token = served.sealer.seal_cursor(last.record.onset.earliest.isoformat(), last.public_id) if last else None
+    token = (
+        served.sealer.seal_cursor("events", last.record.onset.earliest.isoformat(), last.public_id) if last else None
+    )
     return EventPage(items=tuple(_line(event) for event in found[:limit]), next=token)
 
 
@@ -167,7 +169,7 @@ def grid_response(event: PublishedEvent, *, frozen: bool) -> Response:
 def _after(served: Served, cursor: str | None) -> tuple[datetime, str] | None:
     if cursor is None:
         return None
-    onset, public_id = served.sealer.open_cursor(cursor)
+    onset, public_id = served.sealer.open_cursor("events", cursor)
     return datetime.fromisoformat(str(onset)), str(public_id)
 
 
@@ -189,7 +191,7 @@ def _line(event: PublishedEvent) -> EventLine:
         onset_latest=record.onset.latest,
         resolution_earliest=end.earliest if end else None,
         resolution_latest=end.latest if end else None,
-        households=record.affected.n_households,
+        households=record.affected.n_observed,
         households_down=record.affected.n_down,
         confidence=record.confidence.label,
         cause=record.cause.value,

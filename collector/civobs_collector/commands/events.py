@@ -88,7 +88,10 @@ def _as_text(versions: Sequence[StoredVersion]) -> str:
         ("where", f"{record.scope.cc} {' '.join(f'AS{asn}' for asn in record.scope.asns)}".strip()),
         ("began", _precise(record.onset)),
         ("ended", _precise(record.resolution) if record.resolution else "-"),
-        ("households", f"{affected.n_down} down at the peak, {affected.n_households} affected"),
+        (
+            "households",
+            f"{affected.n_down} of {affected.n_observed} down at the peak, {affected.n_households} affected in all",
+        ),
         ("confidence", f"{confidence.label}: {'; '.join(confidence.reasons)}"),
         ("likeliest", record.likeliest),
         ("hypotheses", ", ".join(f"{name} {value:.3f}" for name, value in sorted(record.hypotheses.items()))),

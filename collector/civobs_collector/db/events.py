@@ -1,6 +1,6 @@
 """Events as the detector and staff see them: chains of versions, written once, of every level."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -129,6 +129,13 @@ def count_batches(conn: Connection, which: BatchFilter) -> int:
         (which.cc, list(which.asns), which.start, which.end, which.probe_id, which.probe_id),
     ).fetchone() or (0,)
     return int(found)
+
+
+def names_of(conn: Connection, cc: str, asns: Collection[int]) -> tuple[str, dict[int, str]]:
+    """The name of a country, empty where it has none, and of those of the networks that have one."""
+    (country,) = conn.execute("SELECT name FROM country WHERE cc = %s", (cc,)).fetchone() or ("",)
+    rows = conn.execute("SELECT asn, name FROM network WHERE asn = ANY(%s) AND name <> '' ORDER BY asn", (list(asns),))
+    return str(country), {int(asn): str(name) for asn, name in rows}
 
 
 def list_events(conn: Connection, *, level: str | None = None, cc: str | None = None) -> list[StoredVersion]:

@@ -3,7 +3,6 @@
 Events of level ``probe`` concern one household and are never read here: no query in this module can return one.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -116,12 +115,6 @@ def list_events(
     }
     with conn.cursor(row_factory=class_row(EventVersionRow)) as cursor:
         return cursor.execute(_LIST_SQL, values).fetchall()
-
-
-def read_network_names(conn: Connection, asns: Sequence[int]) -> dict[int, str]:
-    """Return the names of networks that have one."""
-    rows = conn.execute("SELECT asn, name FROM network WHERE asn = ANY(%s)", (list(asns),)).fetchall()
-    return {int(asn): str(name) for asn, name in rows}
 
 
 def read_country_names(conn: Connection) -> dict[str, str]:

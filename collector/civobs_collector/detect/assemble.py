@@ -260,6 +260,7 @@ def _affected(case: Case, inputs: Inputs) -> Affected:
     return Affected(
         n_probes=sum(len(home.lines) for home in case.homes),
         n_households=len(case.homes),
+        n_observed=n,
         n_down=case.segment.n_peak,
         fraction_lo=lo,
         fraction_hi=hi,

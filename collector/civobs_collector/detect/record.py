@@ -106,6 +106,10 @@ class Scope(Part):
     """Networks affected."""
     asns_observed: tuple[int, ...] = ()
     """Networks of the country with eligible probes at the time."""
+    country: str = ""
+    """Name of the country as it was known at publication; empty where it had none."""
+    names: dict[int, str] = {}
+    """Names of these networks as they were known at publication."""
     admin1: tuple[str, ...] = ()
     access: str = "fixed"
     """``fixed``, ``mobile``, ``both``; what no probe could see is said in the coverage note."""
@@ -118,8 +122,11 @@ class Affected(Part):
 
     n_probes: int
     n_households: int
+    """Households affected at any time."""
+    n_observed: int
+    """Households of the group whose state was known at the deepest point."""
     n_down: int
-    """Households down at the deepest point."""
+    """Those of them that were down."""
     fraction_lo: float
     fraction_hi: float
     """95 % bounds of the affected fraction of the group (detection.md §3.7)."""

@@ -1,6 +1,5 @@
 """One published version of an event with the names that go with it: what every formatter takes."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,7 +10,7 @@ from civobs_collector.publish.words import CONFIDENCES, DEPTH_LOST, FAMILIES, KI
 
 @dataclass(frozen=True, slots=True)
 class PublishedEvent:
-    """A version as stored, and what the tables of names say about its places."""
+    """A version as stored, and where it is to be found."""
 
     public_id: str
     version: int
@@ -19,11 +18,13 @@ class PublishedEvent:
     change_kind: str
     reason: str
     record: EventRecord
-    country: str
-    networks: Mapping[int, str]
-    """Names by ASN, for networks whose name the record itself does not hold."""
     base_url: str
     """Where permanent links begin, without a slash at the end."""
+
+    @property
+    def country(self) -> str:
+        """The country's name as of publication, or its code."""
+        return self.record.scope.country or self.record.scope.cc
 
     @property
     def permalink(self) -> str:
@@ -37,11 +38,8 @@ class PublishedEvent:
 
 
 def network_name(event: PublishedEvent, asn: int) -> str:
-    """Name a network: as the record has it, then as the table has it, then by its number."""
-    for row in event.record.grid.rows:
-        if row.asn == asn and row.label not in ("", f"AS{asn}"):
-            return row.label
-    name = event.networks.get(asn)
+    """Name a network as of publication: by name and number, or by its number alone."""
+    name = event.record.scope.names.get(asn)
     return f"{name} (AS{asn})" if name else f"AS{asn}"
 
 
@@ -79,7 +77,7 @@ def who(event: PublishedEvent) -> str:
     """Say how many households lost what, and in how many networks."""
     record = event.record
     affected, scope = record.affected, record.scope
-    households = f"{affected.n_down:,} of {count(affected.n_households, 'observed household')}"
+    households = f"{affected.n_down:,} of {count(affected.n_observed, 'observed household')}"
     cut = record.kind in (EventKind.OUTAGE, EventKind.SHUTDOWN_SUSPECTED)
     lost = DEPTH_LOST.get(record.depth, KINDS[record.kind].lost) if cut else KINDS[record.kind].lost
     sentence = f"{households} {lost}."

@@ -99,7 +99,7 @@ def _event_row(event: PublishedEvent) -> tuple[object, ...]:
         iso(end.earliest) if end else None,
         iso(end.latest) if end else None,
         record.depth,
-        record.affected.n_households,
+        record.affected.n_observed,
         record.affected.n_down,
         record.affected.fraction_lo,
         record.affected.fraction_hi,

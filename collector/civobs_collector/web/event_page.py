@@ -106,7 +106,7 @@ def facts(event: PublishedEvent) -> list[Fact]:
         Fact("Confidence", label.capitalize(), meaning),
         Fact(
             "Severity",
-            f"{affected.n_down} of {count(affected.n_households, 'household')}, {hours(severity.hours)}",
+            f"{affected.n_down} of {count(affected.n_observed, 'household')}, {hours(severity.hours)}",
             f"Lost: {depth.lower()}. {depth_meaning} What was seen fits any share from {affected.fraction_lo:.0%} to "
             f"{affected.fraction_hi:.0%} of all homes in the networks affected (95 % bounds).",
         ),

@@ -1,4 +1,4 @@
-"""From stored rows to published events: adds the names of places that the formatters need."""
+"""From stored rows to published events."""
 
 from datetime import datetime
 
@@ -7,10 +7,8 @@ from civobs_collector.db.read_events import (
     EventFilter,
     EventVersionRow,
     list_events,
-    read_country_names,
     read_event,
     read_event_version,
-    read_network_names,
 )
 from civobs_collector.detect.record import EventRecord
 from civobs_collector.publish.published import PublishedEvent
@@ -19,22 +17,17 @@ from civobs_collector.publish.published import PublishedEvent
 def load_event(conn: Connection, public_id: str, version: int | None, base_url: str) -> PublishedEvent | None:
     """Load one version of an event, the newest without a number; None when there is none or it is not public."""
     row = read_event(conn, public_id) if version is None else read_event_version(conn, public_id, version)
-    return None if row is None else _published(conn, [row], base_url)[0]
+    return None if row is None else _published([row], base_url)[0]
 
 
 def load_events(
     conn: Connection, wanted: EventFilter, limit: int, base_url: str, after: tuple[datetime, str] | None = None
 ) -> list[PublishedEvent]:
     """Load newest versions, latest onset first."""
-    return _published(conn, list_events(conn, wanted, limit, after), base_url)
+    return _published(list_events(conn, wanted, limit, after), base_url)
 
 
-def _published(conn: Connection, rows: list[EventVersionRow], base_url: str) -> list[PublishedEvent]:
-    records = [EventRecord.model_validate(row.record) for row in rows]
-    if not records:
-        return []
-    asns = sorted({asn for record in records for asn in (*record.scope.asns, *record.scope.asns_observed)})
-    networks, countries = read_network_names(conn, asns), read_country_names(conn)
+def _published(rows: list[EventVersionRow], base_url: str) -> list[PublishedEvent]:
     return [
         PublishedEvent(
             public_id=row.public_id,
@@ -42,10 +35,8 @@ def _published(conn: Connection, rows: list[EventVersionRow], base_url: str) -> 
             published_at=row.published_at,
             change_kind=row.change_kind,
             reason=row.reason,
-            record=record,
-            country=countries.get(record.scope.cc, record.scope.cc),
-            networks=networks,
+            record=EventRecord.model_validate(row.record),
             base_url=base_url.rstrip("/"),
         )
-        for row, record in zip(rows, records, strict=True)
+        for row in rows
     ]
