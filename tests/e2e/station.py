@@ -233,6 +233,10 @@ claim = "{claim}"
 write_interval_s = 0
 seal_interval_s = {self._seal_interval_s}
 [uplink]
+# In seconds of the clock: the collector is no faster for a fast lab.
+retry_s = {2 * self.time_scale}
+silence_s = {10 * self.time_scale}
+backoff_max_s = {2 * self.time_scale}
 drain_per_s = 50
 [lab]
 enabled = true
