@@ -20,7 +20,7 @@ from civobs_collector.db.migrate import require_current
 from civobs_collector.detect.events import compute
 from civobs_collector.detect.params import Params, scaled
 from civobs_collector.detect.versions import NewVersion, plan
-from civobs_collector.detect_read import publish, read_chains, read_inputs, completed
+from civobs_collector.detect_read import completed, publish, read_chains, read_inputs
 from civobs_collector.errors import DatabaseError
 
 logger = logging.getLogger(__name__)

@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from civobs_collector.detect.record import Bounds, Depth, EventKind, Level, Scope, Status
-from civobs_collector.publish.charts import Segment, overlay
+from civobs_collector.detect.record import Bounds, Depth, EventKind, Level, Scope, Status, Transition
+from civobs_collector.publish.charts import WIDE, Lane, Segment, Timeline, overlay, timeline_spec
 from civobs_collector.publish.citation import citation
 from civobs_collector.publish.published import PublishedEvent, summary, title
 from civobs_collector.publish.tables_csv import events_csv, to_csv
 from civobs_collector.publish.times import duration, full_text, when
 from civobs_collector.web.country_page import PERIODS
+from civobs_collector.web.event_page import hours
 from civobs_collector.web.places import local_clock
 from tests.collector.fix_web import END, HOSTILE, ONSET, OPEN_ID, PUBLIC_ID, add_version, served_at, shutdown_record
 
@@ -151,7 +152,7 @@ def test_a_published_version_stays_the_same_when_a_network_or_a_country_is_renam
 def test_no_data_is_said_and_never_shown_as_fine(site):
     overview, fiji = site.client.get("/").text, site.client.get("/countries/FJ").text
     assert '<span class="tag tag-nodata">No data</span>' in overview
-    assert overview.index("Fiji") < overview.index("No event on record")
+    assert overview.index("Fiji") < overview.index("No event now")
     assert "No data at the moment" in fiji
     assert "168 hours of 168 without any measurement" in fiji
     assert "6 hours of 168 without any measurement" in site.client.get("/countries/KE").text
@@ -190,6 +191,24 @@ def test_a_wide_interval_is_said_with_both_ends():
     assert when(overnight, local_clock("KE")) == (
         "between 22 November 2026, 05:09 UTC (08:09 local time) and 23 November 2026, 01:09 UTC (04:09 local time)"
     )
+
+
+def test_a_short_event_is_told_with_seconds():
+    onset = Transition(earliest=ONSET, latest=ONSET + timedelta(seconds=7))
+    end = Transition(earliest=ONSET + timedelta(seconds=45), latest=ONSET + timedelta(seconds=47))
+    text = summary(published(shutdown_record(onset=onset, resolution=end)), local_clock("KE"))
+    assert "It began on 22 November 2026 at about 05:09:34 UTC (08:09:34 local time)." in text
+    assert "It ended the same day at about 05:10:16 UTC (08:10:16 local time), after about 42 seconds." in text
+    assert (hours(42 / 3600), hours(0.5), hours(4.53)) == ("42\u00a0s", "30\u00a0min", "4.5\u00a0h")
+
+
+def test_a_minute_of_trouble_is_wide_enough_to_be_seen_on_a_year():
+    start, end = ONSET - timedelta(days=360), ONSET + timedelta(minutes=1)
+    lane = Lane("Kenya", "1 household", (Segment(start, ONSET, "u"), Segment(ONSET, end, "d")))
+    bars = timeline_spec(Timeline(start, end, (lane,)), WIDE, "")["vconcat"][0]["data"]["values"]
+    (down,) = [bar for bar in bars if bar["state"] == "d"]
+    assert (down["to"] - down["from"]) / (end - start).total_seconds() / 1000 * (WIDE - 36) >= 2.99
+    assert down["to"] <= end.timestamp() * 1000
 
 
 def test_local_time_is_shown_only_where_the_country_has_one():

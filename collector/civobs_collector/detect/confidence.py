@@ -46,11 +46,11 @@ def _reasons(support: Support, params: Params) -> list[str]:
     networks = f"{len(support.asns)} network{'' if len(support.asns) == 1 else 's'}"
     found = [f"{support.n_down} of {support.n_observed} observed households down at the peak, in {networks}"]
     if support.presence:
-        found.append(f"{support.presence} lost by the broker")
+        found.append(f"{support.presence} lost their connection to the observatory")
     if support.inside_out:
-        found.append(f"{support.inside_out} recorded the loss themselves")
+        found.append(f"{support.inside_out} recorded the loss in their own measurements")
     if support.chance < params["burst.alarm"]:
-        found.append("as many losses together by chance: less than once a year")
+        found.append("so many losses together happen by chance less than once a year")
     return found
 
 

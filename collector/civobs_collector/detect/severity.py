@@ -11,4 +11,4 @@ def severity_of(n_up: NDArray[np.int64], n_known: NDArray[np.int64], fraction: f
     observed = n_known > 0
     share = float(np.median(n_up[observed] / n_known[observed])) if observed.any() else 1.0
     depth = round(1 - share, 3)
-    return Severity(depth=depth, hours=round(hours, 3), area=round(depth * fraction * hours, 3))
+    return Severity(depth=depth, hours=round(hours, 4), area=round(depth * fraction * hours, 4))

@@ -36,6 +36,9 @@ HEIGHTS = {"u": 5, "g": 13, "d": 22, "?": 22}
 WIDE, NARROW = 720, 328
 """Widths in pixels: a column of the page, and a phone of 360 pixels."""
 
+LEAST_PX = 3
+"""What must be seen is drawn at least so wide."""
+
 ROW_STEP = 46
 """Height of a lane with its label above it, pixels."""
 _LABEL_PX = 7.4
@@ -182,12 +185,13 @@ def _lanes_spec(timeline: Timeline, plot: int, *, last: bool) -> Json:
     for number, lane in enumerate(timeline.lanes):
         for segment in lane.segments:
             px = plot * (segment.end - segment.start).total_seconds() / span
+            begin, end = _seen(timeline, segment, plot)
             fits = len(segment.label) * _LETTER_PX + 8 <= px
             bars.append(
                 {
                     "lane": number,
-                    "from": _ms(segment.start),
-                    "to": _ms(segment.end),
+                    "from": _ms(begin),
+                    "to": _ms(end),
                     "state": segment.state,
                     "label": segment.label if fits else "",
                 }
@@ -217,6 +221,16 @@ def _lanes_spec(timeline: Timeline, plot: int, *, last: bool) -> Json:
         }
     )
     return {"width": plot, "height": {"step": ROW_STEP}, "data": {"values": bars}, "layer": layers}
+
+
+def _seen(timeline: Timeline, segment: Segment, plot: int) -> tuple[datetime, datetime]:
+    """Where a segment is drawn: trouble is at least three pixels wide, so that a minute is seen on a year's chart."""
+    least = (timeline.end - timeline.start) * LEAST_PX / plot
+    short = least - (segment.end - segment.start)
+    if segment.state not in "gd" or short <= timedelta(0):
+        return segment.start, segment.end
+    begin = min(max(timeline.start, segment.start - short / 2), timeline.end - least)
+    return begin, begin + least
 
 
 def _bar_mark(state: str, height: int) -> Json:
@@ -273,7 +287,7 @@ def _curve_spec(timeline: Timeline, curve: Curve, plot: int) -> Json:
 
 def _bands_layer(timeline: Timeline, plot: int, *, labels: bool) -> Json:
     """Draw each interval as a band at least three pixels wide, so that a sharp onset is still seen."""
-    least = (timeline.end - timeline.start) * 3 / plot
+    least = (timeline.end - timeline.start) * LEAST_PX / plot
     values = []
     for earliest, latest, _label in timeline.bands:
         pad = max(timedelta(0), least - (latest - earliest)) / 2
@@ -300,7 +314,9 @@ def _scale(timeline: Timeline) -> Json:
 
 def _axis(timeline: Timeline, plot: int, *, labels: bool) -> Json:
     days = (timeline.end - timeline.start) / timedelta(days=1)
-    if days <= 4:
+    if days * 24 * 60 <= 15:
+        expression = "utcFormat(datum.value, '%H:%M:%S')"
+    elif days <= 4:
         midnight = "utchours(datum.value) == 0 && utcminutes(datum.value) == 0"
         expression = f"utcFormat(datum.value, {midnight} ? '%-d %b' : '%H:%M')"
     elif days <= 120:

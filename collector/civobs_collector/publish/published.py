@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from civobs_collector.detect.record import EventKind, EventRecord, GridRow, Level, Status
-from civobs_collector.publish.times import LocalClock, count, duration, listing, middle, when
+from civobs_collector.publish.times import SHORT, LocalClock, count, duration, listing, middle, when
 from civobs_collector.publish.words import CONFIDENCES, DEPTH_LOST, FAMILIES, KINDS
 
 
@@ -88,7 +88,7 @@ def who(event: PublishedEvent) -> str:
 
 def began(event: PublishedEvent, local: LocalClock) -> str:
     """Say when it began."""
-    return f"It began {when(event.record.onset, local)}."
+    return f"It began {when(event.record.onset, local, seconds=_brief(event))}."
 
 
 def ended(event: PublishedEvent, local: LocalClock) -> str:
@@ -97,7 +97,13 @@ def ended(event: PublishedEvent, local: LocalClock) -> str:
     if record.resolution is None:
         return "No end had been seen when this version was published."
     lasted = duration(middle(record.resolution) - middle(record.onset))
-    return f"It ended {when(record.resolution, local, after=record.onset.latest)}, after about {lasted}."
+    end = when(record.resolution, local, after=record.onset.latest, seconds=_brief(event))
+    return f"It ended {end}, after about {lasted}."
+
+
+def _brief(event: PublishedEvent) -> bool:
+    end = event.record.resolution
+    return end is not None and middle(end) - middle(event.record.onset) < SHORT
 
 
 def how_sure(event: PublishedEvent) -> str:

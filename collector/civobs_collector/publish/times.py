@@ -15,6 +15,10 @@ NEAR = timedelta(minutes=10)
 """Bounds closer than this read as "about" their middle in running text; the exact bounds stand in the table."""
 
 
+SHORT = timedelta(minutes=10)
+"""An event that lasted less is told with seconds: by the minute it would end when it began."""
+
+
 @dataclass(frozen=True, slots=True)
 class LocalClock:
     """The zones of one country. Where they disagree at a moment there is no local time of the country to show."""
@@ -37,9 +41,9 @@ def day(moment: datetime) -> str:
     return f"{moment.day} {MONTHS[moment.month - 1]} {moment.year}"
 
 
-def clock(moment: datetime) -> str:
-    """Write ``05:10``."""
-    return f"{moment:%H:%M}"
+def clock(moment: datetime, *, seconds: bool = False) -> str:
+    """Write ``05:10``, or ``05:10:30``."""
+    return f"{moment:%H:%M:%S}" if seconds else f"{moment:%H:%M}"
 
 
 def utc_text(moment: datetime) -> str:
@@ -48,14 +52,14 @@ def utc_text(moment: datetime) -> str:
     return f"{day(moment)}, {clock(moment)} UTC"
 
 
-def local_text(moment: datetime, local: LocalClock) -> str | None:
+def local_text(moment: datetime, local: LocalClock, *, seconds: bool = False) -> str | None:
     """Write ``08:10 local time``, with the date where it is another one than in UTC; None where there is none."""
     here = local.at(moment)
     if here is None:
         return None
     if here.date() == moment.astimezone(UTC).date():
-        return f"{clock(here)} local time"
-    return f"{clock(here)} local time on {day(here)}"
+        return f"{clock(here, seconds=seconds)} local time"
+    return f"{clock(here, seconds=seconds)} local time on {day(here)}"
 
 
 def full_text(moment: datetime, local: LocalClock) -> str:
@@ -69,21 +73,24 @@ def middle(bounds: Bounds | Transition) -> datetime:
     return bounds.earliest + (bounds.latest - bounds.earliest) / 2
 
 
-def when(bounds: Bounds | Transition, local: LocalClock, *, after: datetime | None = None) -> str:
-    """Say a bounded time: about its middle when the bounds are near, otherwise both of them.
+def when(
+    bounds: Bounds | Transition, local: LocalClock, *, after: datetime | None = None, seconds: bool = False
+) -> str:
+    """Say a bounded time: about its middle when the bounds are near, to the minute or second, otherwise both of them.
 
     ``on 22 November 2026 at about 05:10 UTC (08:10 local time)``; ``the same day at …`` when ``after`` was that day.
     """
     first, last = bounds.earliest.astimezone(UTC), bounds.latest.astimezone(UTC)
     if last - first <= NEAR:
-        first = last = (middle(bounds) + timedelta(seconds=30)).astimezone(UTC)
+        half = timedelta(seconds=0.5 if seconds else 30)
+        first = last = (middle(bounds) + half).astimezone(UTC)
     elif first.date() != last.date():
         return f"between {full_text(first, local)} and {full_text(last, local)}"
     same = after is not None and after.astimezone(UTC).date() == first.date()
     date = "the same day" if same else f"on {day(first)}"
     if first == last:
-        here = local_text(first, local)
-        return f"{date} at about {clock(first)} UTC" + (f" ({here})" if here else "")
+        here = local_text(first, local, seconds=seconds)
+        return f"{date} at about {clock(first, seconds=seconds)} UTC" + (f" ({here})" if here else "")
     return f"{date} between {clock(first)} and {clock(last)} UTC" + _local_pair(first, last, local)
 
 

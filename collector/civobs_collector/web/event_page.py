@@ -127,6 +127,9 @@ def facts(event: PublishedEvent) -> list[Fact]:
 
 def hours(value: float) -> str:
     """Write a length in hours as people say it."""
+    seconds = round(value * 3600)
+    if seconds < 90:
+        return f"{seconds}\u00a0s"
     minutes = round(value * 60)
     return f"{minutes}\u00a0min" if minutes < 60 else f"{value:.1f}\u00a0h"
 

@@ -29,7 +29,7 @@ class Now(StrEnum):
 
     EVENT = "event"
     NO_DATA = "no data"
-    QUIET = "no event on record"
+    QUIET = "no event now"
 
 
 @dataclass(frozen=True, slots=True)
