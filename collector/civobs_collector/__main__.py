@@ -41,6 +41,20 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; an error is one line of cause and one of remedy."""
+    try:
+        return _run(argv)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("civobs"):
+            raise
+        # The bare install is the agent's.
+        sys.stderr.write(
+            f"civobs: the collector needs {error.name}, which is not installed\n"
+            "        pip install 'civobs[collector]'\n"
+        )
+        return 2
+
+
+def _run(argv: list[str] | None) -> int:
     arguments = _parser().parse_args(argv)
     logging.basicConfig(
         level=logging.DEBUG if arguments.verbose else logging.INFO,
