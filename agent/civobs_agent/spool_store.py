@@ -48,13 +48,24 @@ def classified() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        if code is not None and code & 0xFF in _DAMAGE:
+        # Without a code it is Python's own: a text that is no UTF-8. The disk gave it, so waiting will not mend it.
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+        if code & 0xFF in _DAMAGE:
             raise DamagedError(str(error)) from error
-        if isinstance(error, sqlite3.OperationalError) and (code is None or code & 0xFF != sqlite3.SQLITE_ERROR):
+        if isinstance(error, sqlite3.OperationalError) and code & 0xFF != sqlite3.SQLITE_ERROR:
             raise DiskError(str(error)) from error
         # A missing table or column, a value of the wrong type: a file that is not what it says it is.
         raise DamagedError(str(error)) from error
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """The same where values are read back: SQLite has no checksums, so a flipped bit shows only in what it gives."""
+    try:
+        with classified():
+            yield
+    except ValueError as error:
+        raise DamagedError(f"a value cannot be read ({type(error).__name__})") from error
 
 
 class Store:
@@ -127,12 +138,12 @@ class Store:
 
     def rows(self, boot_id: str, *, after: int, limit: int, unanchored: bool = False) -> list[Entry]:
         """Rows of one boot with numbers above ``after``, in order."""
-        with classified():
+        with _understood():
             found = self._db.execute(
                 "SELECT keep, body FROM row WHERE boot_id = ? AND seq > ? AND anchored <= ? ORDER BY seq LIMIT ?",
                 (boot_id, after, 0 if unanchored else 1, limit),
             ).fetchall()
-        return [Entry(MEASUREMENT.validate_json(body), boot_id, Keep(keep)) for keep, body in found]
+            return [Entry(MEASUREMENT.validate_json(body), boot_id, Keep(keep)) for keep, body in found]
 
     def drop_rows(self, seqs: Sequence[int]) -> None:
         self._db.executemany("DELETE FROM row WHERE seq = ?", [(seq,) for seq in seqs])
@@ -152,13 +163,15 @@ class Store:
 
     def batches(self, lane: Lane, limit: int, *, after: int = 0) -> list[Sealed]:
         """The oldest batches of a lane."""
-        with classified():
+        with _understood():
             found = self._db.execute(
                 f"SELECT {_BATCH_COLUMNS} FROM batch WHERE lane = {int(lane)} AND batch_seq > ?"  # noqa: S608 - an int
                 " ORDER BY batch_seq LIMIT ?",
                 (after, limit),
             ).fetchall()
-        return [Sealed(seq, Lane(lane_), Keep(keep), n, a, b, message) for seq, lane_, keep, n, a, b, message in found]
+            return [
+                Sealed(seq, Lane(lane_), Keep(keep), n, a, b, message) for seq, lane_, keep, n, a, b, message in found
+            ]
 
     def batch_numbers(self, first: int, last: int) -> list[tuple[int, int, int]]:
         """Number, rows and bytes of the batches kept in a range."""
@@ -221,10 +234,10 @@ class Store:
 
     def numbers(self) -> Numbers:
         """The next numbers, from the note and from what is there."""
-        with classified():
+        with _understood():
             row = self._db.execute("SELECT coalesce(max(seq), 0) + 1 FROM row").fetchone()[0]
             batch = self._db.execute("SELECT coalesce(max(batch_seq), 0) + 1 FROM batch").fetchone()[0]
-        return Numbers(max(row, int(self.note("next_seq") or 1)), max(batch, int(self.note("next_batch_seq") or 1)))
+            return Numbers(max(row, int(self.note("next_seq") or 1)), max(batch, int(self.note("next_batch_seq") or 1)))
 
     def set_numbers(self, numbers: Numbers) -> None:
         self.set_note("next_seq", str(numbers.seq))
@@ -244,15 +257,15 @@ class Store:
 
     def boot(self, boot_id: str) -> tuple[ClockState, int] | None:
         """What the clock of a boot was worth when it was last heard of."""
-        with classified():
+        with _understood():
             found = self._db.execute("SELECT clock, clock_err_ms FROM boot WHERE boot_id = ?", (boot_id,)).fetchone()
-        return None if found is None else (ClockState(found[0]), int(found[1]))
+            return None if found is None else (ClockState(found[0]), int(found[1]))
 
     def last_life(self) -> tuple[str, int, ClockState] | None:
         """The boot heard of last, when (Unix milliseconds), and what its clock was worth."""
-        with classified():
+        with _understood():
             found = self._db.execute("SELECT boot_id, last_ms, clock FROM boot ORDER BY rowid DESC LIMIT 1").fetchone()
-        return None if found is None else (str(found[0]), int(found[1]), ClockState(found[2]))
+            return None if found is None else (str(found[0]), int(found[1]), ClockState(found[2]))
 
     def set_boot(self, boot_id: str, clock: ClockState, clock_err_ms: int, last_ms: int) -> None:
         self._db.execute(

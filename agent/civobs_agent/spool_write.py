@@ -113,7 +113,8 @@ class Write:
         )
 
     def _make_room(self, store: Store) -> None:
-        excess = self.bytes_before + len(self.entries) * ROW_BYTES - self.max_bytes
+        # Less what `_forget` has freed: nothing unsent goes to make room for what was receipted.
+        excess = self.bytes_before + self.batches[2] + len(self.entries) * ROW_BYTES - self.max_bytes
         if excess > 0:
             gone = choose_evictions(store, excess + round(self.max_bytes * HEADROOM))
             self._count(-len(gone.batches), -gone.n_batch_rows, -gone.batch_bytes)

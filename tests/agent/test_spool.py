@@ -1,9 +1,10 @@
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -286,6 +287,34 @@ def test_a_damaged_spool_is_set_aside_and_numbers_never_come_back(make, tmp_path
     if damage == "middle":
         assert 0 < len(carried) < 2000
     assert len(list((tmp_path / "state").glob("spool-damaged-*.db"))) == (0 if damage == "empty" else 1)
+
+
+@pytest.mark.parametrize("body", [b'{"kind": "one of a newer agent"}', b'{"kind": "\xff"}'])
+def test_a_row_that_can_be_read_but_not_understood_costs_that_row_alone(make, tmp_path, hand_clock, rows_of, body):
+    spool = make(probe_id=None)
+    spool.record([tcp_row(hand_clock, f"t{n}") for n in range(5)])
+    spool.close()
+    with closing(sqlite3.connect(tmp_path / "state" / "spool.db")) as file, file:
+        file.execute("UPDATE row SET body = CAST(? AS TEXT) WHERE seq = 3", (body,))
+    again = make()
+    again.flush()
+    rows = rows_of(again)
+    assert [row.target for row in rows if row.kind == "tcp"] == ["t0", "t1", "t3", "t4"]
+    told = [row for row in rows if row.kind == "agent"]
+    assert [(row.event, row.n, row.n_lost) for row in told] == [(AgentEvent.SPOOL_RESET, 4, 1)]
+    assert again.state().disk == "ok"
+
+
+def test_a_full_spool_counts_what_a_receipt_has_just_freed(make, hand_clock, rows_of):
+    spool = make(SpoolLimits(max_bytes=30_000))
+    for _ in range(50):
+        spool.record([tcp_row(hand_clock) for _ in range(5)])
+        spool.flush()
+    assert 15_000 < spool.state().bytes < 27_000, "nearly full"
+    spool.settle(receipt((1, 49)))
+    spool.record([tcp_row(hand_clock) for _ in range(30)])
+    spool.flush()
+    assert len(rows_of(spool)) == 5 + 30, "nothing had to go, and nothing says that it went"
 
 
 def test_a_spool_damaged_while_in_use_is_replaced_without_an_exception(make, tmp_path, hand_clock):
