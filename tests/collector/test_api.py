@@ -193,6 +193,27 @@ def test_bad_questions_get_a_problem_document(site, query):
     assert problem.instance == "/api/v1/measurements"
 
 
+@pytest.mark.parametrize("cursor", ["\N{GRINNING FACE}", "gAAAAA", "A" * 1000, ""])
+def test_a_cursor_that_was_never_given_out_is_refused(site, cursor):
+    for path in ("/api/v1/events", "/api/v1/measurements"):
+        assert site.client.get(path, params={"cursor": cursor}).status_code == 422
+
+
+def test_a_cursor_of_one_list_is_none_of_another(site):
+    of_events = site.client.get("/api/v1/events", params={"limit": 1}).json()["next"]
+    assert site.client.get("/api/v1/events", params={"cursor": of_events}).status_code == 200
+    assert site.client.get("/api/v1/measurements", params={"cursor": of_events}).status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/", f"/events/{PUBLIC_ID}/v1", "/api/v1/events", "/static/site.css"])
+def test_an_address_answers_head_as_it_answers_get_without_the_body(site, path):
+    whole, head = site.client.get(path), site.client.head(path)
+    assert head.status_code == whole.status_code
+    assert head.content == b""
+    assert head.headers["Content-Length"] == whole.headers["Content-Length"]
+    assert site.client.head("/enrol/v1").status_code == 405
+
+
 def test_probes_are_counts_by_network(site):
     answer = site.client.get("/api/v1/probes", params={"cc": "KE"})
     networks = {one.asn: one for one in models.NetworkList.model_validate(answer.json()).items}
@@ -316,7 +337,9 @@ def test_a_pseudonym_lasts_for_one_quarter_and_one_observatory():
     assert ours.pseudonym("p", january) == ours.pseudonym("p", march)
     assert ours.pseudonym("p", march) != ours.pseudonym("p", april)
     assert ours.pseudonym("p", march) != theirs.pseudonym("p", march)
-    assert "42" not in ours.seal_cursor(42) or ours.open_cursor(ours.seal_cursor(42)) == [42]
+    cursor = ours.seal_cursor("events", 42)
+    assert "42" not in cursor
+    assert ours.open_cursor("events", cursor) == [42]
 
 
 ANSWERS = [

@@ -20,6 +20,7 @@ from civobs_collector.api import (
     routes_pages,
 )
 from civobs_collector.api.deps import make_served
+from civobs_collector.api.head import AnswerHead
 from civobs_collector.api.headers import SecurityHeaders
 from civobs_collector.config import CollectorSettings
 
@@ -77,6 +78,7 @@ def create_app(settings: CollectorSettings) -> FastAPI:
         app.include_router(module.router)
     app.mount("/static", _Static(packages=[("civobs_collector.web", "static")]), name="static")
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(AnswerHead)
     problems.install(app)
     return app
 

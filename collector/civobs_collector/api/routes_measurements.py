@@ -96,13 +96,13 @@ def measurements_as_csv(request: Request, conn: ConnDep, served: ServedDep, quer
 def _page(conn: Connection, served: Served, query: MeasurementQuery) -> tuple[list[MeasurementLine], str | None]:
     after, limit = None, query.limit
     if query.cursor is not None:
-        at, probe_key, seq = served.sealer.open_cursor(query.cursor)
+        at, probe_key, seq = served.sealer.open_cursor("measurements", query.cursor)
         after = (datetime.fromisoformat(str(at)), int(probe_key), int(seq))
     rows = list_measurements(conn, query.wanted(), limit + 1, after)
     token = None
     if len(rows) > limit:
         last = rows[limit - 1]
-        token = served.sealer.seal_cursor(last.ts.isoformat(), last.probe_key, last.seq)
+        token = served.sealer.seal_cursor("measurements", last.ts.isoformat(), last.probe_key, last.seq)
     return [_line(served, row) for row in rows[:limit]], token
 
 

@@ -42,18 +42,21 @@ class Sealer:
         digest = hmac.digest(self._name_key, f"{quarter}|{probe_id}".encode(), hashlib.sha256)
         return digest.hex()[:PSEUDONYM_HEX]
 
-    def seal_cursor(self, *parts: str | int) -> str:
-        """Write where a list goes on."""
-        return self._fernet.encrypt(json.dumps(parts).encode()).decode("ascii")
+    def seal_cursor(self, name: str, *parts: str | int) -> str:
+        """Write where the list of this name goes on."""
+        return self._fernet.encrypt(json.dumps([name, *parts]).encode()).decode("ascii")
 
-    def open_cursor(self, text: str) -> list[str | int]:
-        """Read where a list goes on. Raises ApiProblem when it is not a cursor of this observatory."""
+    def open_cursor(self, name: str, text: str) -> list[str | int]:
+        """Read where a list goes on. Raises ApiProblem when it is no cursor of this list and this observatory."""
         try:
-            parts: list[str | int] = json.loads(self._fernet.decrypt(text))
+            parts: list[str | int]
+            sealed_for, *parts = json.loads(self._fernet.decrypt(text.encode()))
         except InvalidToken:
+            sealed_for, parts = None, []
+        if sealed_for != name:
             raise ApiProblem(
                 HTTPStatus.UNPROCESSABLE_ENTITY, "This cursor is not valid (any more). Start the list again without it."
-            ) from None
+            )
         return parts
 
 
