@@ -5,6 +5,7 @@ words as a note: never dropped, never guessed.
 """
 
 import errno
+import os
 import ssl
 from dataclasses import dataclass
 
@@ -98,6 +99,9 @@ def fault_of(error: BaseException) -> Fault:
             fault = Fault(Failure.SSL_FAILED_HANDSHAKE, error.reason)
         case OSError() if error.errno in ERRNO:
             fault = Fault(ERRNO[error.errno])
+        case OSError() if error.errno in errno.errorcode:
+            # The system's words alone: asyncio's name the address, and that may be the resolver at home.
+            fault = Fault(Failure.UNKNOWN_FAILURE, f"{type(error).__name__}: {os.strerror(error.errno)}")
         case _:
             fault = Fault(Failure.UNKNOWN_FAILURE, f"{type(error).__name__}: {error}")
     return fault

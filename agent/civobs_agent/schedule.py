@@ -214,7 +214,8 @@ class Schedule:
                     rows = [] if target is None else await PROBES[turn.series.kind]()(target, context)
         except Exception as error:
             logger.exception("probe_broke kind=%s target=%s", turn.series.kind, turn.series.target)
-            fault = Fault(Failure.UNKNOWN_FAILURE, f"{type(error).__name__}: {error}")
+            # Not its words: nobody has looked at what they may say of the home. The device's own log has them.
+            fault = Fault(Failure.UNKNOWN_FAILURE, type(error).__name__)
             rows = [blank_row(turn.series, turn.slot_at, self._net.clock.moment(), fault)]
         self._sink(rows)
 

@@ -1,12 +1,14 @@
 """DNS, TCP, TLS and ping against servers that misbehave."""
 
 import asyncio
+import errno
 import hashlib
 import ssl
 from dataclasses import replace
 
 import pytest
 
+from civobs_agent.faults import fault_of
 from civobs_agent.probes import dns, ping, tcp, tls
 from civobs_agent.refusal import Refusal
 from civobs_wire.failure import Failure, Outcome
@@ -17,6 +19,12 @@ from tests.agent.fix_net import free_port
 
 def measured(probe, url, context):
     return asyncio.run(probe.measure(Target(id="t", url=url), context))
+
+
+def test_an_error_of_the_system_is_told_without_the_address_it_names():
+    # What asyncio says of a connect that was answered with "protocol unreachable".
+    fault = fault_of(OSError(errno.ENOPROTOOPT, "Connect call failed ('192.168.1.1', 53)"))
+    assert (fault.failure, fault.note) == (Failure.UNKNOWN_FAILURE, "OSError: Protocol not available")
 
 
 # DNS
