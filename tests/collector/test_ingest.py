@@ -1,13 +1,17 @@
 """Batches from the broker to committed rows, receipts and acknowledgements, against real servers."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from civobs_collector.evidence.archive import Location, read
+from civobs_collector.ingest.decode import Sender
+from civobs_collector.ingest.plans import PlanDesk
+from civobs_collector.ingest.store import CurrentPlan
 from civobs_wire.batch import parse, unpacked
 from civobs_wire.plan import Plan, pack_plan
-from civobs_wire.topics import Leaf
+from civobs_wire.topics import Leaf, all_shards
 from tests.collector.fix_ingest import Device, failed_row, open_site, row, wait_for
 
 pytestmark = [pytest.mark.db, pytest.mark.broker]
@@ -142,8 +146,7 @@ def test_the_broker_holds_back_what_is_beyond_the_window(site):
     device = site.device()
     ingest = site.ingest(receive_maximum=10)
     link = ingest.writer._link
-    link.tend()
-    wait_for(lambda: link.live)
+    wait_for(lambda: link.tend() or link.live)
     for number in range(1, 31):
         site.send(device, device.message(number))
     wait_for(lambda: link.unacked == 10)
@@ -200,6 +203,44 @@ def test_each_probe_gets_the_plan_of_its_country_or_of_all(site):
     wait_for(lambda: site.wire.retained.get(other.topic(Leaf.PLAN)) == general)
     newer = publish("KE", 2)
     wait_for(lambda: site.wire.retained.get(kenyan.topic(Leaf.PLAN)) == newer)
+
+
+def test_each_connection_sends_plans_anew_because_the_last_may_have_lost_them(site):
+    link = site.ingest().writer._link
+    device = site.device()
+    sender = Sender(1, device.probe_id, "active", "KE", device.key.public_key())
+    plans = {"KE": CurrentPlan("p-1", "KE", b"signed")}
+    desk = PlanDesk(link, all_shards())
+    wait_for(lambda: link.tend() or link.live)
+    assert desk.publish([sender], plans) == 1
+    assert desk.publish([sender], plans) == 0
+    former = link.generation
+    link._drop()
+    assert desk.publish([sender], plans) == 0, "there is no connection"
+    wait_for(lambda: link.tend() or link.generation > former)
+    assert desk.publish([sender], plans) == 1
+    link.close()
+
+
+def test_connections_that_come_and_go_do_not_fill_the_memory(site):
+    link = site.ingest(receive_maximum=10).writer._link
+    device = site.device()
+    link.tend()
+    wait_for(lambda: link.live)
+    for number in range(1, 31):
+        site.send(device, device.message(number))
+    wait_for(lambda: link.unacked == 10)
+    waiting = link.queue.qsize()
+    link._session.client.disconnect()
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:
+        link.tend()
+        time.sleep(0.05)
+    assert (link.generation, link.queue.qsize()) == (0, waiting), "nobody has taken anything out"
+    while not link.queue.empty():
+        link.queue.get()
+    wait_for(lambda: link.tend() or link.unacked == 10)
+    link.close()
 
 
 def test_what_is_archived_can_be_read_without_the_collector(site, tmp_path):

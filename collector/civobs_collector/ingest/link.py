@@ -50,8 +50,6 @@ _CONNACK_S = 10.0
 """A broker that has not let us in and subscribed us by then is given up, and asked again."""
 _MARK_REFUSED_S = 5.0
 """Where the broker lets us publish no marks, what comes this long after subscribing is taken as live."""
-
-
 _STUCK_S = 60.0
 """A mark that has not come back by then, with nothing else under way, means that the connection is dead."""
 _DRAIN_S = 2.0
@@ -76,16 +74,15 @@ class _Session:
     live: bool = False
     """All that waited while we were away has come; what comes now was just sent."""
     ended: bool = False
-    resumed: bool = False
-    """The broker still had our session, and so its retained messages."""
     mark: str = ""
     marked: float = 0.0
     marks_refused: bool = False
-    overflowed: bool = False
     taken: int = 0
     acked: int = 0
     sent: int = 0
     confirmed: int = 0
+    awaited: bool = False
+    """The writer waits for confirmations, which come behind the messages that the broker has already sent."""
     pending: dict[int, str] = field(default_factory=dict)
 
     @property
@@ -150,11 +147,6 @@ class Link:
         return bool(self.generation) and session is not None and session.live
 
     @property
-    def resumed(self) -> bool:
-        """Whether the broker still had our session when this connection began."""
-        return self._session is not None and self._session.resumed
-
-    @property
     def unacked(self) -> int:
         """Messages taken by this connection and not acknowledged."""
         return 0 if self._session is None else self._session.unacked
@@ -172,7 +164,8 @@ class Link:
         now = time.monotonic()
         session = self._session
         if session is None or session.ended:
-            if now >= self._next_attempt:
+            # Each connection brings its window again, also while nothing can be committed: not before there is room.
+            if now >= self._next_attempt and self.queue.qsize() < self._receive_maximum:
                 self._connect(now)
         elif not session.subscribed:
             if now - session.began > _CONNACK_S:
@@ -211,7 +204,9 @@ class Link:
             return False
         end = time.monotonic() + _STUCK_S
         while session.sent - session.confirmed > _MOST_UNDER_WAY and not session.ended and time.monotonic() < end:
+            session.awaited = True
             time.sleep(0.01)
+        session.awaited = False
         session.sent += 1
         return session.client.publish(topic, payload, qos=1, retain=True).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 
@@ -302,13 +297,12 @@ class Link:
 
     @_guarded
     def _on_connect(
-        self, session: _Session, flags: mqtt.ConnectFlags, code: ReasonCode, _properties: Properties | None
+        self, session: _Session, _flags: mqtt.ConnectFlags, code: ReasonCode, _properties: Properties | None
     ) -> None:
         if code.is_failure or session.client is None:
             self._say(f"broker refuses us: {code}")
             session.ended = True
             return
-        session.resumed = flags.session_present
         options = SubscribeOptions(qos=1)
         quick = SubscribeOptions(qos=0)
         session.client.subscribe(
@@ -355,10 +349,13 @@ class Link:
         """Read no further while twice the window waits, so that TCP makes the broker wait.
 
         Mosquitto 2.0.11 sends on while acknowledgements flow, whatever Receive Maximum says. Never for long at once:
-        this thread also keeps the connection alive.
+        this thread also keeps the connection alive. And not while the writer waits for what only this thread can read:
+        each would wait for the other.
         """
         end = time.monotonic() + _HOLD_S
-        while session.unacked >= 2 * self._receive_maximum and not session.ended and time.monotonic() < end:
+        while session.unacked >= 2 * self._receive_maximum and not session.awaited:
+            if session.ended or time.monotonic() >= end:
+                return
             time.sleep(0.002)
 
     @_guarded

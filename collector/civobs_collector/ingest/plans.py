@@ -25,9 +25,8 @@ class PlanDesk:
         if not generation:
             return 0
         if generation != self._generation:
-            if not self._link.resumed:
-                # A broker that lost our session has probably lost its retained messages with it.
-                self._published.clear()
+            # What was on its way when the last connection broke is lost, and a broker may have lost what it kept.
+            self._published.clear()
             self._generation = generation
         count = 0
         for sender in senders:
