@@ -99,7 +99,7 @@ def fault_of(error: BaseException) -> Fault:
             fault = Fault(Failure.SSL_FAILED_HANDSHAKE, error.reason)
         case OSError() if error.errno in ERRNO:
             fault = Fault(ERRNO[error.errno])
-        case OSError() if error.errno in errno.errorcode:
+        case OSError() if error.errno is not None and error.errno in errno.errorcode:
             # The system's words alone: asyncio's name the address, and that may be the resolver at home.
             fault = Fault(Failure.UNKNOWN_FAILURE, f"{type(error).__name__}: {os.strerror(error.errno)}")
         case _:
