@@ -43,6 +43,8 @@ class DetectReport:
 
     since: datetime
     now: datetime
+    n_probes: int
+    """Probes enrolled; without any there is nothing to find."""
     n_events: int
     """Events the facts of the window bear out, published before or not."""
     changes: tuple[Change, ...]
@@ -107,7 +109,8 @@ def detect_once(
     with conn.transaction(force_rollback=dry_run):
         may_publish = events.lock_publishing(conn) and not dry_run
         start = since or _window_start(conn, settings.detect, params, now)
-        computed = compute(read_inputs(conn, start, now, params), params)
+        inputs = read_inputs(conn, start, now, params)
+        computed = compute(inputs, params)
         settled = start
         if detect_input.anything_before(conn, start):
             settled += timedelta(seconds=params["eligible.hold_alone"])
@@ -119,7 +122,9 @@ def detect_once(
             changes.append(Change(public_id, one))
         if may_publish:
             events.beat(conn, now, settings.ingest.instance)
-    report = DetectReport(start, now, len(computed), tuple(changes), time.monotonic() - started, may_publish)
+    report = DetectReport(
+        start, now, len(inputs.probes), len(computed), tuple(changes), time.monotonic() - started, may_publish
+    )
     _log(report)
     return report
 

@@ -59,6 +59,21 @@ def test_one_failed_row_shortly_before_an_event_is_not_its_start():
     assert event.onset.earliest >= at(CUT - 1)
 
 
+def test_what_all_households_allow_together_is_the_likely_start():
+    world = World()
+    keys = world.country("KE", {101: 3, 102: 3})
+    world.country("TZ", {201: 3})
+    shutdown(world, keys, CUT, BACK)
+    for number, key in enumerate(keys):
+        world.rows(key, 4, OK, CUT - 60, CUT - 0.2 - number)
+        world.rows(key, 4, FAILED, CUT + 0.2 + number, BACK - 0.2 - number)
+        world.rows(key, 4, OK, BACK + 0.2 + number, BACK + 30)
+    (event,) = world.events(700)
+    assert event.onset.latest - event.onset.earliest > timedelta(seconds=60)
+    assert abs(event.onset.likely - at(CUT)) < timedelta(seconds=15)
+    assert abs(event.resolution.likely - at(BACK)) < timedelta(seconds=15)
+
+
 minutes = st.floats(min_value=0, max_value=240, allow_nan=False)
 troubles = st.lists(
     st.tuples(
@@ -117,6 +132,8 @@ def _fields(run):
 
 def _assert_in_order(onset, resolution):
     assert onset.earliest <= onset.latest
+    likely = getattr(onset, "likely", None)
+    assert likely is None or onset.earliest <= likely <= onset.latest
     shares = [getattr(onset, name, None) for name in ("t10", "t50", "t90")]
     assert all(a <= b for a, b in pairwise([s for s in shares if s]))
     assert all(s >= onset.earliest for s in shares if s)
@@ -124,6 +141,9 @@ def _assert_in_order(onset, resolution):
         return
     assert onset.earliest <= resolution.earliest <= resolution.latest
     assert onset.latest <= resolution.latest
+    ended = getattr(resolution, "likely", None)
+    assert ended is None or resolution.earliest <= ended <= resolution.latest
+    assert not (likely and ended) or likely <= ended
     ends = [getattr(resolution, name, None) for name in ("t10", "t50", "t90")]
     assert all(e >= s for e, s in zip(ends, shares, strict=True) if e and s)
     assert all(e >= onset.earliest for e in ends if e)

@@ -13,6 +13,7 @@ from civobs_collector.db.connect import connect, database_errors
 from civobs_collector.db.migrate import require_current
 from civobs_collector.detect_role import DetectReport
 from civobs_collector.errors import ConfigError
+from civobs_collector.publish.times import count
 
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -77,6 +78,7 @@ def _as_json(report: DetectReport) -> str:
     head = {
         "since": report.since.isoformat(),
         "now": report.now.isoformat(),
+        "n_probes": report.n_probes,
         "n_events": report.n_events,
         "published": report.published,
     }
@@ -84,10 +86,12 @@ def _as_json(report: DetectReport) -> str:
 
 
 def _as_text(report: DetectReport) -> str:
+    if not report.n_probes:
+        return "no probe is enrolled yet, so there is nothing to look at; see: civobs probes --help\n"
     what = "published" if report.published else "would be published"
     head = (
-        f"{report.n_events} events from {report.since:%Y-%m-%d %H:%M} to {report.now:%Y-%m-%d %H:%M} UTC,"
-        f" {len(report.changes)} versions {what}, {report.seconds:.2f} s\n"
+        f"{count(report.n_events, 'event')} from {report.since:%Y-%m-%d %H:%M} to {report.now:%Y-%m-%d %H:%M} UTC,"
+        f" {count(len(report.changes), 'version')} {what}, {report.seconds:.2f} s\n"
     )
     rows = [
         (

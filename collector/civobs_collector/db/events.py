@@ -111,7 +111,7 @@ def _mint(conn: Connection, columns: VersionColumns) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BatchFilter:
-    """Whose batches, sealed when; ``probe_id`` restricts to one probe."""
+    """Whose batches, sealed when: those of the networks, or of one probe if ``probe_id`` is given."""
 
     cc: str
     asns: Sequence[int]
@@ -123,10 +123,10 @@ class BatchFilter:
 def count_batches(conn: Connection, which: BatchFilter) -> int:
     """Batches of the probes of these networks; anchors left out."""
     (found,) = conn.execute(
-        "SELECT count(*) FROM batch b JOIN probe p USING (probe_key) WHERE p.cc = %s AND p.asn = ANY(%s)"
-        " AND NOT p.is_anchor AND b.sealed_at >= %s AND b.sealed_at <= %s"
-        " AND (%s::text IS NULL OR p.probe_id = %s)",
-        (which.cc, list(which.asns), which.start, which.end, which.probe_id, which.probe_id),
+        "SELECT count(*) FROM batch b JOIN probe p USING (probe_key) WHERE p.cc = %s"
+        " AND CASE WHEN %s::text IS NULL THEN p.asn = ANY(%s) ELSE p.probe_id = %s END"
+        " AND NOT p.is_anchor AND b.sealed_at >= %s AND b.sealed_at <= %s",
+        (which.cc, which.probe_id, list(which.asns), which.probe_id, which.start, which.end),
     ).fetchone() or (0,)
     return int(found)
 

@@ -160,39 +160,56 @@ def _onset(times: _Times, case: Case, timeline: Timeline) -> Transition:
     axis, segment = timeline.axis, case.segment
     # Without one dated loss the bin in which the count turned is all that is known.
     first = dating.kth(intervals, 1) or Interval(axis.at(max(segment.start - 1, 0)), axis.at(segment.start + 1))
-    return _transition(first, dating.quantiles(intervals))
+    return _transition(first, dating.quantiles(intervals, _shares(1, len(intervals))))
 
 
 def _resolution(times: _Times, case: Case, timeline: Timeline, onset: Transition, params: Params) -> Transition:
     axis, segment = timeline.axis, case.segment
-    enough, back = _returned(times.joint, case, params)
+    enough, k, back = _returned(times.joint, case, params)
     waiting = [Interval(axis.now, math.inf)] * (len(case.homes) - len(back))
     bounds = enough or Interval(axis.at(max(segment.end - 1, 0)), axis.at(min(segment.end + 1, axis.n)))
     earliest, latest = onset.earliest.timestamp(), onset.latest.timestamp()
     # Nobody returns before the first is lost, and by no moment have more returned than were lost.
-    lost = [None if at is None else at.timestamp() for at in (onset.t10, onset.t50, onset.t90)]
+    lost = [None if at is None else at.timestamp() for at in (onset.likely, onset.t10, onset.t50, onset.t90)]
     shares = [
         None if at is None else max(at, earliest, before or earliest)
-        for at, before in zip(dating.quantiles(back + waiting), lost, strict=True)
+        for at, before in zip(dating.quantiles(back + waiting, _shares(k, len(case.homes))), lost, strict=True)
     ]
     return _transition(Interval(max(bounds.lo, earliest), max(bounds.hi, latest)), shares)
 
 
-def _returned(changes: Sequence[Change], case: Case, params: Params) -> tuple[Interval | None, list[Interval]]:
-    """The return that brought the event to an end, and all returns."""
+def _shares(k: int, n: int) -> tuple[float, ...]:
+    """Of n, those that make the k-th, a tenth, half and nine tenths."""
+    return (min(1.0, k / max(n, 1)), 0.1, 0.5, 0.9)
+
+
+def _returned(changes: Sequence[Change], case: Case, params: Params) -> tuple[Interval | None, int, list[Interval]]:
+    """The return that brought the event to an end, the how-manyeth it is, and all returns."""
     still_out = math.floor(params["rule.leave"] * case.segment.n_peak)
     back = [one.resolution for one in changes if one.resolution is not None]
-    return dating.kth(back, len(case.homes) - still_out), back
+    k = max(1, min(len(case.homes) - still_out, len(back)))
+    return dating.kth(back, k), k, back
 
 
 def _transition(bounds: Interval, shares: Sequence[float | None]) -> Transition:
-    t10, t50, t90 = (None if at is None else moment(at) for at in shares)
-    return Transition(earliest=moment(bounds.lo), latest=moment(bounds.hi), t10=t10, t50=t50, t90=t90)
+    """``shares``: when the moment itself, a tenth, half and nine tenths are estimated to have been."""
+    likely, *rest = shares
+    t10, t50, t90 = (None if at is None else moment(at) for at in rest)
+    return Transition(
+        earliest=moment(bounds.lo),
+        latest=moment(bounds.hi),
+        likely=None if likely is None else moment(min(max(likely, bounds.lo), bounds.hi)),
+        t10=t10,
+        t50=t50,
+        t90=t90,
+    )
 
 
 def _middle(transition: Transition | None, otherwise: float) -> float:
     if transition is None:
         return otherwise
+    if transition.likely is not None:
+        return transition.likely.timestamp()
     return (transition.earliest.timestamp() + transition.latest.timestamp()) / 2
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.record import Confidence, ConfidenceLabel, Level
 
+NOT_KNOWN = "networks not known"
+
 
 @dataclass(frozen=True, slots=True)
 class Support:
@@ -43,7 +45,7 @@ def confidence_of(support: Support, params: Params) -> Confidence:
 
 
 def _reasons(support: Support, params: Params) -> list[str]:
-    networks = f"{len(support.asns)} network{'' if len(support.asns) == 1 else 's'}"
+    networks = f"{len(support.asns)} network{'' if len(support.asns) == 1 else 's'}" if support.asns else NOT_KNOWN
     found = [f"{support.n_down} of {support.n_observed} observed households down at the peak, in {networks}"]
     if support.presence:
         found.append(f"{support.presence} lost their connection to the observatory")

@@ -75,7 +75,7 @@ def _segments(world: _World, params: Params) -> list[_Found]:
     for (key, view), group in world.groups.items():
         allowed = None
         if key.level is Level.COUNTRY:
-            allowed = several_networks(world.networks(key.cc, view), params)
+            allowed = several_networks(world.networks(key.cc, view), world.timeline.axis.n, params)
         if key.level is Level.PROBE and view is View.BROKER:
             continue  # one household that cannot reach the broker is no event
         segments = find(group, world.belief[key, view], allowed, params)
@@ -85,7 +85,8 @@ def _segments(world: _World, params: Params) -> list[_Found]:
 
 def _asns(world: _World, group: Group, segment: Segment) -> frozenset[int]:
     homes = {group.households[row] for row in affected(group, segment)}
-    return frozenset(line.probe.asn for line in _lines(world, group.key) if line.probe.household in homes)
+    lines = _lines(world, group.key)
+    return frozenset(line.probe.asn for line in lines if line.probe.asn and line.probe.household in homes)
 
 
 def _lines(world: _World, key: GroupKey) -> list[ProbeLine]:

@@ -95,7 +95,8 @@ class Roster:
                 continue
             home = probe.household
             members[GroupKey(Level.COUNTRY, probe.cc)][home].append(key)
-            members[GroupKey(Level.NETWORK, probe.cc, probe.asn)][home].append(key)
+            if probe.asn:  # households of networks that are not known are not a network
+                members[GroupKey(Level.NETWORK, probe.cc, probe.asn)][home].append(key)
             members[GroupKey(Level.PROBE, probe.cc, 0, home)][home].append(key)
         order = sorted(members, key=lambda k: (k.level, k.cc, k.asn, k.household))
         return [self._group(key, members[key], view) for key in order]

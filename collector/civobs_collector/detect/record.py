@@ -79,6 +79,8 @@ class Transition(Part):
 
     earliest: UtcTime
     latest: UtcTime
+    likely: UtcTime | None = None
+    """The estimate of this very moment from all affected households together, within the bounds."""
     t10: UtcTime | None = None
     t50: UtcTime | None = None
     t90: UtcTime | None = None

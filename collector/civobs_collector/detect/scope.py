@@ -35,7 +35,7 @@ def coverage_note(households: int, asns: Sequence[int], known_networks: int, sha
     """What the observatory could see at the time."""
     of = f" of {known_networks}" if known_networks > len(asns) else ""
     users = f", {share:.0%} of users" if share is not None else ", share of users not known"
-    networks = f"{len(asns)}{of} {'network' if len(asns) == 1 else 'networks'}"
+    networks = f"{len(asns)}{of} {'network' if len(asns) == 1 else 'networks'}" if asns else "networks not known"
     note = f"Observed: {_n(households, 'household')} in {networks}{users}."
     if households == 1:
         note += " A single household cannot tell an outage of its country or network from one of its own line."

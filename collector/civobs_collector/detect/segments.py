@@ -47,8 +47,10 @@ def minimum(key: GroupKey, params: Params) -> int:
             return 1
 
 
-def several_networks(networks: list[Group], params: Params) -> Flags:
+def several_networks(networks: list[Group], n_bins: int, params: Params) -> Flags:
     """Bins in which enough networks of a country, and half of those observed, are down for the most part."""
+    if not networks:
+        return np.zeros(n_bins, dtype=bool)
     observed = np.stack([one.n_known > 0 for one in networks]).sum(axis=0)
     hit = np.stack([(one.n_down > 0) & (one.n_down >= params["rule.majority"] * one.n_known) for one in networks]).sum(
         axis=0

@@ -69,7 +69,9 @@ def full_text(moment: datetime, local: LocalClock) -> str:
 
 
 def middle(bounds: Bounds | Transition) -> datetime:
-    """Return the moment half-way between the bounds."""
+    """Return the estimate of the moment, or half-way between the bounds where there is none."""
+    if isinstance(bounds, Transition) and bounds.likely is not None:
+        return bounds.likely
     return bounds.earliest + (bounds.latest - bounds.earliest) / 2
 
 

@@ -66,7 +66,9 @@ def national(published: list[Published]) -> Published | None:
 
 
 def error_s(bounds: Transition | None, truth: datetime) -> float | None:
-    """How far the middle of published bounds lies from the truth, in seconds, late is positive."""
+    """How far the published estimate, or else the middle, lies from the truth, in seconds; late is positive."""
     if bounds is None:
         return None
+    if bounds.likely is not None:
+        return (bounds.likely - truth).total_seconds()
     return ((bounds.earliest - truth) + (bounds.latest - truth)).total_seconds() / 2
