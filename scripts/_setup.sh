@@ -46,22 +46,24 @@ _debian() {
     [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null ||
         _die "missing Debian packages: $*" "run as root: apt-get install --no-install-recommends $*"
     _say "installing Debian packages: $*"
-    local policy=/usr/sbin/policy-rc.d made="" log
-    log=$(mktemp)
+    local policy=/usr/sbin/policy-rc.d log=$CACHE/apt.log
     if [ ! -e $policy ]; then
-        made=yes
+        # Also when it is interrupted: with this file left, no service of the machine would start.
+        trap "_as_root rm -f $policy" EXIT
         printf '#!/bin/sh\nexit 101\n' | _as_root tee $policy >/dev/null
         _as_root chmod 755 $policy
     fi
     local failed=""
     { _as_root apt-get update -q && _as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get install -q -y --no-install-recommends "$@"; } >"$log" 2>&1 </dev/null || failed=yes
-    [ -z "$made" ] || _as_root rm -f $policy
     if [ -n "$failed" ]; then
         tail -n 5 "$log" >&2
         _die "apt-get could not install: $*" "see $log, mend what it says, and run this again"
     fi
-    rm -f "$log"
+    if [ -n "$(trap -p EXIT)" ]; then
+        _as_root rm -f $policy
+        trap - EXIT
+    fi
     if [ -d /run/systemd/system ]; then
         local unit
         for unit in mosquitto postgresql; do
@@ -111,14 +113,12 @@ _make_python() {
         "$python" -m venv --clear "$VENV" || _die "cannot make $VENV" "name another folder in CIVOBS_VENV"
     fi
     _say "installing Python packages for '$extra' (the first time takes a minute or two)"
-    local log
-    log=$(mktemp)
+    local log=$VENV/install.log
     "$VENV/bin/python" -m pip install --no-input --disable-pip-version-check -e "$ROOT[$extra]" \
         >"$log" 2>&1 </dev/null 9>&- || {
         tail -n 5 "$log" >&2
         _die "pip could not install civobs[$extra]" "see $log; without a network nothing can be fetched"
     }
-    rm -f "$log"
     _fingerprint >"$VENV/.civobs-$extra"
 }
 
@@ -152,10 +152,12 @@ _make_timescale() {
     [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null ||
         _die "there is no TimescaleDB, and making its Debian 13 tree needs root" "run scripts/test once as root"
     local made=$CACHE/trixie-root.$$
+    trap "_as_root rm -rf --one-file-system '$made'" EXIT
     _say "making a Debian 13 tree with TimescaleDB in $CACHE/trixie-root (about 40 s)"
     _as_root mmdebstrap --quiet --variant=apt --include=postgresql-17-timescaledb trixie "$made" </dev/null ||
-        { _as_root rm -rf "$made"; _die "mmdebstrap failed" "see its words above; it needs Debian's archive"; }
+        _die "mmdebstrap failed" "see its words above; it needs Debian's archive"
     _as_root mv -T "$made" "$CACHE/trixie-root"
+    trap - EXIT
 }
 
 _install_missing() {

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from civobs_collector.errors import ResourceError
 
+MAX_SCALE = 50.0
+"""Faster, and the six seconds in which Mosquitto looks for silent clients are more than a bin."""
+
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the parser."""
@@ -24,7 +27,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result as JSON")
     parser.add_argument("--keep", action="store_true", help="leave it running and show the page until Ctrl-C")
     parser.add_argument(
-        "--scale", type=float, default=30.0, metavar="N", help="lab seconds in one second (default: %(default)g)"
+        "--scale", type=_scale, default=30.0, metavar="N", help="lab seconds in one second (default: %(default)g)"
     )
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep what all programs said in this folder")
     parser.set_defaults(run=run)
@@ -39,3 +42,13 @@ def run(arguments: argparse.Namespace) -> int:
         )
     run_lab = import_module("civobs_lab.demo").run
     return int(run_lab(json_file=arguments.json, keep=arguments.keep, scale=arguments.scale, logs=arguments.logs))
+
+
+def _scale(text: str) -> float:
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = 0.0
+    if not 1.0 <= scale <= MAX_SCALE:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {MAX_SCALE:g}")
+    return scale

@@ -1,15 +1,13 @@
 """``scripts/lab``: the small Internet to look at and to break by hand."""
 
 import argparse
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 
 from civobs_collector.errors import CivobsCollectorError
 from civobs_lab import faults
-from civobs_lab.demo import require
+from civobs_lab.demo import leave_on_signals, require
 from civobs_lab.faults import Fault, FaultKind, UnknownScopeError
 from civobs_lab.lab import Lab, build
 from civobs_lab.observatory import ObservatoryError
@@ -33,9 +31,9 @@ def main() -> int:
     parser.add_argument("--probes", action="store_true", help="also run the observatory and a probe in every home")
     parser.add_argument("--scale", type=float, default=30.0, help="lab seconds in one second (default: %(default)g)")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, _leave)
     try:
         require()
+        leave_on_signals()
         with build(load(arguments.topology), time_scale=arguments.scale) as lab:
             if arguments.probes:
                 lab.start_observatory()
@@ -88,11 +86,6 @@ def _places(lab: Lab) -> Iterator[str]:
     for name, place in lab.network.places.items():
         addresses = " ".join(f"{address}/{length}" for _, address, length in place.addresses if address.version == 4)
         yield f"{name:<24} nsenter --net={place.namespace.path}  {addresses}"
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    del frame
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

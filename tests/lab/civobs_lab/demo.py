@@ -6,9 +6,10 @@ All intervals follow from the time scale; at 30, a lab minute is two seconds.
 import json
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from civobs_collector.errors import ResourceError
+from civobs_collector.errors import ConfigError, ResourceError
 from civobs_lab import faults, published, report
 from civobs_lab.faults import Fault, FaultKind
 from civobs_lab.lab import Lab, build
@@ -82,9 +83,10 @@ class Outcome:
 
 
 def run(*, json_file: Path | None, keep: bool, scale: float, logs: Path | None = None) -> int:
-    """Run it; 0 if the result is right. Raises ResourceError with what to do about it."""
+    """Run it; 0 if the result is right. Raises ConfigError and ResourceError with what to do about it."""
     require()
-    signal.signal(signal.SIGTERM, _leave)
+    _make_sure_of(json_file, logs)
+    leave_on_signals()
     console = Console(highlight=False)
     outcome = Outcome(scale)
     began = time.monotonic()
@@ -107,6 +109,10 @@ def run(*, json_file: Path | None, keep: bool, scale: float, logs: Path | None =
         ) from None
     for words in outcome.wrong():
         console.print(f"[red]wrong:[/red] {words}")
+    if outcome.right:
+        console.print(
+            f"[green]right:[/green] {CUT_CC}'s shutdown was found, dated and closed; no row was lost or stored twice."
+        )
     return 0 if outcome.right else 1
 
 
@@ -159,11 +165,9 @@ def _let_pass(lab: Lab, lab_seconds: float) -> None:
 
 def _keep(lab: Lab, console: Console) -> None:
     console.print(f"\nThe pages are at [bold]{lab.observatory.show_pages()}[/bold] until Ctrl-C.")
-    try:
+    with suppress(Left):
         while True:
             lab.wait_until(lambda: False, 3600)
-    except KeyboardInterrupt:
-        console.print("\nTaking everything down.")
 
 
 @contextmanager
@@ -183,6 +187,33 @@ def require() -> None:
         raise ResourceError("the lab makes network namespaces, which needs root", "run it with sudo")
 
 
+def _make_sure_of(json_file: Path | None, logs: Path | None) -> None:
+    """Find out before the minutes of work whether their result can be written. Raises ConfigError."""
+    try:
+        if json_file is not None:
+            json_file.open("a").close()
+        if logs is not None:
+            logs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {error.filename}: {error.strerror}", "name another place with --json or --logs"
+        ) from None
+
+
+class Left(SystemExit):
+    """Somebody asked to end with a signal."""
+
+
+def leave_on_signals() -> None:
+    """End in order on SIGINT and SIGTERM, and say so, because taking everything down takes seconds."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
+
+
 def _leave(number: int, frame: FrameType | None) -> None:
     del frame
-    raise SystemExit(128 + number)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        # A second one would break off the taking down.
+        signal.signal(each, signal.SIG_IGN)
+    sys.stderr.write("\nstopping: taking everything down\n")
+    raise Left(128 + number)
