@@ -149,6 +149,18 @@ def test_a_missing_table_is_waited_for(site, own_server):
     complete(site, device, 1)
 
 
+def test_keys_of_targets_are_asked_anew_of_a_server_that_was_restored(site, own_server):
+    device = site.device()
+    site.ingest().start()
+    site.send(device, device.message(1))
+    site.wait_for_receipt(device, 1)
+    change(site, "TRUNCATE target")
+    change(site, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'civobs-ingest'")
+    site.send(device, device.message(2))
+    site.wait_for_receipt(device, 2)
+    assert site.query("SELECT count(*) FROM measurement JOIN target USING (target_key) WHERE seq >= 200") == [(3,)]
+
+
 def test_two_writers_of_the_same_batches_store_them_once(site):
     device = site.device()
     site.ingest().start()
@@ -165,3 +177,14 @@ def _fill_up(path):
     with path.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(4096))
+
+
+def test_a_backlog_does_not_make_reader_and_writer_wait_for_each_other(site, monkeypatch):
+    monkeypatch.setattr("civobs_collector.ingest.link._MOST_UNDER_WAY", 4)
+    device = site.device()
+    site.ingest(receive_maximum=2, flush_batches=1).start().stop()
+    for number in range(1, 201):
+        site.send(device, device.message(number))
+    site.ingest(receive_maximum=2, flush_batches=1).start()
+    # Confirmations of receipts stand behind the backlog: a reader that held back would read one message a second.
+    complete(site, device, 200)
