@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from civobs_collector.detect.params import Params
-from civobs_collector.detect.record import EventRecord, Level, Status, Transition
+from civobs_collector.detect.record import EventKind, EventRecord, Level, Status, Transition
 
 WITHDRAWN = "The records that have arrived since do not bear this event out."
 PART_OF_LARGER = "Part of a larger event of the same time, which has a record of its own."
@@ -74,10 +74,11 @@ def match(
 ) -> tuple[list[tuple[EventRecord, Chain]], list[EventRecord], list[Chain]]:
     """Pairs, events without a chain, and chains without an event. Each is used once; the best fit goes first."""
     near = [(r, c) for r in computed for c in stored if _comparable(r, c) and _overlap(r, c.record, gap)]
-    # A living chain of the same level first, then the one that began first.
+    # A living chain of the same level and question first, then the one that began first.
     near.sort(
         key=lambda pair: (
             pair[0].scope.level is not pair[1].record.scope.level,
+            _asks(pair[0]) != _asks(pair[1].record),
             pair[1].record.status is Status.RETRACTED,
             pair[0].onset.earliest,
             str(pair[0].event_key),
@@ -106,6 +107,11 @@ def _comparable(record: EventRecord, chain: Chain) -> bool:
     if a.level is Level.PROBE:
         return a.probe_id == b.probe_id
     return a.level is not b.level or a.level is Level.COUNTRY or a.asns == b.asns
+
+
+def _asks(record: EventRecord) -> EventKind:
+    """What was asked: whether the Internet was lost goes by one name, however far it reached."""
+    return EventKind.OUTAGE if record.kind is EventKind.SHUTDOWN_SUSPECTED else record.kind
 
 
 def _overlap(one: EventRecord, other: EventRecord, gap: timedelta) -> bool:
