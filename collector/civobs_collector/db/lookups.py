@@ -41,7 +41,7 @@ def country_names() -> list[tuple[str, str]]:
 
 
 class TargetKeys:
-    """The key of each target's name, remembered for as long as a process runs.
+    """The key of each target's name, remembered for as long as a connection lasts.
 
     Keys are made in a transaction of their own, before the one that stores the rows. Within the latter they could be
     rolled back and still be remembered, and two writers could wait for each other's names.

@@ -77,6 +77,12 @@ class Committer:
         self._quarantine_limit = quarantine_bytes
         self._quarantined = 0
 
+    def begin(self, conn: Connection) -> None:
+        """Take up a new connection; it may lead to a server promoted or restored, where nothing known holds."""
+        self._targets = TargetKeys()
+        self._days.clear()
+        self.measure_quarantine(conn)
+
     def measure_quarantine(self, conn: Connection) -> None:
         """Find out how full the quarantine is."""
         self._quarantined = store.quarantined_bytes(conn)

@@ -130,7 +130,10 @@ class Writer:
                 self._stand_by()
                 return None
             self._senders = {one.probe_id: one for one in store.read_senders(conn)}
-            self._committer.measure_quarantine(conn)
+            self._committer.begin(conn)
+            if self._held is not None:
+                # Packed with the keys of targets that the last server gave.
+                self._held.packed.clear()
         except BaseException:
             conn.close()
             raise
