@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,18 @@ class Home:
 
     def ip(self, role, *arguments):
         subprocess.run(["ip", "-n", self.names[role], *arguments], check=True)
+
+    def pull_cable(self):
+        """The cable between device and router is out, and the device's kernel has noticed, which takes it a second."""
+        self.ip("router", "link", "set", "lan", "down")
+        for _ in range(200):
+            told = subprocess.run(
+                ["ip", "-n", self.names["home"], "-j", "link", "show", "eth0"], capture_output=True, check=True
+            )
+            if json.loads(told.stdout)[0]["operstate"] != "UP":
+                return
+            time.sleep(0.05)
+        raise AssertionError("the carrier is still there")
 
     def drop_pings(self):
         """The router no longer answers echoes; it goes on forwarding."""

@@ -90,7 +90,7 @@ def test_a_router_that_drops_pings_is_seen_by_arp(home):
 
 @NETNS
 def test_a_pulled_cable_is_a_link_that_is_down(home):
-    home.ip("router", "link", "set", "lan", "down")
+    home.pull_cable()
     rows = home.climb(PLAN)
     assert (rows[1, 4]["outcome"], rows[1, 4]["failure"]) == ("failed", "link_down")
     assert rows[4, 4]["outcome"] == "failed"
