@@ -16,13 +16,13 @@ import paho.mqtt.client as mqtt
 import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from prometheus_client import CollectorRegistry
 
 from civobs_collector.config import CollectorSettings
 from civobs_collector.ingest.role import build_writer
 from civobs_collector.ingest.writer import Writer
+from civobs_collector.keys import make_key
 from civobs_collector.metrics import IngestMetrics
 from civobs_lab.broker import Broker
 from civobs_wire.batch import Batch, pack
@@ -183,9 +183,7 @@ class Site:
 
     def __init__(self, broker: Broker, dsn: str, folder: Path) -> None:
         self.broker, self.dsn, self.folder = broker, dsn, folder
-        self.receipt_key = Ed25519PrivateKey.generate()
-        pem = self.receipt_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        (folder / "receipt.key").write_bytes(pem)
+        self.receipt_key = make_key(folder / "receipt.key")
         self.wire = Wire(broker)
         self._ingests: list[Ingest] = []
 

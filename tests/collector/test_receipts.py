@@ -2,17 +2,13 @@
 
 from datetime import UTC, datetime
 
-import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.types.multirange import Multirange
 from psycopg.types.range import Range
 
-from civobs_collector.errors import ConfigError
-from civobs_collector.ingest.receipts import fitting, read_receipt_key, sign_receipt
+from civobs_collector.ingest.receipts import fitting, sign_receipt
 from civobs_collector.ingest.store import Settled
 from civobs_wire.limits import MAX_RANGES
 from civobs_wire.receipt import unpack_receipt
@@ -40,31 +36,3 @@ def test_a_receipt_always_names_what_was_just_handled(handled):
     receipt = unpack_receipt(message, key.public_key())
     assert all(receipt.settles(number) for number in handled)
     assert not receipt.settles(3)
-
-
-def test_a_key_is_read_from_its_file(tmp_path):
-    key = Ed25519PrivateKey.generate()
-    path = tmp_path / "key"
-    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    assert read_receipt_key(path).public_key() == key.public_key()
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (None, "cannot read"),
-        (b"no key", "not an unencrypted PEM key"),
-        (
-            generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
-            "not an Ed25519 key",
-        ),
-    ],
-)
-def test_a_file_that_is_no_key_is_refused_in_one_line(tmp_path, content, words):
-    path = tmp_path / "key"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(ConfigError, match=words) as caught:
-        read_receipt_key(path)
-    assert "\n" not in caught.value.cause
-    assert "openssl genpkey" in caught.value.remedy

@@ -61,7 +61,7 @@ def _sent(site, device):
 @pytest.mark.parametrize(
     ("changes", "words", "cause"),
     [
-        ({"keys__receipt_key": "/nonexistent/key"}, ["ingest"], "cannot read /nonexistent/key"),
+        ({"keys__receipt_key": "/nonexistent/key"}, ["ingest"], "there is no key /nonexistent/key"),
         ({"ingest__archive_dir": "/proc/archive"}, ["ingest"], "cannot make the archive's folder /proc/archive"),
         ({"database__dsn": "nonsense"}, ["ingest"], "dsn"),
         ({"broker__tls_ca": "/nonexistent/ca"}, ["ingest"], "cannot use /nonexistent/ca"),
@@ -84,6 +84,23 @@ def test_a_database_without_tables_is_said(site, plain_server):
     ended = subprocess.run(command(empty, "ingest"), capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert "civobs migrate" in ended.stderr
+
+
+def test_a_key_that_others_can_read_is_not_used(site):
+    (site.folder / "receipt.key").chmod(0o644)
+    ended = subprocess.run(command(configure(site), "ingest"), capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "others can read it" in ended.stderr
+
+
+def test_a_database_that_is_missing_ends_all_roles_without_a_traceback(site):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    config = configure(site, database__dsn=f"{site.dsn} dbname=nowhere", api__port=port)
+    ended = subprocess.run(command(config, "serve"), capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert 'database "nowhere" does not exist' in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_a_port_that_is_taken_ends_the_pages_and_says_which(site):

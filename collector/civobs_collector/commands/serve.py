@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 _GRACE_S = 5
 """How long requests under way may take when the process stops."""
+_STEP_S = 0.05
+"""How often is looked whether the server stands."""
 
 
 async def _ingest(settings: CollectorSettings, stop: asyncio.Event) -> None:
@@ -44,11 +46,18 @@ async def _api(settings: CollectorSettings, stop: asyncio.Event) -> None:
     # No access log: it would keep the addresses of readers and probes.
     config = uvicorn.Config(create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S)
     server = uvicorn.Server(config)
-    async with asyncio.TaskGroup() as group:
-        # Not server.serve(): that takes the signals, and they are ours.
-        group.create_task(server._serve([listener]), name="api.server")  # noqa: SLF001 # no public name for it
-        await stop.wait()
+    # Not server.serve(): that takes the signals, and they are ours.
+    serving = asyncio.create_task(server._serve([listener]), name="api.server")  # noqa: SLF001 # no public name for it
+    stopping = asyncio.create_task(stop.wait(), name="api.stop")
+    try:
+        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        # Asked, not cancelled, and not before it stands: otherwise it leaves a task behind that ends in a traceback.
+        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells it by no event
+            await asyncio.sleep(_STEP_S)
         server.should_exit = True
+        await serving
 
 
 ROLES: dict[str, Callable[[CollectorSettings, asyncio.Event], Coroutine[None, None, None]]] = {

@@ -2,13 +2,10 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from psycopg.types.multirange import Multirange
 
-from civobs_collector.errors import ConfigError
 from civobs_collector.ingest.store import Settled
 from civobs_wire.limits import MAX_RANGES
 from civobs_wire.receipt import Range, Receipt, pack_receipt
@@ -41,17 +38,3 @@ def fitting(numbers: Multirange[int], handled: Collection[int]) -> tuple[Range, 
             break
         chosen.add(one)
     return tuple(sorted(chosen))
-
-
-def read_receipt_key(path: Path) -> Ed25519PrivateKey:
-    """Read the key that signs receipts. Raises ConfigError."""
-    remedy = "make it: openssl genpkey -algorithm ed25519, mode 0600, and name it in [keys] receipt_key"
-    try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}", remedy) from None
-    except (ValueError, TypeError):
-        raise ConfigError(f"{path} is not an unencrypted PEM key", remedy) from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError(f"{path} is not an Ed25519 key", remedy)
-    return key

@@ -15,8 +15,8 @@ from civobs_collector.errors import DatabaseError
 from civobs_collector.evidence.archive import Archive, check_folder
 from civobs_collector.ingest.commit import Committer
 from civobs_collector.ingest.link import Link
-from civobs_collector.ingest.receipts import read_receipt_key
 from civobs_collector.ingest.writer import Writer
+from civobs_collector.keys import read_private
 from civobs_collector.metrics import IngestMetrics, ingest_metrics
 from civobs_collector.rollups import run_rollups
 from civobs_wire.topics import Leaf, subscriptions
@@ -40,7 +40,7 @@ def client_id(settings: IngestSettings) -> str:
 def build_writer(settings: CollectorSettings, metrics: IngestMetrics) -> Writer:
     """Put the parts together. Raises ConfigError or ResourceError for what a person has to correct."""
     ingest = settings.ingest
-    key = read_receipt_key(settings.keys.receipt_key)
+    key = read_private(settings.keys.receipt_key)
     check_folder(ingest.archive_dir)
     filters = (*subscriptions(ingest.shards, Leaf.BATCH), *subscriptions(ingest.shards, Leaf.PRESENCE))
     link = Link(settings.broker, client_id(ingest), filters, receive_maximum=ingest.receive_maximum, metrics=metrics)
