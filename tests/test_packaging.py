@@ -112,3 +112,10 @@ def test_the_wheel_carries_every_file_of_the_packages_but_the_mark_of_a_laborato
 def test_the_wheel_carries_no_other_package(wheel):
     top = {entry.name for entry in wheel.iterdir() if not entry.name.endswith(".dist-info")}
     assert top == {folder.name for folder in PACKAGES.values()}
+
+
+def test_help_of_the_collector_does_not_load_what_takes_long():
+    code = "import sys\nfrom civobs_collector.__main__ import _parser\n_parser()\n"
+    code += "print([name for name in ('scipy', 'numpy', 'vl_convert') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -43,6 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; an error is one line of cause and one of remedy."""
     try:
         return _run(argv)
+    except KeyboardInterrupt:
+        return 130
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("civobs"):
             raise
@@ -66,8 +68,6 @@ def _run(argv: list[str] | None) -> int:
     except CivobsCollectorError as error:
         sys.stderr.write(f"civobs: {error.cause}\n        {error.remedy}\n")
         return error.exit_code
-    except KeyboardInterrupt:
-        return 130
 
 
 if __name__ == "__main__":

@@ -6,14 +6,17 @@ import json
 import signal
 import sys
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from civobs_collector import config, detect_role
+from civobs_collector import config
 from civobs_collector.commands.events import period, table
 from civobs_collector.db.connect import connect, database_errors
 from civobs_collector.db.migrate import require_current
-from civobs_collector.detect_role import DetectReport
 from civobs_collector.errors import ConfigError
 from civobs_collector.publish.times import count
+
+if TYPE_CHECKING:
+    from civobs_collector.detect_role import DetectReport
 
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -38,6 +41,9 @@ def moment(text: str) -> datetime:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the role, or once."""
+    # Imported here, as below: scipy takes most of a second, and every command would wait for it.
+    from civobs_collector.detect_role import detect_once
+
     settings = config.load(arguments.config)
     if not arguments.once:
         if arguments.dry_run or arguments.since or arguments.until or arguments.json:
@@ -52,19 +58,21 @@ def run(arguments: argparse.Namespace) -> int:
     with database_errors(), connect(settings.database, "detect") as conn:
         require_current(conn)
         conn.rollback()
-        report = detect_role.detect_once(conn, settings, now, arguments.dry_run, arguments.since)
+        report = detect_once(conn, settings, now, arguments.dry_run, arguments.since)
     sys.stdout.write(_as_json(report) if arguments.json else _as_text(report))
     return 0
 
 
 async def _role(settings: config.CollectorSettings) -> None:
+    from civobs_collector import detect_role
+
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await detect_role.run(settings, stop)
 
 
-def _as_json(report: DetectReport) -> str:
+def _as_json(report: "DetectReport") -> str:
     versions = [
         {
             "public_id": change.public_id,
@@ -85,7 +93,7 @@ def _as_json(report: DetectReport) -> str:
     return json.dumps({**head, "changes": versions}, indent=2) + "\n"
 
 
-def _as_text(report: DetectReport) -> str:
+def _as_text(report: "DetectReport") -> str:
     if not report.n_probes:
         return "no probe is enrolled yet, so there is nothing to look at; see: civobs probes --help\n"
     what = "published" if report.published else "would be published"
