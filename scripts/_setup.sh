@@ -25,7 +25,7 @@ _die() { # cause, remedy
 
 # One set-up at a time, also over several checkouts: they share the cache and the package manager.
 _locked() {
-    mkdir -p "$CACHE" || _die "cannot write to $CACHE" "name another folder in CIVOBS_CACHE"
+    mkdir -p "$CACHE" 2>/dev/null || _die "cannot write to $CACHE" "name another folder in CIVOBS_CACHE"
     exec 9>"$CACHE/setup.lock"
     if ! flock --nonblock 9; then
         _say "waiting for another set-up to finish"
@@ -107,10 +107,11 @@ _make_python() {
     # Another set-up may have done it while this one waited for the lock.
     ! _have_python "$@" || return 0
     if ! "$VENV/bin/python" -c 'import pip' 2>/dev/null; then
-        local python
+        local python said
         python=$(_find_python) || exit 2
         _say "making $VENV with $("$python" --version)"
-        "$python" -m venv --clear "$VENV" || _die "cannot make $VENV" "name another folder in CIVOBS_VENV"
+        said=$("$python" -m venv --clear "$VENV" 2>&1) ||
+            _die "cannot make $VENV: ${said##*$'\n'}" "name another folder in CIVOBS_VENV"
     fi
     _say "installing Python packages for '$extra' (the first time takes a minute or two)"
     local log=$VENV/install.log
@@ -171,6 +172,9 @@ runtime)
     _have_python collector demo dev || _locked _make_python collector demo dev
     ;;
 demo)
+    # Before anything is installed. Where even the program is missing, the package comes below.
+    ! command -v unshare >/dev/null || unshare --net true 2>/dev/null ||
+        _die "it makes network namespaces, which needs root" "sudo $0"
     _have_python demo dev || _locked _make_python demo dev
     [ -z "$(_lab_packages)" ] || _locked _install_missing _lab_packages
     ;;
