@@ -212,3 +212,8 @@ def test_every_kind_has_a_twin():
         made = taken(json.dumps(BATCH | {"measurements": [row]}).encode())
         assert made is not None
         assert same(plain(made.measurements[0]), plain(MEASUREMENT.validate_json(text)))
+
+
+def test_a_time_finer_than_microseconds_is_what_the_model_makes_of_it():
+    text = json.dumps(BATCH | {"sealed_at": "2026-11-01T10:00:00.9999999Z"}).encode()
+    assert parse_quickly(text).sealed_at == parse(text).sealed_at
