@@ -22,6 +22,12 @@ RTF_REJECT = 0x200
 """<linux/route.h>"""
 
 
+HOME_PREFIX_MIN = {4: 16, 6: 48}
+"""Shorter prefixes on a link are no home: a VPN lays half of the Internet on its link so as to take all traffic."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A default route; ``gateway`` is empty on a point-to-point link."""
@@ -52,6 +58,8 @@ class Host:
     v6: FamilyFacts
     resolvers: tuple[str, ...]
     """The resolvers the device was given, by address, a local stub replaced by those behind it."""
+    home: tuple[Network, ...] = ()
+    """Prefixes that are on the device's own links, the public ones of IPv6 above all."""
     undervoltage: bool | None = None
 
     def facts(self, family: int) -> FamilyFacts:
@@ -89,8 +97,25 @@ def look(sources: Sources) -> Host:
         v4=FamilyFacts(any(_has_ipv4(name) for name in outer), tuple(_routes4(sources.proc))),
         v6=FamilyFacts(_has_ipv6(sources.proc), tuple(_routes6(sources.proc))),
         resolvers=given_resolvers(sources),
+        home=tuple(home_prefixes(sources.proc)),
         undervoltage=undervoltage(sources.hwmon),
     )
+
+
+def home_prefixes(proc: Path) -> Iterator[Network]:
+    """Prefixes with a route straight onto a link: the neighbours, in whatever range their addresses are."""
+    found: list[tuple[str, Network, int]] = []
+    for line in _lines(proc / "net" / "route")[1:]:
+        interface, destination, _, flags, _, _, _, mask, *_ = line.split()
+        start = ipaddress.IPv4Address(struct.pack("=I", int(destination, 16)))
+        found.append((interface, ipaddress.IPv4Network((start, int(mask, 16).bit_count())), int(flags, 16)))
+    for line in _lines(proc / "net" / "ipv6_route"):
+        destination, length, _, _, _, _, _, _, flags, interface = line.split()
+        found.append((interface, ipaddress.IPv6Network((int(destination, 16), int(length, 16))), int(flags, 16)))
+    for interface, network, bits in found:
+        on_link = not bits & (RTF_GATEWAY | RTF_REJECT) and interface != "lo"
+        if on_link and HOME_PREFIX_MIN[network.version] <= network.prefixlen < network.max_prefixlen:
+            yield network
 
 
 def given_resolvers(sources: Sources) -> tuple[str, ...]:

@@ -155,7 +155,7 @@ class Net:
             slot_at=slot_at,
             host=host,
             validity=assess(self.clock.moment().state, host, self._last_climb),
-            refusal=self._refusal.with_own(host.own_addresses()),
+            refusal=self._refusal.with_own(host.own_addresses(), host.home),
             meter=self.meter,
             roots=self._roots,
             plan_resolvers=() if plan is None else plan.resolvers,

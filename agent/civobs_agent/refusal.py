@@ -84,6 +84,8 @@ class Refusal:
 
     lab_ranges: bool = False
     own: frozenset[str] = frozenset()
+    home: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Prefixes on its own links: a home's machines have public IPv6 addresses, and a server sees the probe's."""
     allowed: frozenset[str] = frozenset()
     """Addresses lifted by hand, for tests against loopback. No setting leads here."""
 
@@ -102,15 +104,16 @@ class Refusal:
             return "not_an_address"
         if address in self.allowed:
             return None
-        return self._refuses(parsed)
+        inner = getattr(parsed, "ipv4_mapped", None) or parsed
+        return self._refuses(parsed) or ("home_network" if any(inner in network for network in self.home) else None)
 
     def refuses_own(self, address: str) -> str | None:
         """The same for a gateway or a resolver that the device was given itself."""
         return None if address in self.own else self.refuses(address)
 
-    def with_own(self, own: Iterable[str]) -> "Refusal":
+    def with_own(self, own: Iterable[str], home: Iterable[IPv4Network | IPv6Network] = ()) -> "Refusal":
         """The same policy on the network the device is in now."""
-        return Refusal(lab_ranges=self.lab_ranges, own=frozenset(own), allowed=self.allowed)
+        return Refusal(lab_ranges=self.lab_ranges, own=frozenset(own), home=tuple(home), allowed=self.allowed)
 
     def _refuses(self, address: Address) -> str | None:
         if isinstance(address, IPv6Address):

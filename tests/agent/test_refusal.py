@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from civobs_agent.builtin import ANCHORS
+from civobs_agent.host import home_prefixes
 from civobs_agent.refusal import LAB_BUILD, Refusal
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +56,33 @@ def test_what_is_not_on_the_public_internet_is_refused(address, why):
 @pytest.mark.parametrize("address", ["9.9.9.9", "192.0.1.1", "2620:fe::fe", "64:ff9b::9.9.9.9", "2002:909:909::1"])
 def test_public_addresses_are_spoken_to(address):
     assert Refusal().refuses(address) is None
+
+
+ROUTES4 = """\
+Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT
+eth0 00000000 0100A8C0 0003 0 0 100 00000000 0 0 0
+eth0 00080809 00000000 0001 0 0 100 00F8FFFF 0 0 0
+wg0 00000080 00000000 0001 0 0 0 00000080 0 0 0
+"""
+ROUTES6 = """\
+2a02081000050000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 1 0 00000001 eth0
+2a02081000060000 40 00000000000000000000000000000000 00 fe800000000000000000000000000001 00000100 1 0 00000003 eth0
+"""
+
+
+def test_a_neighbour_with_a_public_address_is_refused(tmp_path):
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/route").write_text(ROUTES4)
+    (tmp_path / "net/ipv6_route").write_text(
+        "\n".join(f"{line[:16]}{'0' * 16}{line[16:]}" for line in ROUTES6.splitlines())
+    )
+    home = tuple(home_prefixes(tmp_path))
+    assert [str(one) for one in home] == ["9.8.8.0/21", "2a02:810:5::/64"]
+    refusal = Refusal().with_own(["9.8.8.1"], home)
+    assert refusal.refuses("2a02:810:5::7") == refusal.refuses("9.8.15.7") == "home_network"
+    assert refusal.refuses_own("9.8.8.1") is None
+    assert refusal.refuses("2a02:810:6::7") is None
+    assert refusal.refuses("9.8.16.7") is refusal.refuses("129.1.1.1") is None
 
 
 def test_the_anchors_that_ship_with_the_software_are_public():
