@@ -193,7 +193,7 @@ def seed(conn: psycopg.Connection, now: datetime) -> None:
         " SELECT %s, role, 'a', true FROM unnest(ARRAY['ingest', 'detect']) role",
         (now,),
     )
-    conn.execute("INSERT INTO target (name) VALUES ('L4')")
+    conn.execute("INSERT INTO target (name) VALUES ('L4'), ('L0')")
     _seed_coverage(conn, now)
     _seed_measurements(conn)
     first = shutdown_record(status=Status.OPEN, resolution=None, provisional=True, depth=Depth.UNKNOWN)
@@ -290,7 +290,7 @@ def _seed_coverage(conn: psycopg.Connection, now: datetime) -> None:
     """A week of hourly rows for all but Fiji, with six empty hours two days ago."""
     hour = now.replace(minute=0, second=0, microsecond=0)
     conn.execute(
-        "INSERT INTO rollup_1h SELECT h, probe_key, 1, 1, 4, 60, 58, 0, 10, 20, 900, '{}'"
+        "INSERT INTO rollup_1h SELECT h, probe_key, 1, 2, 0, 60, 60, 0, 10, 20, 900, '{}'"
         " FROM probe CROSS JOIN generate_series(%s::timestamptz, %s::timestamptz, interval '1 hour') h"
         " WHERE cc <> 'FJ' AND NOT h BETWEEN %s AND %s",
         (

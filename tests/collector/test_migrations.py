@@ -25,7 +25,24 @@ def _spine_takes_a_row(conn):
     assert conn.execute("SELECT count(*) FROM measurement").fetchone() == (1,)
 
 
-STEPS = {1: (_nothing_yet, _spine_takes_a_row)}
+def _a_year_of_rollups(conn):
+    conn.execute("""
+        INSERT INTO rollup_1h SELECT h, probe_key, 1, target_key, 0, 60, 60, 0, 1, 2, 3, '{}'
+        FROM generate_series('2026-01-01Z'::timestamptz, '2026-12-31Z', interval '1 hour') h,
+             generate_series(1, 4) probe_key, generate_series(1, 4) target_key""")
+
+
+def _one_probe_is_found_by_the_index(conn):
+    assert conn.execute("SELECT count(*) FROM rollup_1h").fetchone() == (16 * (364 * 24 + 1),)
+    conn.execute("ANALYZE rollup_1h")
+    plan = conn.execute("""
+        EXPLAIN SELECT bucket FROM rollup_1h
+        WHERE target_key = 1 AND probe_key = 1 AND kind = 1 AND n > n_not_run
+              AND bucket BETWEEN '2026-02-01Z' AND '2026-02-08Z'""").fetchall()
+    assert "rollup_1h_ran" in str(plan)
+
+
+STEPS = {1: (_nothing_yet, _spine_takes_a_row), 2: (_a_year_of_rollups, _one_probe_is_found_by_the_index)}
 """For each migration: rows to have before it, and what must be true after it."""
 
 

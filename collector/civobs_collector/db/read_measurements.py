@@ -112,6 +112,7 @@ SELECT p.asn, date_bin(%(step)s, r.bucket, %(start)s) AS at, count(DISTINCT p.ho
   FROM rollup_1h r
   JOIN probe p USING (probe_key)
  WHERE r.bucket >= %(start)s AND r.bucket < %(end)s
+   AND r.target_key = (SELECT target_key FROM target WHERE name = 'L0')
    AND r.kind = (SELECT kind FROM kind WHERE name = 'ladder') AND r.n > r.n_not_run
    AND p.cc = %(cc)s AND p.status = 'active' AND NOT p.is_anchor
  GROUP BY 1, 2 ORDER BY 1, 2
@@ -119,6 +120,9 @@ SELECT p.asn, date_bin(%(step)s, r.bucket, %(start)s) AS at, count(DISTINCT p.ho
 
 
 def read_coverage(conn: Connection, cc: str, *, start: datetime, end: datetime, step: timedelta) -> list[CoverageCell]:
-    """Count reporting households per network and bin. ``start`` is on the hour; ``step`` is whole hours."""
+    """Count reporting households per network and bin. ``start`` is on the hour; ``step`` is whole hours.
+
+    A household reported if it looked at the ladder: then there is a row of L0, its lowest rung, whatever came of it.
+    """
     with conn.cursor(row_factory=class_row(CoverageCell)) as cursor:
         return cursor.execute(_COVERAGE_SQL, {"cc": cc, "start": start, "end": end, "step": step}).fetchall()

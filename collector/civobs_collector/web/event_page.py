@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from civobs_collector.db.read_events import VersionLine
 from civobs_collector.detect.record import SignalTimes
@@ -57,6 +57,7 @@ def event_page(
             "facts": facts(event),
             "chart": drawings.both(key, timeline, describe(event, timeline)),
             "span": (timeline.start, timeline.end),
+            "step": timedelta(seconds=event.record.grid.bin_s),
             "lines": lane_lines(timeline.lanes),
             "states": words.STATES,
             "signals": [(words.signal_words(one.signal), one) for one in event.record.per_signal],
