@@ -96,6 +96,7 @@ def run(*, json_file: Path | None, keep: bool, scale: float, logs: Path | None =
                 _scenario(lab, outcome, console)
                 seconds = time.monotonic() - began
                 console.print(report.table(outcome))
+                _judge(outcome, console)
                 if json_file is not None:
                     json_file.write_text(json.dumps(report.document(outcome, seconds), indent=2) + "\n")
                 if keep:
@@ -107,12 +108,6 @@ def run(*, json_file: Path | None, keep: bool, scale: float, logs: Path | None =
         raise ResourceError(
             f"the demonstration broke down: {error}", "run it again with --logs DIR to keep logs"
         ) from None
-    for words in outcome.wrong():
-        console.print(f"[red]wrong:[/red] {words}")
-    if outcome.right:
-        console.print(
-            f"[green]right:[/green] {CUT_CC}'s shutdown was found, dated and closed; no row was lost or stored twice."
-        )
     return 0 if outcome.right else 1
 
 
@@ -161,6 +156,15 @@ def _let_pass(lab: Lab, lab_seconds: float) -> None:
     """Wait, in lab seconds, and notice if something dies."""
     if lab_seconds > 0:
         lab.wait_until(lambda: False, lab_seconds / lab.time_scale)
+
+
+def _judge(outcome: Outcome, console: Console) -> None:
+    for words in outcome.wrong():
+        console.print(f"[red]wrong:[/red] {words}")
+    if outcome.right:
+        console.print(
+            f"[green]right:[/green] the shutdown of {CUT_CC} was found, dated and closed, and no row was lost."
+        )
 
 
 def _keep(lab: Lab, console: Console) -> None:

@@ -29,7 +29,8 @@ def table(outcome: "Outcome") -> Table:
     record = None if event is None else event.record
     made.add_row("country", CUT_CC, "-" if record is None else record.scope.cc, "", CUT_CC)
     if record is not None and event is not None:
-        published_as = f"{record.kind}, {record.depth}, {record.scope.level}, {event.first.public_id}"
+        kind = record.kind.replace("_", " ")
+        published_as = f"{kind}, {record.depth}, {record.scope.level}, {event.first.public_id}"
         made.add_row("what", "shutdown of all providers", published_as, "", "")
     made.add_row(
         "alert",
