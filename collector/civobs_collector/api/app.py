@@ -64,7 +64,8 @@ def create_app(settings: CollectorSettings) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
-        responses={422: _PROBLEM, "4XX": _PROBLEM, "5XX": _PROBLEM},
+        # The reason is named here because Python's own name for it changed with 3.13 (RFC 9110).
+        responses={422: {**_PROBLEM, "description": "Unprocessable Content"}, "4XX": _PROBLEM, "5XX": _PROBLEM},
     )
     app.state.served = served
     for module in (
