@@ -133,19 +133,22 @@ class Schedule:
         step_s = (now.at - last.at).total_seconds() - elapsed_s
         plan, before = self._plan_source(), self._plan
         self._plan = plan
-        if abs(step_s) > STEPPED_S:
-            # The slots that were lined up belong to a time that was wrong.
-            logger.info("clock_stepped by_s=%.1f", step_s)
-            self._line_up(now, pending=[], climb_now=False)
-        elif elapsed_s > self._poll_s + SUSPENDED_S:
-            logger.info("suspended for_s=%.0f", elapsed_s)
-            begun = [turn for turn in self._turns if turn.slot_at <= last.at]
+        stepped = abs(step_s) > STEPPED_S
+        if elapsed_s > self._poll_s + SUSPENDED_S:
+            logger.info("suspended for_s=%.0f clock_stepped by_s=%.1f", elapsed_s, step_s)
+            # If the clock was set as well, what was lined up is void, and the gap is told in the time known now.
+            begun = [] if stepped else [turn for turn in self._turns if turn.slot_at <= last.at]
+            since = now.at - timedelta(seconds=elapsed_s)
             down = Fault(Failure.AGENT_DOWN)
             self._sink(
                 [blank_row(turn.series, turn.slot_at, self._moment_of(turn.slot_at, now), down) for turn in begun]
             )
-            self._sink(list(self.missed_slots(last.at, now.at)))
+            self._sink(list(self.missed_slots(since, now.at)))
             self._line_up(now, pending=[], climb_now=True)
+        elif stepped:
+            # The slots that were lined up belong to a time that was wrong.
+            logger.info("clock_stepped by_s=%.1f", step_s)
+            self._line_up(now, pending=[], climb_now=False)
         elif _name(plan) != _name(before):
             self._line_up(now, pending=[turn for turn in self._turns if turn.slot_at <= now.at], climb_now=False)
 

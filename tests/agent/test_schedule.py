@@ -232,6 +232,19 @@ def test_slots_slept_through_are_told_one_by_one(time):
     assert spacing(slots(rows, "tcp")) == {600.0}
 
 
+@pytest.mark.parametrize("step_s", [-10_800, -2, 2, 10_800])
+def test_slots_slept_through_are_told_though_the_clock_was_set_on_waking(step_s, time):
+    def sleep_and_set():
+        time.passes(3600)
+        time.wall += timedelta(seconds=step_s)
+
+    time.at[time.seconds + 900] = sleep_and_set
+    rows = recorded(time, 6000, plan())
+    down = [row for row in rows if row.failure is Failure.AGENT_DOWN and row.kind == "tcp"]
+    assert 5 <= len(down) <= 7
+    assert down[-1].slot_at - down[0].slot_at <= timedelta(seconds=3600)
+
+
 def test_a_run_that_is_cut_off_by_the_end_is_told(time):
     slow = plan(tasks=(Task(kind="tcp", targets=("page",), interval_s=3600.0),))
     rows, net = [], time.net()
