@@ -66,10 +66,16 @@ def losses(facts: Sequence[PresenceFact], now: float, params: Params) -> list[Lo
     """The losses of one probe, short ones included."""
     found: list[Loss] = []
     greeting: PresenceFact | None = None
+    left: set[str] = set()
     for index, fact in enumerate(facts):
         if fact.state == "online":
             greeting = fact
+        if fact.state == "stopped":
+            left.add(fact.session)
         if fact.state != "offline":
+            continue
+        # An agent that took leave and was cut off before its connection was closed, or whose old will is played again.
+        if fact.session in left:
             continue
         # The will of a session that a newer one has replaced: the broker took the old connection away.
         if greeting is not None and greeting.session != fact.session:
@@ -103,6 +109,7 @@ def _loss(
 def spans(facts: Sequence[PresenceFact], lost: Sequence[Loss], now: float) -> list[Span]:
     """What presence says of one probe over time; where nothing is said there is no span."""
     wills = {loss.latest: loss for loss in lost}
+    left = {fact.session for fact in facts if fact.state == "stopped"}
     found: list[Span] = []
     for index, fact in enumerate(facts):
         start = fact.received_at.timestamp()
@@ -117,6 +124,8 @@ def spans(facts: Sequence[PresenceFact], lost: Sequence[Loss], now: float) -> li
             case _ if start in wills:
                 loss = wills[start]
                 found.append(Span(start, loss.back if loss.back is not None else now, _seen(loss)))
+            case _ if fact.session in left and found and found[-1].seen is Seen.STOPPED:
+                found.append(Span(start, end, Seen.STOPPED))
             case _:  # the will of a replaced session: the newer connection goes on
                 found.append(Span(start, end, Seen.ONLINE))
     return found
