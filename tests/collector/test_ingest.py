@@ -46,9 +46,8 @@ def test_a_batch_is_stored_archived_and_receipted(mosquitto, dsn, tmp_path):
         ((digest, file, offset, first_seq, last_seq),) = site.query(
             "SELECT payload_sha256, archive_file, archive_offset, first_seq, last_seq FROM batch"
         )
-        assert read(tmp_path / "archive", Location(file, offset)) == message
+        assert read(tmp_path / "archive", Location(file, offset), digest) == message
         assert (first_seq, last_seq) == (1, 3)
-        assert len(digest) == 32
         assert len(site.query("SELECT bucket FROM dirty_bucket")) == 2
         wait_for(lambda: ingest.writer._link.unacked == 0)
         assert ingest.count("ingest_messages_total", result="stored") == 1
@@ -248,8 +247,8 @@ def test_what_is_archived_can_be_read_without_the_collector(site, tmp_path):
     site.ingest().start()
     site.send(device, device.message(7))
     site.wait_for_receipt(device, 7)
-    ((file, offset),) = site.query("SELECT archive_file, archive_offset FROM batch")
-    message = read(tmp_path / "archive", Location(file, offset))
+    ((file, offset, digest),) = site.query("SELECT archive_file, archive_offset, payload_sha256 FROM batch")
+    message = read(tmp_path / "archive", Location(file, offset), digest)
     assert parse(unpacked(message, device.key.public_key())).batch_seq == 7
 
 

@@ -1,22 +1,23 @@
-"""The archive: every committed batch byte for byte as it came, in one append-only file a day and ingest process.
+"""The archive: every committed batch byte for byte as it came, in append-only files, one for each start and day.
 
-A file ``YYYY/MM/DD.<instance>.pack`` (UTC) is a row of records::
+A file ``YYYY/MM/DD.<instance>-<k>.pack`` (UTC; ``k`` counts the starts of that day) is a row of records::
 
     SHA-256 of the message (32 bytes) | length (4 bytes, big-endian) | message
 
-A batch's row in the database names file and offset, and the digest must agree: the archive can be replayed and checked
+A batch's row in the database names file and offset, and its digest must agree: the archive can be replayed and checked
 without the database, and the database's rows may be dropped after their time. Records are on the disk *before* the
 transaction commits, so a crash may leave records that no row names, never a row without its record.
 
-A crash can tear the last record. On opening, what stands behind the last whole record is moved to
-``<file>.torn-<offset>`` and cut off; nothing is thrown away.
+A process writes only files that it made itself. What an earlier one left, torn at its end by a crash or damaged since,
+is never opened for writing, so no offset that a row names is given out twice.
 """
 
-import fcntl
 import hashlib
 import os
+import re
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -46,27 +47,28 @@ class Record:
 
 
 class Archive:
-    """Appends to the file of the day. One process writes a file; a second one is refused by a lock."""
+    """Appends to a file of the day that it made itself, so no two processes write one file."""
 
     def __init__(self, folder: Path, instance: str) -> None:
         self._folder = folder
         self._instance = instance
+        self._day = ""
         self._name = ""
         self._descriptor = -1
         self._end = 0
 
     def append(self, messages: Sequence[bytes], now: datetime) -> list[Location]:
         """Write messages and force them to the disk. Raises OSError, having left no half record behind."""
-        name = f"{now:%Y/%m/%d}.{self._instance}.pack"
-        if name != self._name:
+        day = f"{now:%Y/%m/%d}"
+        if day != self._day:
             self.close()
-            self._open(name)
+            self._open(day)
         places: list[Location] = []
         parts: list[bytes] = []
         offset = self._end
         for message in messages:
             parts += (_HEAD.pack(hashlib.sha256(message).digest(), len(message)), message)
-            places.append(Location(name, offset))
+            places.append(Location(self._name, offset))
             offset += _HEAD.size + len(message)
         try:
             _write_all(self._descriptor, b"".join(parts), self._end)
@@ -78,32 +80,40 @@ class Archive:
         return places
 
     def close(self) -> None:
-        """Close the file of the day; the next append opens one again."""
+        """Close the file of the day; the next append makes another one."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor = -1
-        self._name = ""
+        self._day = ""
 
-    def _open(self, name: str) -> None:
-        path = self._folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    def _open(self, day: str) -> None:
+        parent = (self._folder / day).parent
+        parent.mkdir(parents=True, exist_ok=True)
+        stem = f"{Path(day).name}.{self._instance}"
+        number = _last_number(parent, stem)
+        descriptor = -1
+        while descriptor < 0:
+            number += 1
+            with suppress(FileExistsError):
+                descriptor = os.open(
+                    parent / f"{stem}-{number}.pack", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640
+                )
         try:
-            _lock(path, descriptor)
-            self._end = _mend(path, descriptor)
-            _sync_folders(path.parent, self._folder)
+            _sync_folders(parent, self._folder)
         except BaseException:
             os.close(descriptor)
             raise
-        self._name, self._descriptor = name, descriptor
+        self._name = f"{day}.{self._instance}-{number}.pack"
+        self._day, self._descriptor, self._end = day, descriptor, 0
 
     def _forget_tail(self) -> None:
         # A page that could not be written may be marked clean after a failed fsync, so the tail is cut off and
-        # written again rather than synced again.
+        # written again rather than synced again. If even that fails, nothing more is written to this file.
         try:
             os.ftruncate(self._descriptor, self._end)
-        finally:
+        except OSError:
             self.close()
+            raise
 
 
 def scan(path: Path) -> Iterator[Record]:
@@ -121,19 +131,20 @@ def scan(path: Path) -> Iterator[Record]:
             offset += _HEAD.size + length
 
 
-def read(folder: Path, place: Location) -> bytes:
-    """Give one message back. Raises NotFoundError if it is not there or not what was written."""
+def read(folder: Path, place: Location, sha256: bytes) -> bytes:
+    """Give the message of this digest back. Raises NotFoundError if it is not there."""
     remedy = "restore the archive's folder from its copy"
     try:
         with (folder / place.file).open("rb") as file:
             file.seek(place.offset)
             head = file.read(_HEAD.size)
-            digest, length = _HEAD.unpack(head) if len(head) == _HEAD.size else (b"", 0)
+            _, length = _HEAD.unpack(head) if len(head) == _HEAD.size else (b"", 0)
             message = file.read(min(length, MAX_PACKED_BYTES))
     except OSError as error:
         raise NotFoundError(f"cannot read {place.file} of the archive: {error.strerror}", remedy) from None
-    if not message or hashlib.sha256(message).digest() != digest:
-        raise NotFoundError(f"no whole record at {place.offset} of {place.file}", remedy)
+    # Not against the digest that stands before it: that would fit another batch's record as well.
+    if hashlib.sha256(message).digest() != sha256:
+        raise NotFoundError(f"no whole record of this digest at {place.offset} of {place.file}", remedy)
     return message
 
 
@@ -171,31 +182,11 @@ def check_folder(folder: Path) -> None:
         raise ResourceError(f"cannot write into {folder}", "give the folder to the user that runs civobs")
 
 
-def _lock(path: Path, descriptor: int) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise BlockingIOError(error.errno, "another process writes this file of the archive", str(path)) from None
-
-
-def _mend(path: Path, descriptor: int) -> int:
-    """Set a torn tail aside; return where the next record begins."""
-    end, last_sound = 0, 0
-    for record in scan(path):
-        end = record.offset + _HEAD.size + len(record.message)
-        if record.whole:
-            last_sound = end
-    # A record with wrong bytes and sound ones behind it is damage to report (``verify``), not a torn tail.
-    end = last_sound
-    size = os.fstat(descriptor).st_size
-    if size > end:
-        torn = path.with_name(f"{path.name}.torn-{end}")
-        with torn.open("wb") as file:
-            file.write(os.pread(descriptor, size - end, end))
-            file.flush()
-            os.fsync(file.fileno())
-        os.ftruncate(descriptor, end)
-    return end
+def _last_number(parent: Path, stem: str) -> int:
+    """The highest number a file of this day and instance has; 0 if there is none."""
+    pattern = re.compile(rf"{re.escape(stem)}-(\d+)\.pack")
+    matches = (pattern.fullmatch(path.name) for path in parent.iterdir())
+    return max((int(match[1]) for match in matches if match), default=0)
 
 
 def _write_all(descriptor: int, content: bytes, offset: int) -> None:
