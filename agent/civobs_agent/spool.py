@@ -211,6 +211,10 @@ class Spool:
         skip = self._settled | without
         return self._guarded(lambda store: first_batches(store, limit, skip)) or []
 
+    def batch(self, number: int) -> Sealed | None:
+        """One batch by its number; None if it was receipted or given up."""
+        return None if number in self._settled else self._guarded(lambda store: store.batch(number))
+
     def settle(self, receipt: Receipt) -> int:
         """Let go of every batch the receipt settles; gives their number. The caller has verified the receipt."""
         return self._guarded(lambda store: self._settle(store, receipt)) or 0

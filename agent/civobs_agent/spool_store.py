@@ -169,9 +169,15 @@ class Store:
                 " ORDER BY batch_seq LIMIT ?",
                 (after, limit),
             ).fetchall()
-            return [
-                Sealed(seq, Lane(lane_), Keep(keep), n, a, b, message) for seq, lane_, keep, n, a, b, message in found
-            ]
+            return [_sealed(row) for row in found]
+
+    def batch(self, number: int) -> Sealed | None:
+        with _understood():
+            found = self._db.execute(
+                f"SELECT {_BATCH_COLUMNS} FROM batch WHERE batch_seq = ?",  # noqa: S608 - constant columns
+                (number,),
+            ).fetchone()
+            return None if found is None else _sealed(found)
 
     def batch_numbers(self, first: int, last: int) -> list[tuple[int, int, int]]:
         """Number, rows and bytes of the batches kept in a range."""
@@ -274,3 +280,9 @@ class Store:
             (boot_id, clock, clock_err_ms, last_ms),
         )
         self._db.execute("DELETE FROM boot WHERE boot_id <> ? AND boot_id NOT IN (SELECT boot_id FROM row)", (boot_id,))
+
+
+def _sealed(row: tuple[int, int, int, int, int, int, bytes]) -> Sealed:
+    """A batch from its columns. Raises ValueError for what is none."""
+    number, lane, keep, n, from_ms, to_ms, message = row
+    return Sealed(number, Lane(lane), Keep(keep), n, from_ms, to_ms, message)

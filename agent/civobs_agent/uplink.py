@@ -115,6 +115,7 @@ class Uplink:
         self._session = ""
         self._session_keepalive_s = 60
         self._silences = 0
+        self._out = Outstanding(self._times.window, self._times.retry_s, self._times.retry_max_s)
         self._wake = asyncio.Event()
         self.state = UplinkState()
 
@@ -192,6 +193,7 @@ class Uplink:
             leaving = self._link is link
             raise
         finally:
+            self._out.disconnected()
             if not leaving:
                 self._link = None
                 link.drop()
@@ -199,13 +201,13 @@ class Uplink:
     async def _deliver(self, link: Link) -> str:
         now = time.monotonic()
         times = self._times
-        out = Outstanding(times.window, times.retry_s, times.retry_max_s)
+        out = self._out
         pace = Pace(times.drain_per_s, times.window, now)
         heard_at = now
         while True:
             now = time.monotonic()
             self._send(link, out, pace, now)
-            if not len(out):
+            if not out.awaits:
                 heard_at = now
             silence_s = times.silence_s * 2 ** min(self._silences, 4)
             if now - heard_at > silence_s:
@@ -233,6 +235,13 @@ class Uplink:
         for batch in out.due(now):
             self._publish(link, out, batch, now)
             self.state.resent += 1
+        for number in out.parked_due(now):
+            parked = self._spool.batch(number)
+            if parked is None:
+                out.forget(number)
+            else:
+                self._publish(link, out, parked, now)
+                self.state.resent += 1
         if out.room > 0:
             for batch in self._spool.next_batches(out.room, without=out.numbers):
                 if not pace.allows(batch):

@@ -162,6 +162,8 @@ class Receiver:
     def __init__(self, port, probe_key, *, answering=True):
         self.key = Ed25519PrivateKey.generate()
         self.answering = answering
+        self.deaf_to: frozenset[int] = frozenset()
+        """Batches that get no receipt."""
         self._probe_key = probe_key
         self._lock = threading.Lock()
         self.batches: dict[int, Batch] = {}
@@ -191,7 +193,7 @@ class Receiver:
 
     def receipt(self, key=None, probe_id=PROBE_ID):
         with self._lock:
-            numbers = sorted(self.batches)
+            numbers = sorted(self.batches.keys() - self.deaf_to)
         ranges: list[tuple[int, int]] = []
         for number in numbers:
             if ranges and ranges[-1][1] == number - 1:

@@ -109,6 +109,22 @@ def test_without_receipts_at_most_the_window_is_sent_and_the_same_bytes_again(
     assert all(len(forms) == 1 for forms in receiver.raw.values())
 
 
+def test_batches_that_are_never_receipted_let_the_others_pass(broker, receiver, spool, hand_clock, probe_key):
+    receiver.deaf_to = frozenset(range(1, 9))
+    fill(spool, hand_clock, 30)
+    times = UplinkTimes(retry_s=0.05, retry_max_s=0.2, backoff_s=0.1, connect_timeout_s=5, drain_per_s=1000)
+
+    async def scenario():
+        async with running(uplink_to(receiver, spool, hand_clock, probe_key, [broker.port], times)):
+            await until(lambda: spool.state().batches == 8)
+            assert [sealed.batch_seq for sealed in spool.next_batches(30)] == list(range(1, 9))
+            receiver.deaf_to = frozenset()
+            await until(lambda: spool.state().batches == 0)
+
+    asyncio.run(scenario())
+    assert all(len(forms) == 1 for forms in receiver.raw.values())
+
+
 def test_a_receipt_signed_by_another_or_for_another_lets_go_of_nothing(broker, receiver, spool, hand_clock, probe_key):
     receiver.answering = False
     fill(spool, hand_clock, 1)
@@ -250,13 +266,38 @@ def sealed(number, lane=Lane.REST):
 def test_waits_double_with_each_try_up_to_the_longest():
     out = Outstanding(8, 10.0, 60.0)
     waits = []
-    for _ in range(6):
+    for _ in range(4):
         out.sent(sealed(1), 1, 0.0)
         due_at = out.next_due_at()
         assert due_at is not None
         waits.append(due_at)
-    for wait, standard in zip(waits, (10, 20, 40, 60, 60, 60), strict=True):
+    for wait, standard in zip(waits, (10, 20, 40, 60), strict=True):
         assert 0.75 * standard <= wait <= 1.25 * standard
+
+
+def test_a_batch_that_was_tried_often_stands_aside_and_is_sent_ever_more_rarely():
+    out = Outstanding(8, 10.0, 60.0)
+    now = 0.0
+    for _ in range(4):
+        assert out.parked_due(now) == []
+        out.sent(sealed(1), 1, now)
+        out.disconnected()
+        out.sent(sealed(2), 2, now)
+        now = (out.next_due_at() or 0.0) + 1
+    assert (out.due(now), out.awaits, out.room) == ([], True, 2), "no receipt has come: only few others are tried"
+    waits = []
+    for _ in range(14):
+        due_at = out.next_due_at()
+        assert due_at is not None
+        waits.append(due_at - now)
+        now = due_at
+        assert out.parked_due(now) == [2]
+        out.sent(sealed(2), 2, now)
+    assert waits[0] > 100
+    assert 16_000 < waits[-1] <= 27_000
+    out.sent(sealed(3), 3, now)
+    assert out.settled(lambda number: number == 3) == [3]
+    assert (out.awaits, out.room, out.numbers) == (False, 8, {2})
 
 
 def test_the_pace_holds_back_the_rest_and_never_the_ladder():
