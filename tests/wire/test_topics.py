@@ -33,6 +33,7 @@ def test_another_shard_is_refused():
         "civobs/v2/00/7k3m9qxp4a2bc5de/batch",
         "civobs/v1/00/7k3m9qxp4a2bc5de/batch/",
         "$SYS/x",
+        f"{Topic('7k3m9qxp4a2bc5de', Leaf.BATCH)}\n",
     ],
 )
 def test_what_is_no_topic_of_ours_is_refused(topic):

@@ -51,7 +51,7 @@ def all_shards() -> tuple[str, ...]:
 
 def parse_topic(topic: str) -> Topic:
     """Take a topic apart. Raises TopicError if it is not ours or the shard is not the probe's."""
-    match = _TOPIC.match(topic)
+    match = _TOPIC.fullmatch(topic)
     if match is None:
         raise TopicError(f"not a topic of {ROOT}: {topic[:200]!r}")
     shard, probe_id, leaf = match.groups()
