@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 
+import psycopg
 import pytest
 
 from tests.collector.fix_ingest import open_site, wait_for
@@ -101,6 +102,22 @@ def test_a_database_that_is_missing_ends_all_roles_without_a_traceback(site):
     assert ended.returncode == 2
     assert 'database "nowhere" does not exist' in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_role_that_may_only_read_is_told_what_it_lacks(site):
+    with psycopg.connect(site.dsn, autocommit=True) as conn:
+        conn.execute("DROP ROLE IF EXISTS reader")
+        conn.execute("CREATE ROLE reader LOGIN")
+        conn.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+    try:
+        config = configure(site, database__dsn=f"{site.dsn} user=reader")
+        ended = subprocess.run(command(config, "ingest"), capture_output=True, text=True, timeout=60, check=False)
+        assert ended.returncode == 2
+        assert "role reader lacks the right to write to batch" in ended.stderr
+    finally:
+        with psycopg.connect(site.dsn, autocommit=True) as conn:
+            conn.execute("DROP OWNED BY reader")
+            conn.execute("DROP ROLE reader")
 
 
 def test_a_port_that_is_taken_ends_the_pages_and_says_which(site):

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 
 from civobs_collector.config import CollectorSettings, IngestSettings
-from civobs_collector.db.connect import connect
+from civobs_collector.db.connect import Connection, connect
 from civobs_collector.db.migrate import require_current
 from civobs_collector.errors import DatabaseError
 from civobs_collector.evidence.archive import Archive, check_folder
@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 _NOT_BY_WAITING = re.compile(r"does not exist|authentication failed|no password|pg_hba|dsn|lacks|migration|newer|older")
 """A refusal of the database that a person has to do something about; all else may pass by itself."""
+
+_WRITTEN = ("batch", "measurement", "presence", "rejected_batch", "receipt", "collector_beat", "dirty_bucket")
+"""Tables that a role of ingest must be able to write to."""
 
 _GC_THRESHOLDS = (50_000, 20, 50)
 """Thousands of validated rows live for one flush; the default thresholds would scan them over and over, which halved
@@ -53,10 +56,24 @@ def check_database(settings: CollectorSettings) -> None:
     try:
         with connect(settings.database, "ingest-check") as conn:
             require_current(conn)
+            _require_writing(conn)
     except DatabaseError as error:
         if _NOT_BY_WAITING.search(error.cause):
             raise
         logger.warning("the database is away, waiting for it: cause=%r", error.cause)
+
+
+def _require_writing(conn: Connection) -> None:
+    """Raise DatabaseError if the role may not write what ingest writes: it would wait for that for ever."""
+    query = (
+        "SELECT string_agg(t, ', '), current_user FROM unnest(%s::text[]) t WHERE NOT has_table_privilege(t, 'INSERT')"
+    )
+    missing, user = conn.execute(query, (list(_WRITTEN),)).fetchone() or (None, None)
+    if missing is not None:
+        raise DatabaseError(
+            f"database: role {user} lacks the right to write to {missing}",
+            "grant it SELECT, INSERT, UPDATE and DELETE on all tables, or name another user in [database] dsn",
+        )
 
 
 async def run(settings: CollectorSettings, stop: asyncio.Event) -> None:
