@@ -18,6 +18,7 @@ from civobs_wire.batch import CONTEXT
 from civobs_wire.envelope import seal
 from civobs_wire.limits import MAX_PACKED_BYTES, MAX_UNPACKED_BYTES
 from civobs_wire.measurement import KIND_CODES
+from civobs_wire.scalars import INT4_MAX
 from civobs_wire.topics import Leaf
 from tests.collector.fix_ingest import Device, days_ago, open_site, row, wait_for
 
@@ -204,6 +205,29 @@ def test_a_wrong_clock_that_says_so_is_believed_within_its_bound(site):
     ahead = datetime.now(UTC) + timedelta(hours=1)
     site.send(device, device.message(1, row(1, ahead, clock_err_ms=7_200_000)))
     assert site.wait_for_receipt(device, 1).committed == ((1, 1),)
+
+
+def test_a_row_whose_clock_knows_no_bound_is_kept_under_its_arrival(site):
+    device = site.device()
+    site.ingest().start()
+    before = datetime.now(UTC)
+    then, next_month, lost = days_ago(300), before + timedelta(days=30), {"clock_err_ms": INT4_MAX}
+    rows = [
+        row(1, then, **lost),
+        row(2, then, **lost),
+        row(3, next_month, **lost),
+        row(4, before, **lost),
+        row(5, before),
+    ]
+    site.send(device, device.message(1, *rows))
+    assert site.wait_for_receipt(device, 1).committed == ((1, 1),)
+    stored = site.query("SELECT ts, slot_at, clock_err_ms, detail FROM measurement ORDER BY seq")
+    ((received_at,),) = site.query("SELECT received_at FROM batch")
+    assert [ts for ts, *_ in stored] == [received_at] * 3 + [before] * 2
+    assert [slot_at for _, slot_at, *_ in stored] == [then, then, next_month, before, before]
+    assert [error for *_, error, _ in stored] == [INT4_MAX] * 4 + [20]
+    said = [datetime.fromisoformat(detail["at"]) for *_, detail in stored[:3]]
+    assert said == [then, then, next_month]
 
 
 def test_a_value_only_the_database_refuses_costs_one_batch(site):

@@ -7,6 +7,7 @@ function is pure: what it needs to know of probes is handed in, and "now" is the
 import hashlib
 import logging
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,16 +17,19 @@ import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from civobs_collector.ingest.twins import parse_quickly
-from civobs_wire.batch import Batch, unpacked
+from civobs_wire.batch import CONTEXT, Batch, unpacked
+from civobs_wire.envelope import peek
 from civobs_wire.errors import EnvelopeError, WireError
 from civobs_wire.limits import MAX_PACKED_BYTES
 from civobs_wire.presence import Presence, unpack_presence
-from civobs_wire.scalars import INT8_MAX
+from civobs_wire.scalars import INT4_MAX, INT8_MAX
 from civobs_wire.topics import Leaf, parse_topic
 
 logger = logging.getLogger(__name__)
 
 _NUMBER = re.compile(rb'"batch_seq"\s*:\s*(\d{1,19})\b')
+UNBOUNDED_MS = INT4_MAX
+"""The largest error a row can state means that nothing bounds it (``civobs_wire.measurement``)."""
 _HEAD_BYTES = 4096
 """Where a batch's number stands if the text itself cannot be parsed: the schema's writer puts it third."""
 
@@ -71,6 +75,8 @@ class Sound:
     batch: Batch
     text: bytes
     sha256: bytes
+    undated: frozenset[int] = frozenset()
+    """Which measurements, counted from 0, have a time that says nothing: they are stored under the time of arrival."""
 
     @property
     def number(self) -> tuple[int, int]:
@@ -154,28 +160,38 @@ def _judge_batch(arrived: Arrived, digest: bytes, sender: Sender, window: Window
         return refused(error.reason, str(error), number=number, verified=verified)
     if batch.probe_id != sender.probe_id:
         return refused("wrong_topic", f"speaks for {batch.probe_id}", verified=False)
-    if fault := _time_fault(batch, arrived.received_at, window):
+    undated, fault = _date(batch, arrived.received_at, window)
+    if fault is not None:
         return refused(*fault, number=batch.batch_seq)
-    return Sound(arrived, sender, batch, text, digest)
+    return Sound(arrived, sender, batch, text, digest, undated)
 
 
-def _time_fault(batch: Batch, now: datetime, window: Window) -> tuple[str, str] | None:
-    """Give the first row whose time, give or take its clock's error, is not inside the window."""
+def _date(batch: Batch, now: datetime, window: Window) -> tuple[frozenset[int], tuple[str, str] | None]:
+    """Give the rows whose time says nothing, and the first whose time, give or take its error, is outside the window.
+
+    A device that was off for weeks and never met a time server does not know its error (``UNBOUNDED_MS``). Such a row
+    is no fault: it is true that it was measured, only not when.
+    """
     oldest, newest = now - window.oldest, now + window.newest
     times = [row.at for row in batch.measurements]
     times += [row.slot_at for row in batch.measurements]
     if oldest <= min(times) and max(times) <= newest:
-        return None
-    for row in batch.measurements:
+        return frozenset(), None
+    undated: set[int] = set()
+    for index, row in enumerate(batch.measurements):
         if oldest <= row.at <= newest and oldest <= row.slot_at <= newest:
+            continue
+        if row.clock_err_ms >= UNBOUNDED_MS:
+            if not oldest <= row.at <= newest:
+                undated.add(index)
             continue
         slack = timedelta(milliseconds=row.clock_err_ms)
         for moment in (row.at, row.slot_at):
             if moment + slack < oldest:
-                return "too_old", f"row {row.seq} of {moment.isoformat()}"
+                return frozenset(), ("too_old", f"row {row.seq} of {moment.isoformat()}")
             if moment - slack > newest:
-                return "too_new", f"row {row.seq} of {moment.isoformat()}"
-    return None
+                return frozenset(), ("too_new", f"row {row.seq} of {moment.isoformat()}")
+    return frozenset(undated), None
 
 
 def _number_in(text: bytes, message: bytes, probe_id: str) -> int | None:
@@ -195,11 +211,6 @@ def _number_in(text: bytes, message: bytes, probe_id: str) -> int | None:
 
 def _first_bytes(message: bytes) -> bytes:
     """Unpack the beginning of a body that was refused for its length or its end."""
-    import zlib
-
-    from civobs_wire.batch import CONTEXT
-    from civobs_wire.envelope import peek
-
     try:
         return zlib.decompressobj().decompress(peek(CONTEXT, message), _HEAD_BYTES)
     except zlib.error:

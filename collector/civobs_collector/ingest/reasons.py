@@ -30,9 +30,11 @@ REASONS: tuple[Reason, ...] = (
     Reason("out_of_range", receipted=True, meaning="a number or a time that no column can hold"),
     Reason("naive_time", receipted=True, meaning="a time without its offset"),
     Reason("nul_in_text", receipted=True, meaning="a NUL in a text, which PostgreSQL refuses"),
-    Reason("too_old", receipted=True, meaning="a row older than ingest.oldest_d, its clock's error allowed for"),
+    Reason("too_old", receipted=True, meaning="a row older than ingest.oldest_d, its clock's stated error allowed for"),
     Reason(
-        "too_new", receipted=True, meaning="a row further ahead than ingest.newest_s, its clock's error allowed for"
+        "too_new",
+        receipted=True,
+        meaning="a row further ahead than ingest.newest_s, its clock's stated error allowed for",
     ),
     Reason("number_reused", receipted=False, meaning="other bytes under a number that is settled already"),
     Reason("database_error", receipted=True, meaning="the database refused the values"),

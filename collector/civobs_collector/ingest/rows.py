@@ -157,23 +157,28 @@ class Packed:
 
 
 def pack_rows(sound: Sound, targets: Mapping[str, int], sample: HourlySample) -> Packed:
-    """Pack a batch's rows. Raises ValueError for a number that no column holds."""
+    """Pack a batch's rows. Raises ValueError for a number that no column holds.
+
+    An undated row gets the time of arrival, so that it makes no chunk of its own, and keeps what it said of its time
+    in ``detail``.
+    """
     probe_key = sound.sender.probe_key
     keys = _KeyBytes(probe_key, targets)
     texts = _Texts(sound)
     parts: list[bytes] = []
     buckets: set[int] = set()
     start = end = hour = 0
+    undated, arrived_us = sound.undated, (sound.arrived.received_at - _EPOCH) // _US
     try:
         for index, row in enumerate(sound.batch.measurements):
-            at_us = (row.at - _EPOCH) // _US
+            at_us = arrived_us if index in undated else (row.at - _EPOCH) // _US
             if not start <= at_us < end:
                 bucket = at_us // _BUCKET_US
                 buckets.add(bucket)
                 start, hour = bucket * _BUCKET_US, bucket // _BUCKETS_AN_HOUR
                 end = start + _BUCKET_US
             first = sample.is_first((probe_key, row.kind, row.target, hour))
-            detail = texts.of(index) if first or row.outcome is not _OK else None
+            detail = texts.of(index) if first or row.outcome is not _OK or index in undated else None
             parts.append(_packed(row, at_us, keys[row.target], detail))
     except (struct.error, OverflowError) as error:
         raise ValueError(f"a number that no column holds: {error}") from None
