@@ -6,8 +6,9 @@ before; ``versions`` compares. The same facts in any order give the same records
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from uuid import UUID
 
 import numpy as np
@@ -23,6 +24,8 @@ from civobs_collector.detect.segments import Segment, affected, find, several_ne
 from civobs_collector.detect.timeline import ProbeLine, Timeline, build
 
 _SIZE = {Level.COUNTRY: 0, Level.NETWORK: 1, Level.PROBE: 2}
+_AT_ONCE = 256
+"""Groups the filter follows side by side: 25 MB for two weeks of bins."""
 _VIEW = {View.INTERNET: 0, View.BROKER: 1, View.POWER: 2}
 
 
@@ -36,12 +39,11 @@ class _Found:
 
 @dataclass(slots=True)
 class _World:
-    """All groups as all views see them, with the filter's belief."""
+    """All groups as all views see them."""
 
     timeline: Timeline
     roster: Roster
     groups: dict[tuple[GroupKey, View], Group]
-    belief: dict[tuple[GroupKey, View], Floats]
 
     def networks(self, cc: str, view: View) -> list[Group]:
         return [
@@ -54,33 +56,35 @@ class _World:
 def compute(inputs: Inputs, params: Params) -> tuple[EventRecord, ...]:
     """Every event since ``inputs.since``, in the order of country, start and scope."""
     timeline = build(inputs, params)
-    world = _observe(timeline, roster(timeline, params), params)
+    world = _observe(timeline, roster(timeline, params))
     kept, absorbed = _absorb(_segments(world, params), timeline, params)
     records = [record_of(_case(one, absorbed[one], world), timeline, inputs, params) for one in kept]
     return tuple(sorted(records, key=lambda r: (r.scope.cc, r.onset.earliest, r.scope.level, str(r.event_key))))
 
 
-def _observe(timeline: Timeline, votes: Roster, params: Params) -> _World:
-    groups = {(group.key, view): group for view in View for group in votes.groups(view)}
-    if not groups:
-        return _World(timeline, votes, {}, {})
-    up = np.stack([group.n_up for group in groups.values()])
-    known = np.stack([group.n_known for group in groups.values()])
-    belief = state_filter.run(up, known, params)
-    return _World(timeline, votes, groups, dict(zip(groups, belief, strict=True)))
+def _observe(timeline: Timeline, votes: Roster) -> _World:
+    return _World(timeline, votes, {(group.key, view): group for view in View for group in votes.groups(view)})
 
 
 def _segments(world: _World, params: Params) -> list[_Found]:
     found: list[_Found] = []
-    for (key, view), group in world.groups.items():
+    for group, belief in _believed(world.groups.values(), params):
+        key, view = group.key, group.view
         allowed = None
         if key.level is Level.COUNTRY:
             allowed = several_networks(world.networks(key.cc, view), world.timeline.axis.n, params)
-        if key.level is Level.PROBE and view is View.BROKER:
-            continue  # one household that cannot reach the broker is no event
-        segments = find(group, world.belief[key, view], allowed, params)
+        segments = find(group, belief, allowed, params)
         found.extend(_Found(segment, _asns(world, group, segment)) for segment in segments)
     return found
+
+
+def _believed(groups: Iterable[Group], params: Params) -> Iterator[tuple[Group, Floats]]:
+    """The groups in which anybody was down, each with the filter's belief; only a few are held at a time."""
+    # One household that cannot reach the broker is no event.
+    asked = (g for g in groups if g.down.any() and not (g.key.level is Level.PROBE and g.view is View.BROKER))
+    while some := list(islice(asked, _AT_ONCE)):
+        belief = state_filter.run(np.stack([g.n_up for g in some]), np.stack([g.n_known for g in some]), params)
+        yield from zip(some, belief, strict=True)
 
 
 def _asns(world: _World, group: Group, segment: Segment) -> frozenset[int]:

@@ -25,29 +25,29 @@ def transition(params: Params) -> Floats:
     return np.asarray(expm(rates * params["grid.bin"]), dtype=np.float64)
 
 
-def emissions(params: Params, n_max: int) -> Floats:
-    """Likelihood of k up of n by state: an array [n, k, state] for n up to ``n_max``."""
-    n = np.arange(n_max + 1)[:, None]
-    k = np.arange(n_max + 1)[None, :]
-    fits = k <= n
-    k_safe = np.where(fits, k, 0)
-    choose = gammaln(n + 1) - gammaln(k_safe + 1) - gammaln(n - k_safe + 1)
+def emissions(up: Counts, known: Counts, params: Params) -> Floats:
+    """Likelihood of ``up`` of ``known`` by state: an array of their shape with one more axis, [..., state]."""
+    choose = gammaln(known + 1) - gammaln(up + 1) - gammaln(known - up + 1)
     states = []
     for name in ("ok", "degraded", "down"):
         a, b = params[f"filter.{name}_a"], params[f"filter.{name}_b"]
-        states.append(np.where(fits, np.exp(choose + betaln(k_safe + a, n - k_safe + b) - betaln(a, b)), 0.0))
+        states.append(np.exp(choose + betaln(up + a, known - up + b) - betaln(a, b)))
     return np.stack(states, axis=-1)
 
 
 def run(up: Counts, known: Counts, params: Params) -> Floats:
     """Posterior of each state, [group, bin, state], from households up and observed, [group, bin]."""
     groups, bins = known.shape
-    step, likelihood = transition(params), emissions(params, int(known.max(initial=0)))
+    # The same few pairs come again and again: each is worked out once, however large the groups are.
+    size = int(known.max(initial=0)) + 1
+    pairs, which = np.unique(known * size + up, return_inverse=True)
+    likelihood, which = emissions(pairs % size, pairs // size, params), which.reshape(known.shape)
+    step = transition(params)
     belief = np.tile(_stationary(params), (groups, 1))
     found = np.empty((groups, bins, 3))
     for index in range(bins):
         belief = belief @ step
-        belief = belief * likelihood[known[:, index], up[:, index]]
+        belief = belief * likelihood[which[:, index]]
         belief /= belief.sum(axis=1, keepdims=True)
         found[:, index] = belief
     return found

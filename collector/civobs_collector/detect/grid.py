@@ -87,7 +87,7 @@ class Roster:
     eligible: dict[int, Flags]
 
     def groups(self, view: View) -> list[Group]:
-        """Every country, network and household as one view sees them."""
+        """Every country and network as one view sees them, and every household that was ever down."""
         members: dict[GroupKey, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
         for key, line in self.timeline.lines.items():
             probe = line.probe
@@ -99,7 +99,8 @@ class Roster:
                 members[GroupKey(Level.NETWORK, probe.cc, probe.asn)][home].append(key)
             members[GroupKey(Level.PROBE, probe.cc, 0, home)][home].append(key)
         order = sorted(members, key=lambda k: (k.level, k.cc, k.asn, k.household))
-        return [self._group(key, members[key], view) for key in order]
+        groups = (self._group(key, members[key], view) for key in order)
+        return [group for group in groups if group.key.level is not Level.PROBE or group.down.any()]
 
     def _group(self, key: GroupKey, members: dict[int, list[int]], view: View) -> Group:
         households = tuple(sorted(members))

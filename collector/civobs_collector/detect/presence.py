@@ -6,9 +6,12 @@ A collector that loses its probes all over the world has lost itself: the guard.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
 
 from civobs_collector.detect.inputs import PresenceFact, ProbeInfo
 from civobs_collector.detect.params import Params
@@ -149,33 +152,72 @@ def suspect_losses(
     """
     width = params["grid.bin"] * params["guard.bins"]
     ordered = sorted(lost, key=lambda one: (one.latest, one.probe_key))
-    found: set[Loss] = set()
-    for index, first in enumerate(ordered):
-        together = [one for one in ordered[index:] if one.latest < first.latest + width]
-        if len({probes[one.probe_key].cc for one in together}) < 2 and not any(
-            probes[one.probe_key].is_anchor for one in together
-        ):
+    if not ordered:
+        return set()
+    world = _World.of(online, probes)
+    who = np.array([world.index[one.probe_key] for one in ordered])
+    earliest, latest = (np.array([getattr(one, name) for one in ordered]) for name in ("earliest", "latest"))
+    ends = np.searchsorted(latest, latest + width)
+    blamed = np.zeros(len(ordered), dtype=bool)
+    blamed_until = 0
+    for first, end in enumerate(ends):
+        part = slice(first, end)
+        countries = world.country[who[part]]
+        # All of them are blamed already, or none of the rules can speak.
+        if end <= blamed_until or (countries.min() == countries.max() and not world.anchor[who[part]].any()):
             continue
-        before = min(one.earliest for one in together)
-        there = {key for key, said in online.items() if _online_at(said, before)} | {o.probe_key for o in together}
-        if _guard_fires({one.probe_key for one in together}, there, probes, params):
-            found.update(together)
-    return found
+        gone = np.zeros(len(world.index), dtype=bool)
+        gone[who[part]] = True
+        if _guard_fires(gone, gone | world.online(earliest[part].min()), world, params):
+            blamed[part] = True
+            blamed_until = end
+    return {one for one, is_blamed in zip(ordered, blamed, strict=True) if is_blamed}
 
 
-def _online_at(said: Sequence[Span], at: float) -> bool:
-    return any(span.seen is Seen.ONLINE and span.start <= at <= span.end for span in said)
+@dataclass(frozen=True, slots=True)
+class _World:
+    """All probes as arrays, so that many losses are judged against many probes in one step."""
+
+    index: dict[int, int]
+    """Row of each probe, by its key."""
+    country: NDArray[np.int64]
+    anchor: NDArray[np.bool_]
+    spans: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
+    """When probes were online: row of the probe, start, end."""
+
+    @classmethod
+    def of(cls, online: Mapping[int, Sequence[Span]], probes: Mapping[int, ProbeInfo]) -> "_World":
+        index = {key: row for row, key in enumerate(sorted(probes))}
+        numbers = {cc: number for number, cc in enumerate(sorted({one.cc for one in probes.values()}))}
+        there = [(index[key], span) for key, said in online.items() for span in said if span.seen is Seen.ONLINE]
+        return cls(
+            index,
+            np.array([numbers[probes[key].cc] for key in index], dtype=np.int64),
+            np.array([probes[key].is_anchor for key in index], dtype=bool),
+            (
+                np.array([row for row, _ in there], dtype=np.int64),
+                np.array([span.start for _, span in there], dtype=np.float64),
+                np.array([span.end for _, span in there], dtype=np.float64),
+            ),
+        )
+
+    def online(self, at: float) -> NDArray[np.bool_]:
+        """Which probes were online, by row."""
+        rows, starts, ends = self.spans
+        found = np.zeros(len(self.index), dtype=bool)
+        found[rows[(starts <= at) & (at <= ends)]] = True
+        return found
 
 
-def _guard_fires(gone: set[int], there: set[int], probes: dict[int, ProbeInfo], params: Params) -> bool:
-    anchors = {key for key in there if probes[key].is_anchor}
-    if anchors and anchors <= gone and len(gone) > len(anchors):
+def _guard_fires(gone: NDArray[np.bool_], there: NDArray[np.bool_], world: _World, params: Params) -> bool:
+    anchors = there & world.anchor
+    n_gone, n_there = int(gone.sum()), int(there.sum())
+    if anchors.any() and not (anchors & ~gone).any() and n_gone > anchors.sum():
         return True
-    countries: dict[str, list[bool]] = defaultdict(list)
-    for key in there:
-        countries[probes[key].cc].append(key in gone)
-    if len(countries) > 1 and there == gone:
+    observed = np.bincount(world.country[there])
+    lost = np.bincount(world.country[gone], minlength=len(observed))
+    if (observed > 0).sum() > 1 and n_gone == n_there:
         return True
     share = params["guard.share"]
-    hit = [cc for cc, lost in countries.items() if any(lost) and sum(lost) >= share * len(lost)]
-    return len(gone) >= share * len(there) and len(hit) >= params["guard.countries"]
+    hit = (lost > 0) & (lost >= share * observed)
+    return bool(n_gone >= share * n_there and hit.sum() >= params["guard.countries"])

@@ -153,11 +153,13 @@ def build(inputs: Inputs, params: Params) -> Timeline:
     for run in inputs.runs:
         runs[run.probe_key].append(run)
     away = [(start.timestamp(), end.timestamp()) for start, end in inputs.away]
+    blamed: dict[int, list[Span]] = defaultdict(list)
+    for one in suspects:
+        blamed[one.probe_key].append(Span(one.earliest, one.back or axis.now, Seen.NOTHING))
     lines = {}
     for key in sorted(probes):
         true_losses = tuple(one for one in lost.get(key, ()) if not one.short and one not in suspects)
-        blamed = [Span(one.earliest, one.back or axis.now, Seen.NOTHING) for one in suspects if one.probe_key == key]
-        lines[key] = _line(probes[key], (said.get(key, []), blamed, away), true_losses, runs[key], axis, params)
+        lines[key] = _line(probes[key], (said.get(key, []), blamed[key], away), true_losses, runs[key], axis, params)
     return Timeline(axis, lines, tuple(sorted(suspects, key=lambda one: (one.latest, one.probe_key))))
 
 
