@@ -149,6 +149,23 @@ def test_a_missing_table_is_waited_for(site, own_server):
     complete(site, device, 1)
 
 
+def test_a_partition_that_was_dropped_is_made_again(site, own_server):
+    device = site.device()
+    site.ingest().start()
+    site.send(device, device.message(1))
+    site.wait_for_receipt(device, 1)
+    for (name,) in site.query(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'measurement'::regclass"
+    ):
+        change(site, f"DROP TABLE {name}")
+    for number in (2, 3):
+        site.send(device, device.message(number))
+    site.wait_for_receipt(device, 3)
+    assert site.receipt(device).committed == ((1, 3),)
+    assert site.query("SELECT DISTINCT seq / 100 FROM measurement ORDER BY 1") == [(2,), (3,)]
+    assert site.query("SELECT count(*) FROM rejected_batch") == [(0,)]
+
+
 def test_keys_of_targets_are_asked_anew_of_a_server_that_was_restored(site, own_server):
     device = site.device()
     site.ingest().start()

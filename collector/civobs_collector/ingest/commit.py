@@ -80,8 +80,12 @@ class Committer:
     def begin(self, conn: Connection) -> None:
         """Take up a new connection; it may lead to a server promoted or restored, where nothing known holds."""
         self._targets = TargetKeys()
-        self._days.clear()
+        self.forget_days()
         self.measure_quarantine(conn)
+
+    def forget_days(self) -> None:
+        """Look again for the partition of each day."""
+        self._days.clear()
 
     def measure_quarantine(self, conn: Connection) -> None:
         """Find out how full the quarantine is."""

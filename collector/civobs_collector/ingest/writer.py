@@ -286,6 +286,11 @@ def store_flush(committer: Committer, conn: Connection, flush: Flush) -> Committ
         return committer.commit(conn, flush, utc_now())
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         # SQLSTATE classes 22 and 23: the values' fault, and trying again would end the same.
+        if isinstance(error, psycopg.errors.CheckViolation) and error.diag.constraint_name is None:
+            # "No partition of relation found for row" has the code of a violated check, but names none: the fault is
+            # the database's, which lost a partition or is another one than before.
+            committer.forget_days()
+            raise
         if len(flush.items) > 1:
             done = Committed()
             for single in flush.singles():
