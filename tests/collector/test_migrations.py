@@ -42,7 +42,24 @@ def _one_probe_is_found_by_the_index(conn):
     assert "rollup_1h_ran" in str(plan)
 
 
-STEPS = {1: (_nothing_yet, _spine_takes_a_row), 2: (_a_year_of_rollups, _one_probe_is_found_by_the_index)}
+def _an_event_whose_public_id_was_changed(conn):
+    conn.execute("INSERT INTO event VALUES ('01900000-0000-7000-8000-000000000001', 'CIV-2026-KE-0001', 'KE')")
+    conn.execute("UPDATE event SET public_id = 'CIV-2026-KE-0002'")
+
+
+def _an_event_keeps_its_public_id(conn):
+    for statement in ("UPDATE event SET public_id = NULL", "DELETE FROM event", "TRUNCATE event CASCADE"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="never changed"), conn.transaction():
+            conn.execute(statement)
+    conn.execute("INSERT INTO event VALUES ('01900000-0000-7000-8000-000000000002', 'CIV-2026-KE-0003', 'KE')")
+    assert conn.execute("SELECT min(public_id), count(*) FROM event").fetchone() == ("CIV-2026-KE-0002", 2)
+
+
+STEPS = {
+    1: (_nothing_yet, _spine_takes_a_row),
+    2: (_a_year_of_rollups, _one_probe_is_found_by_the_index),
+    3: (_an_event_whose_public_id_was_changed, _an_event_keeps_its_public_id),
+}
 """For each migration: rows to have before it, and what must be true after it."""
 
 
