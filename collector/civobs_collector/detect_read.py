@@ -3,10 +3,14 @@
 The database layer knows no detector and the detector no database; what a column means to detection is said here.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
 
 from civobs_collector.db import detect_input, events
 from civobs_collector.db.connect import Connection
@@ -16,6 +20,8 @@ from civobs_collector.detect.presence import by_probe, losses
 from civobs_collector.detect.record import EventRecord, Level
 from civobs_collector.detect.timeline import INTERNATIONAL, trouble_spans
 from civobs_collector.detect.versions import Chain, NewVersion
+
+logger = logging.getLogger(__name__)
 
 _OTHER_RUNGS = (1, 2, 3)
 
@@ -65,12 +71,30 @@ def _paired(rows: Iterable[tuple[Any, ...]]) -> Iterator[LadderRun]:
             yield LadderRun(probe_key, int(rung[1:]), family, outcome, first_at, at, n, first_err / 1000, err_ms / 1000)
 
 
-def read_chains(conn: Connection, since: datetime) -> list[Chain]:
-    """What was published and may have to be continued."""
-    return [
-        Chain(one.event_key, one.public_id, one.version, one.published_at, EventRecord.model_validate(one.record))
-        for one in events.read_chains(conn, since)
-    ]
+def read_chains(conn: Connection, since: datetime) -> tuple[list[Chain], frozenset[UUID]]:
+    """What was published and may have to be continued, and the keys of events whose record cannot be read.
+
+    One record that another version of the program left, or that was damaged, must not silence the detector.
+    """
+    found: list[Chain] = []
+    unreadable: set[UUID] = set()
+    for one in events.read_chains(conn, since):
+        try:
+            record = EventRecord.model_validate(one.record)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            logger.error(  # noqa: TRY400 - the cause is in the stored record, not in the stack
+                "stored event left as it is key=%s version=%d field=%s error=%s",
+                one.event_key,
+                one.version,
+                where,
+                first["msg"],
+            )
+            unreadable.add(one.event_key)
+        else:
+            found.append(Chain(one.event_key, one.public_id, one.version, one.published_at, record))
+    return found, frozenset(unreadable)
 
 
 def completed(conn: Connection, new: NewVersion, now: datetime) -> NewVersion:

@@ -114,7 +114,9 @@ def detect_once(
         settled = start
         if detect_input.anything_before(conn, start):
             settled += timedelta(seconds=params["eligible.hold_alone"])
-        versions = plan(computed, read_chains(conn, start), settled, now, params)
+        chains, unreadable = read_chains(conn, start)
+        known = [one for one in computed if one.event_key not in unreadable]
+        versions = plan(known, chains, settled, now, params)
         versions = [completed(conn, one, now) for one in versions]
         changes = []
         for one in versions:

@@ -1,7 +1,9 @@
 """The detector against a real database: reading, publishing, revising, and what it refuses to change."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -146,6 +148,31 @@ def test_published_versions_cannot_be_changed_or_deleted(cut_country):
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="never changed"), conn.transaction():
             conn.execute(statement)
+
+
+def test_a_record_as_it_was_first_stored_is_still_read():
+    """The file is never written anew: what fails here fails on the records of every installation."""
+    stored = json.loads((Path(__file__).parent / "event_record_2026_1.json").read_text())
+    assert EventRecord.model_validate(stored).model_dump(mode="json", exclude_unset=True) == stored
+
+
+def test_a_stored_event_that_cannot_be_read_is_left_and_the_others_go_on(cut_country, caplog):
+    conn, settings, _ = cut_country
+    (public_id,) = [one.public_id for one in detect_once(conn, settings, at(660)).changes]
+    conn.execute(
+        "INSERT INTO event_version (event_key, version, published_at, change_kind, reason, detector_version, status,"
+        " kind, level, cc, onset_earliest, onset_latest, record) SELECT event_key, 2, published_at, 'corrected',"
+        " reason, 'civobs 99', status, kind, level, cc, onset_earliest, onset_latest,"
+        """ record || '{"of_a_later_program": 1}' FROM event_version"""
+    )
+    key = enrol(conn, "UG", 301, 99)
+    say(conn, key, "online", 0, "first")
+    say(conn, key, "offline", 500, "first")
+    conn.commit()
+    changes = detect_once(conn, settings, at(800)).changes
+    assert [one.version.record.scope.cc for one in changes] == ["UG"]
+    assert "field=of_a_later_program" in caplog.text
+    assert len(read_versions(conn, public_id)) == 2
 
 
 def test_an_event_of_one_household_gets_no_public_id(cut_country):

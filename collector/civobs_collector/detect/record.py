@@ -1,7 +1,8 @@
 """The event record: what a version of an event says, in the form that is published.
 
 Confidence, severity, scope and cause are four separate things, and every time is an interval with the name of the
-signal it comes from (detection.md §1, §5). The record is stored whole, so a version reads the same for ever.
+signal it comes from (detection.md §1, §5). The record is stored whole, so a version reads the same for ever: a field
+that is added has a default, for the records that were stored before it, and none is taken away.
 """
 
 from enum import StrEnum
