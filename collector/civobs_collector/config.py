@@ -58,7 +58,8 @@ class IngestSettings(Section):
     """Older rows are quarantined: a clock wrong by years would scatter rows over thousands of chunks."""
     newest_s: Annotated[float, Field(gt=0)] = 600.0
     quarantine_bytes: Annotated[int, Field(ge=0)] = 1_000_000_000
-    """Payload bytes kept in quarantine; beyond that a refused message is counted with its reason and digest only."""
+    """Payload bytes kept in quarantine; beyond that a refused message is counted with its reason and digest only.
+    A tenth is for messages that anybody could have sent."""
 
     @field_validator("shards")
     @classmethod

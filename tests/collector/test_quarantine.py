@@ -42,6 +42,11 @@ def changed(device, **fields):
     return sealed(device, json.dumps(document | fields))
 
 
+def change(site, statement):
+    with psycopg.connect(site.dsn) as conn:
+        conn.execute(statement)
+
+
 def wrong_signature(device):
     return Device(probe_id=device.probe_id).message(1)
 
@@ -266,6 +271,48 @@ def test_a_full_quarantine_counts_without_bytes_and_receipts_nothing(site):
     site.send(device, device.message(2))
     assert not site.wait_for_receipt(device, 2).settles(1)
     assert site.query("SELECT reason, payload, receipted FROM rejected_batch") == [("unknown_version", None, False)]
+
+
+def test_strangers_cannot_use_up_the_room_of_probes(site):
+    device, stranger = site.device(), Device()
+    site.ingest(quarantine_bytes=18_000).start()
+    for _ in range(10):
+        site.send(stranger, secrets.token_bytes(900))
+        site.send(device, secrets.token_bytes(900))
+    site.send(device, wrong_signature(device))
+    refused = changed(device, v=2)
+    site.send(device, refused)
+    assert site.wait_for_receipt(device, 1).rejected == ((1, 1),)
+    assert site.query("SELECT count(*) FROM rejected_batch") == [(22,)]
+    assert site.query("SELECT count(*) FROM rejected_batch WHERE payload IS NOT NULL AND NOT receipted") == [(2,)]
+    assert site.query("SELECT payload FROM rejected_batch WHERE receipted") == [(refused,)]
+
+
+def test_an_attempt_that_fails_uses_up_no_room(site):
+    device = site.device()
+    refused = changed(device, v=2)
+    ingest = site.ingest(quarantine_bytes=len(refused) + 10).start()
+    change(site, "ALTER TABLE receipt RENAME TO hidden")
+    site.send(device, refused)
+    wait_for(lambda: ingest.writer._failures >= 2)
+    change(site, "ALTER TABLE hidden RENAME TO receipt")
+    assert site.wait_for_receipt(device, 1).rejected == ((1, 1),)
+    assert site.query("SELECT payload FROM rejected_batch") == [(refused,)]
+
+
+def test_bytes_of_a_stranger_get_their_number_once_it_is_a_probe(site):
+    device = Device()
+    site.ingest().start()
+    old = far_off(device, 20)
+    site.send(device, old)
+    wait_for(lambda: site.query("SELECT 1 FROM rejected_batch"))
+    device.enrol(site.dsn)
+    site.send(device, old)
+    site.wait_for_receipt(device, 1)
+    assert site.query("SELECT reason, batch_seq, n, receipted FROM rejected_batch") == [("too_old", 1, 2, True)]
+    site.send(device, device.message(1))
+    site.send(device, device.message(2))
+    assert site.wait_for_receipt(device, 2).rejected == ((1, 1),), "other bytes under a settled number"
 
 
 def test_refused_bytes_are_taken_in_after_the_rule_has_changed(site):

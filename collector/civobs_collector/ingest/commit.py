@@ -17,7 +17,11 @@ from civobs_collector.ingest import store
 from civobs_collector.ingest.decode import Arrived, Heard, Judged, Refused, Sound
 from civobs_collector.ingest.reasons import BY_NAME
 from civobs_collector.ingest.rows import HourlySample, Packed, pack_rows
-from civobs_collector.ingest.store import Number, Settled
+from civobs_collector.ingest.store import Number, Room, Settled
+
+UNVOUCHED_PART = 10
+"""One in so many bytes of the quarantine may be of messages that no probe's signature settles: strangers can send as
+many as they like, and must not use up the room without which no probe's refused batch is receipted."""
 
 
 class RaceLostError(Exception):
@@ -74,8 +78,8 @@ class Committer:
         self._targets = TargetKeys()
         self._sample = HourlySample()
         self._days: set[date] = set()
-        self._quarantine_limit = quarantine_bytes
-        self._quarantined = 0
+        self._room = Room(quarantine_bytes, quarantine_bytes // UNVOUCHED_PART)
+        self._quarantined = Room(0, 0)
 
     def begin(self, conn: Connection) -> None:
         """Take up a new connection; it may lead to a server promoted or restored, where nothing known holds."""
@@ -109,11 +113,13 @@ class Committer:
         with conn.transaction():
             if work.new:
                 self._insert(conn, work.new, flush)
-            rejected = self._quarantine(conn, work.refused)
+            rejected, used = self._quarantine(conn, work.refused)
             if work.heard:
                 store.insert_presence(conn, work.heard)
             committed = [one.number for one in (*work.new, *work.duplicates)]
             receipts = store.move_receipts(conn, committed, rejected, now)
+        # Not before the commit: an attempt that fails keeps nothing.
+        self._quarantined = used
         return Committed(work.new, work.duplicates, work.refused, receipts)
 
     def _packable(self, conn: Connection, work: _Sorted, flush: Flush) -> _Sorted:
@@ -147,25 +153,25 @@ class Committer:
         store.copy_rows(conn, (one.rows for _, one in packed))
         store.mark_dirty(conn, ((bucket, probe_key) for probe_key, one in packed for bucket in one.buckets))
 
-    def _quarantine(self, conn: Connection, refused: list[Refused]) -> list[Number]:
-        """Keep what was refused; returns the numbers whose sending again would be useless."""
+    def _quarantine(self, conn: Connection, refused: list[Refused]) -> tuple[list[Number], Room]:
+        """Keep what was refused; returns the numbers whose sending again would be useless, and what is kept then."""
+        used = self._quarantined
         if not refused:
-            return []
+            return [], used
         entries: list[tuple[Refused, bool, bool]] = []
         settled: list[Number] = []
-        used = self._quarantined
         for one in refused:
-            keep = used + len(one.arrived.payload) <= self._quarantine_limit
-            used += len(one.arrived.payload) if keep else 0
             number = _vouched_number(one)
+            more = used.with_more(len(one.arrived.payload), vouched=number is not None)
+            keep = more.fits(self._room)
+            used = more if keep else used
             # Bytes that were not kept are not receipted: the probe's copy is then the only one.
             receipted = keep and number is not None
             entries.append((one, keep, receipted))
             if receipted and number is not None:
                 settled.append(number)
         store.quarantine(conn, entries)
-        self._quarantined = used
-        return settled
+        return settled, used
 
 
 def refuse(sound: Sound, reason: str, detail: str) -> Refused:

@@ -152,10 +152,30 @@ def quarantine(conn: Connection, refused: Sequence[tuple[Refused, bool, bool]]) 
     conn.execute(_QUARANTINE, columns)
 
 
-def quarantined_bytes(conn: Connection) -> int:
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Payload bytes in quarantine, or how many there may be."""
+
+    total: int
+    unvouched: int
+    """Those of ``total`` that no receipt speaks of: anybody who reaches the broker may have sent them."""
+
+    def with_more(self, n: int, *, vouched: bool) -> "Room":
+        """What it would be with another ``n`` bytes."""
+        return Room(self.total + n, self.unvouched + (0 if vouched else n))
+
+    def fits(self, limit: "Room") -> bool:
+        """Whether it is within a limit."""
+        return self.total <= limit.total and self.unvouched <= limit.unvouched
+
+
+def quarantined_bytes(conn: Connection) -> Room:
     """Payload bytes in quarantine."""
-    row = conn.execute("SELECT coalesce(sum(length(payload)), 0)::int8 FROM rejected_batch").fetchone()
-    return int(row[0]) if row else 0
+    row = conn.execute(
+        "SELECT coalesce(sum(length(payload)), 0)::int8,"
+        " coalesce(sum(length(payload)) FILTER (WHERE NOT receipted), 0)::int8 FROM rejected_batch"
+    ).fetchone()
+    return Room(*row) if row else Room(0, 0)
 
 
 def insert_presence(conn: Connection, heard: Sequence[Heard]) -> None:
