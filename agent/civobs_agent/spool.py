@@ -19,6 +19,7 @@ from typing import TypeVar
 from civobs_agent.errors import StorageError
 from civobs_agent.only_one import OnlyOne
 from civobs_agent.recent_slots import RecentSlots
+from civobs_agent.reseal import reseal
 from civobs_agent.rung_watch import RungWatch
 from civobs_agent.sealing import Entry, Sealed, keep_of, unix_ms
 from civobs_agent.self_report import ClockLike, agent_row
@@ -26,7 +27,7 @@ from civobs_agent.seqfloor import Numbers, SeqFloor
 from civobs_agent.spool_full import Evicted, drop_from_memory
 from civobs_agent.spool_salvage import Opened, open_store, replace_damaged
 from civobs_agent.spool_store import DamagedError, DiskError, Store
-from civobs_agent.spool_write import Write, first_batches
+from civobs_agent.spool_write import Write, first_batches, reserve
 from civobs_wire.envelope import Signer
 from civobs_wire.measurement import AgentEvent, AnyMeasurement, ClockState
 from civobs_wire.receipt import Receipt
@@ -122,6 +123,10 @@ class Spool:
         self._evicted = Evicted()
         self._settled: set[int] = set()
         """Receipted, not yet deleted from the file: deleting waits for the next write to spare the card."""
+        self._met = False
+        """A receipt was heard in this run: numbers are above all that the collector has seen."""
+        self._handed: set[int] = set()
+        """Handed to the uplink while the disk could not note it."""
         self._slots = RecentSlots()
         self._watch = RungWatch(self._limits.around_change_s)
         self._batches = [0, 0, 0]
@@ -215,8 +220,16 @@ class Spool:
         """One batch by its number; None if it was receipted or given up."""
         return None if number in self._settled else self._guarded(lambda store: store.batch(number))
 
+    def handed_out(self, numbers: Sequence[int]) -> None:
+        """These batches are about to be sent: from here on their bytes stay as they are, and a receipt settles them."""
+        if not self._guarded(lambda store: _note_sent(store, numbers)):
+            self._handed.update(numbers)
+
     def settle(self, receipt: Receipt) -> int:
-        """Let go of every batch the receipt settles; gives their number. The caller has verified the receipt."""
+        """Let go of every batch the receipt settles; gives their number. The caller has verified the receipt.
+
+        Batches that were never handed out are no business of a receipt that names them: they are sealed anew.
+        """
         return self._guarded(lambda store: self._settle(store, receipt)) or 0
 
     def state(self) -> SpoolState:
@@ -323,6 +336,7 @@ class Spool:
             settled=frozenset(self._settled),
             protect=self._watch.protect,
             notes={**self._notes, _SLOTS_NOTE: self._slots.text()},
+            met=self._met,
         )
         write.run(store)
         self._buffer.clear()
@@ -335,6 +349,7 @@ class Spool:
         self._rows = store.row_sums()
 
     def _settle(self, store: Store, receipt: Receipt) -> int:
+        self._stay_above(store, receipt)
         newly = 0
         for ranges, refused in ((receipt.committed, False), (receipt.rejected, True)):
             for first, last in ranges:
@@ -346,14 +361,43 @@ class Spool:
                     logger.warning("batches refused by the collector numbers=%s", sorted(new))
                 else:
                     self._n_settled += len(new)
-        self._stay_above(receipt)
         if len(self._settled) >= _DELETE_AT:
             self._write_to(store, sealing=False)
         return newly
 
-    def _stay_above(self, receipt: Receipt) -> None:
+    def _stay_above(self, store: Store, receipt: Receipt) -> None:
         """Never use a number again that the collector has seen: the card may have been restored from a copy."""
-        seen = max((last for ranges in (receipt.committed, receipt.rejected) for _, last in ranges), default=0)
-        if self._next is not None and seen >= self._next.batch_seq:
-            logger.error("batch numbers went back next=%d seen_by_collector=%d", self._next.batch_seq, seen)
-            self._next = replace(self._next, batch_seq=seen + 1)
+        ranges = (*receipt.committed, *receipt.rejected)
+        seen = max((last for _, last in ranges), default=0)
+        if self._next is None:
+            return
+        named = any(set(store.unsent(first, last)) - self._handed for first, last in ranges)
+        if named or seen >= self._next.batch_seq:
+            self._renumber(store, seen)
+        self._met = True
+
+    def _renumber(self, store: Store, seen: int) -> None:
+        """Numbers went back: go on above ``seen``, and seal anew what was not sent yet."""
+        assert self._next is not None  # noqa: S101 - its caller has looked
+        logger.error("batch numbers went back next=%d seen_by_collector=%d", self._next.batch_seq, seen)
+        going = [number for number in store.unsent(1, seen) if number not in self._handed | self._settled]
+        first = max(seen + 1, self._next.batch_seq)
+        with store.transaction(on_card=True):
+            done = reseal(store, going, self._key, first)
+            numbers = replace(self._next, batch_seq=done.next_number)
+            reserve(self._floor, store, numbers)
+        self._next = numbers
+        self._met = True
+        self._batches = list(store.batch_sums())
+        self.record(
+            [agent_row(AgentEvent.SPOOL_RESET, self._clock.moment(), n=done.n, n_lost=done.n_lost, note=done.note)]
+        )
+
+
+def _note_sent(store: Store, numbers: Sequence[int]) -> bool:
+    """On the card before the bytes leave: a batch that comes back as never sent would be sent under two numbers."""
+    new = [number for number in numbers if store.unsent(number, number)]
+    if new:
+        with store.transaction(on_card=True):
+            store.set_sent(new)
+    return True

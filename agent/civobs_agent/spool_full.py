@@ -56,7 +56,12 @@ class Evicted:
         """``batch_seq 12-40,44``: for a person who asks about the gap."""
         if not self.batches:
             return None
-        return "batch_seq " + ",".join(f"{a}-{b}" if b > a else str(a) for a, b in _ranges(sorted(self.batches)))
+        return number_ranges(self.batches)
+
+
+def number_ranges(numbers: Sequence[int]) -> str:
+    """``batch_seq 12-40,44``."""
+    return "batch_seq " + ",".join(f"{a}-{b}" if b > a else str(a) for a, b in _ranges(sorted(numbers)))
 
 
 def _ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:

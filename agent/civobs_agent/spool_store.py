@@ -15,7 +15,7 @@ from civobs_wire.measurement import MEASUREMENT, ClockState
 
 APPLICATION_ID = 0x43495642
 """``CIVB``: tells ``file`` and us whose file it is."""
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS row (
@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS batch (
   batch_seq INTEGER PRIMARY KEY, lane INTEGER NOT NULL, keep INTEGER NOT NULL, n INTEGER NOT NULL,
   from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL, message BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS batch_first ON batch (batch_seq) WHERE lane = 0;
+CREATE TABLE IF NOT EXISTS unsent (batch_seq INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS boot (
   boot_id TEXT PRIMARY KEY, clock TEXT NOT NULL, clock_err_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -188,6 +189,24 @@ class Store:
 
     def drop_batches(self, numbers: Sequence[int]) -> None:
         self._db.executemany("DELETE FROM batch WHERE batch_seq = ?", [(number,) for number in numbers])
+        self.set_sent(numbers)
+
+    # Which batches were never handed to the uplink. Only those sealed before this run heard the collector are noted:
+    # later ones have numbers above all that it has seen, so nothing depends on it.
+
+    def unsent(self, first: int, last: int) -> list[int]:
+        """Numbers in a range of batches that nobody can have received, rising."""
+        with classified():
+            found = self._db.execute(
+                "SELECT batch_seq FROM unsent WHERE batch_seq BETWEEN ? AND ? ORDER BY batch_seq", (first, last)
+            )
+            return [number for (number,) in found]
+
+    def set_unsent(self, numbers: Sequence[int]) -> None:
+        self._db.executemany("INSERT OR IGNORE INTO unsent VALUES (?)", [(number,) for number in numbers])
+
+    def set_sent(self, numbers: Sequence[int]) -> None:
+        self._db.executemany("DELETE FROM unsent WHERE batch_seq = ?", [(number,) for number in numbers])
 
     # Eviction.
 

@@ -41,6 +41,8 @@ class Write:
     settled: AbstractSet[int]
     protect: tuple[int, int] | None
     notes: dict[str, str]
+    met: bool
+    """The collector was heard in this run, so numbers from now on are above all that it has seen."""
     batches: list[int] = field(default_factory=lambda: [0, 0, 0])
     """Change in the number of batches kept, of their rows, of their bytes."""
     _moment: MomentLike | None = None
@@ -154,6 +156,8 @@ class Write:
     def _seal(self, store: Store, entries: Sequence[Entry], boot_id: str) -> None:
         sealed = seal(entries, self._head(store, boot_id), self.numbers.batch_seq)
         store.put_batches(sealed)
+        if not self.met:
+            store.set_unsent([batch.batch_seq for batch in sealed])
         self.numbers = replace(self.numbers, batch_seq=self.numbers.batch_seq + len(sealed))
         self._count(len(sealed), sum(batch.n for batch in sealed), sum(len(batch.message) for batch in sealed))
 
@@ -168,14 +172,19 @@ class Write:
 
     def _note(self, store: Store) -> None:
         moment = self.moment
-        try:
-            self.floor.reserve(self.numbers)
-        except OSError as error:
-            raise DiskError(str(error)) from error
-        store.set_numbers(self.numbers)
+        reserve(self.floor, store, self.numbers)
         store.set_boot(str(self.clock.boot_id), moment.state, moment.err_ms, unix_ms(moment.at))
         for name, value in self.notes.items():
             store.set_note(f"agent.{name}", value)
+
+
+def reserve(floor: SeqFloor, store: Store, numbers: Numbers) -> None:
+    """Note the next numbers, in the file beside the spool first. Raises DiskError."""
+    try:
+        floor.reserve(numbers)
+    except OSError as error:
+        raise DiskError(str(error)) from error
+    store.set_numbers(numbers)
 
 
 def _step_ms(before: Entry, after: Entry) -> float:

@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Protocol
 
 from civobs_agent import AGENT
@@ -33,6 +34,8 @@ GOODBYE_S = 2.0
 """How long a stop waits for the broker to take the last word: systemd allows five seconds for all of it."""
 OVERHEAD_BYTES = 700
 """Around one batch: topic, TLS and TCP headers, the broker's PUBACK and the receipt with its own."""
+FIRST_WORD_S = 0.3
+"""Nothing is sent before the retained receipt had this time to come: it may show that numbers are used already."""
 POLL_S = 5.0
 """The spool is looked at this often even if nobody says that it has something new."""
 
@@ -204,9 +207,11 @@ class Uplink:
         out = self._out
         pace = Pace(times.drain_per_s, times.window, now)
         heard_at = now
+        listens_until = now + FIRST_WORD_S
         while True:
             now = time.monotonic()
-            self._send(link, out, pace, now)
+            if now >= listens_until:
+                self._send(link, out, pace, now)
             if not out.awaits:
                 heard_at = now
             silence_s = times.silence_s * 2 ** min(self._silences, 4)
@@ -214,20 +219,23 @@ class Uplink:
                 # With the collector down this is nobody's fault here, so each time the patience doubles.
                 self._silences += 1
                 return f"no receipt for {silence_s:.0f} s"
-            event = await self._next_event(link, self._wait_s(out, pace, now))
+            event = await self._next_event(link, self._wait_s(out, pace, now, listens_until))
             match event:
                 case Received(topic=topic, payload=payload):
                     if self._received(topic, payload, out):
-                        heard_at = time.monotonic()
+                        listens_until = heard_at = time.monotonic()
                         self._silences = 0
-                case Acked(mid=mid):
-                    if not event.stored:
-                        self.state.refused += 1
-                        logger.debug("not stored by the broker batch=%s reason=%d", out.batch_of(mid), event.reason)
+                case Acked():
+                    self._acked(event, out)
                 case Closed(reason=reason):
                     return f"connection lost: {reason}"
                 case None:
                     pass
+
+    def _acked(self, event: Acked, out: Outstanding) -> None:
+        if not event.stored:
+            self.state.refused += 1
+            logger.debug("not stored by the broker batch=%s reason=%d", out.batch_of(event.mid), event.reason)
 
     def _send(self, link: Link, out: Outstanding, pace: Pace, now: float) -> None:
         """Send again what is due, then fill the window."""
@@ -243,9 +251,11 @@ class Uplink:
                 self._publish(link, out, parked, now)
                 self.state.resent += 1
         if out.room > 0:
-            for batch in self._spool.next_batches(out.room, without=out.numbers):
-                if not pace.allows(batch):
-                    break
+            waiting = self._spool.next_batches(out.room, without=out.numbers)
+            batches = list(takewhile(pace.allows, waiting))
+            if batches:
+                self._spool.handed_out([batch.batch_seq for batch in batches])
+            for batch in batches:
                 self._publish(link, out, batch, now)
                 self.state.sent += 1
 
@@ -255,7 +265,9 @@ class Uplink:
         self._on_bytes(len(batch.message) + OVERHEAD_BYTES)
         out.sent(batch, mid, now)
 
-    def _wait_s(self, out: Outstanding, pace: Pace, now: float) -> float:
+    def _wait_s(self, out: Outstanding, pace: Pace, now: float, listens_until: float) -> float:
+        if now < listens_until:
+            return listens_until - now
         waits = [POLL_S]
         due_at = out.next_due_at()
         if due_at is not None:

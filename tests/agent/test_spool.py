@@ -52,6 +52,10 @@ def receipt(*ranges, rejected=()):
     return Receipt(probe_id=PROBE_ID, committed=ranges, rejected=rejected, at=datetime.now(UTC))
 
 
+def hand_out(spool):
+    spool.handed_out([sealed.batch_seq for sealed in spool.next_batches(10_000)])
+
+
 def test_rows_are_numbered_without_gaps_in_the_order_recorded(make, hand_clock, rows_of):
     spool = make()
     for n in range(450):
@@ -95,6 +99,7 @@ def test_only_a_receipt_lets_go_and_numbers_go_on_after_a_restart(make, hand_clo
     for _ in range(3):
         spool.record([tcp_row(hand_clock)])
         spool.flush()
+    hand_out(spool)
     assert spool.settle(receipt((1, 1), rejected=((3, 3),))) == 2
     assert [sealed.batch_seq for sealed in spool.next_batches(8)] == [2]
     spool.close()
@@ -311,6 +316,7 @@ def test_a_full_spool_counts_what_a_receipt_has_just_freed(make, hand_clock, row
         spool.record([tcp_row(hand_clock) for _ in range(5)])
         spool.flush()
     assert 15_000 < spool.state().bytes < 27_000, "nearly full"
+    hand_out(spool)
     spool.settle(receipt((1, 49)))
     spool.record([tcp_row(hand_clock) for _ in range(30)])
     spool.flush()
@@ -344,10 +350,60 @@ def test_a_card_restored_from_a_copy_does_not_use_numbers_the_collector_has_seen
     shutil.rmtree(tmp_path / "state")
     shutil.move(tmp_path / "copy", tmp_path / "state")
     again = make()
+    hand_out(again)
     again.settle(receipt((1, 77)))
     again.record([tcp_row(hand_clock)])
     again.flush()
-    assert [sealed.batch_seq for sealed in again.next_batches(8)] == [78]
+    assert [sealed.batch_seq for sealed in again.next_batches(8)] == [78, 79]
+
+
+def test_what_was_never_sent_survives_a_receipt_for_its_numbers_and_is_sealed_anew(make, hand_clock, probe_key):
+    spool = make()
+    for n in range(4):
+        spool.record([tcp_row(hand_clock, f"t{n}")])
+        spool.flush()
+    spool.close()
+    again = make()
+    again.handed_out([2])
+    assert again.settle(receipt((1, 3), (70, 77))) == 1
+    again.flush()
+    batches = [unpack(sealed.message, probe_key.public_key()) for sealed in again.next_batches(8)]
+    told = batches[0].measurements[0]
+    assert (told.event, told.n, told.n_lost) == (AgentEvent.SPOOL_RESET, 3, 0)
+    assert told.note == "batch numbers went back: never sent batch_seq 1,3-4 sealed anew below 81"
+    assert [(batch.batch_seq, batch.measurements[0].target) for batch in batches[1:]] == [
+        (78, "t0"),
+        (79, "t2"),
+        (80, "t3"),
+    ]
+    assert again.state().batches == 4
+    assert again.settle(receipt((1, 3), (70, 77))) == 0
+    hand_out(again)
+    assert again.settle(receipt((1, 81))) == 4
+
+
+def test_a_receipt_for_the_ladder_does_not_touch_the_rest_that_waits(make, hand_clock):
+    spool = make()
+    spool.record([tcp_row(hand_clock)])
+    spool.flush()
+    spool.record([ladder_row(hand_clock)])
+    spool.flush()
+    before = spool.next_batches(8)[1].message
+    spool.handed_out([2])
+    assert spool.settle(receipt((2, 2))) == 1
+    assert [(sealed.batch_seq, sealed.message) for sealed in spool.next_batches(8)] == [(1, before)]
+
+
+def test_a_batch_that_was_handed_out_is_settled_after_kill_9_too(make, tmp_path, hand_clock):
+    spool = make()
+    spool.record([tcp_row(hand_clock)])
+    spool.flush()
+    hand_out(spool)
+    spool._store.close()
+    spool._lock.release()
+    again = make()
+    assert again.settle(receipt((1, 1))) == 1
+    assert again.next_batches(8) == []
 
 
 def test_what_is_remembered_is_there_after_a_restart(make, hand_clock):

@@ -71,6 +71,7 @@ class SpoolMachine(RuleBasedStateMachine):
         for sealed in self.spool.next_batches(limit):
             assert self.sent.setdefault(sealed.batch_seq, sealed.message) == sealed.message
             assert sealed.batch_seq not in self.receipted
+            self.spool.handed_out([sealed.batch_seq])
 
     @rule(data=st.data())
     def receipt(self, data):

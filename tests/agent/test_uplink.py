@@ -1,6 +1,7 @@
 import asyncio
 import socket
 import time
+from datetime import UTC, datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -11,6 +12,7 @@ from civobs_agent.sealing import Keep, Lane, Sealed
 from civobs_agent.spool import Spool, SpoolLimits
 from civobs_agent.uplink import Sender, Uplink, UplinkTimes
 from civobs_wire.enrol import BrokerEndpoint
+from civobs_wire.receipt import Receipt, pack_receipt
 from civobs_wire.topics import Leaf
 from tests.agent.fix_agent import PROBE_ID, Receiver, free_port, ladder_row, tcp_row
 
@@ -123,6 +125,22 @@ def test_batches_that_are_never_receipted_let_the_others_pass(broker, receiver, 
 
     asyncio.run(scenario())
     assert all(len(forms) == 1 for forms in receiver.raw.values())
+
+
+def test_a_retained_receipt_for_numbers_used_before_costs_no_batch(broker, receiver, spool, hand_clock, probe_key):
+    committed = Receipt(probe_id=PROBE_ID, committed=((1, 500),), at=datetime.now(UTC))
+    receiver.publish(Leaf.RECEIPT, pack_receipt(committed, receiver.key))
+    fill(spool, hand_clock, 20)
+
+    async def scenario():
+        async with running(uplink_to(receiver, spool, hand_clock, probe_key, [broker.port])):
+            await until(lambda: spool.state().last_seq > 60)
+            spool.flush()
+            await until(lambda: spool.state().batches == 0)
+
+    asyncio.run(scenario())
+    assert sorted(receiver.batches) == list(range(501, 522))
+    assert {row.seq for row in receiver.rows} == set(range(1, 62))
 
 
 def test_a_receipt_signed_by_another_or_for_another_lets_go_of_nothing(broker, receiver, spool, hand_clock, probe_key):

@@ -226,7 +226,8 @@ class AgentEvent(StrEnum):
     START = "start"
     STOP = "stop"
     SPOOL_RESET = "spool_reset"
-    """A damaged spool was set aside; ``n`` rows could be carried over, ``n_lost`` could not be read."""
+    """A damaged spool was set aside; ``n`` rows could be carried over, ``n_lost`` could not be read.
+    Or batch numbers went back, as on a card restored from a copy: ``n`` rows never sent were sealed anew."""
     SPOOL_EVICTED = "spool_evicted"
     """The spool was full; ``n_lost`` routine rows between ``from_at`` and ``to_at`` went."""
     SLOTS_MISSED = "slots_missed"
