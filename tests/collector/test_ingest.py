@@ -221,6 +221,21 @@ def test_each_connection_sends_plans_anew_because_the_last_may_have_lost_them(si
     link.close()
 
 
+def test_what_a_broker_does_not_confirm_is_bounded_in_bytes(site, monkeypatch):
+    link = site.ingest().writer._link
+    wait_for(lambda: link.tend() or link.live)
+    monkeypatch.setattr("civobs_collector.ingest.link._MOST_BYTES_UNDER_WAY", 100_000)
+    monkeypatch.setattr("civobs_collector.ingest.link._STUCK_S", 0.3)
+    topic, plan = Device().topic(Leaf.PLAN), bytes(60_000)
+    wait_for(lambda: link._session.sent == link._session.confirmed)
+    site.broker.freeze()
+    assert [link.publish(topic, plan) for _ in range(3)] == [True, True, False]
+    site.broker.thaw()
+    wait_for(lambda: link._session.sent_bytes == link._session.confirmed_bytes)
+    assert link.publish(topic, plan)
+    link.close()
+
+
 def test_connections_that_come_and_go_do_not_fill_the_memory(site):
     link = site.ingest(receive_maximum=10).writer._link
     device = site.device()

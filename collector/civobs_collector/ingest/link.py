@@ -20,6 +20,7 @@ import secrets
 import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -55,8 +56,9 @@ _STUCK_S = 60.0
 _DRAIN_S = 2.0
 """How long a farewell waits for what is still on its way."""
 _MOST_UNDER_WAY = 5_000
-"""Publications the broker has not confirmed; beyond that the writer waits, so that they cannot pile up in memory."""
-
+_MOST_BYTES_UNDER_WAY = 32 * 2**20
+"""Publications the broker has not confirmed, and their payload; beyond either the writer waits, so that they cannot
+pile up in memory. A plan alone may have 256 KiB."""
 _HOLD_S = 1.0
 """How long reading pauses for each message beyond twice the window."""
 
@@ -81,6 +83,10 @@ class _Session:
     acked: int = 0
     sent: int = 0
     confirmed: int = 0
+    sent_bytes: int = 0
+    confirmed_bytes: int = 0
+    sizes: deque[int] = field(default_factory=deque)
+    """Payload bytes of what is not confirmed, in the order of sending, which is that of confirming (MQTT 5, 4.6)."""
     awaited: bool = False
     """The writer waits for confirmations, which come behind the messages that the broker has already sent."""
     pending: dict[int, str] = field(default_factory=dict)
@@ -88,6 +94,20 @@ class _Session:
     @property
     def unacked(self) -> int:
         return self.taken - self.acked
+
+    @property
+    def crowded(self) -> bool:
+        """Whether too much is under way to the broker."""
+        waiting_bytes = self.sent_bytes - self.confirmed_bytes
+        return self.sent - self.confirmed > _MOST_UNDER_WAY or waiting_bytes > _MOST_BYTES_UNDER_WAY
+
+    def send(self, topic: str, payload: bytes, *, retain: bool) -> mqtt.MQTTMessageInfo:
+        """Publish with QoS 1 and count it; only while there is a client."""
+        assert self.client is not None  # noqa: S101 - both callers have looked
+        self.sent += 1
+        self.sent_bytes += len(payload)
+        self.sizes.append(len(payload))
+        return self.client.publish(topic, payload, qos=1, retain=retain)
 
 
 def _guarded(
@@ -198,17 +218,18 @@ class Link:
         return session.client.ack(arrived.mid, arrived.qos) == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def publish(self, topic: str, payload: bytes) -> bool:
-        """Publish a retained message with QoS 1; False if there is no connection for it."""
+        """Publish a retained message with QoS 1; False if there is no connection, or none that takes it."""
         session = self._session
         if not self.generation or session is None or session.client is None:
             return False
         end = time.monotonic() + _STUCK_S
-        while session.sent - session.confirmed > _MOST_UNDER_WAY and not session.ended and time.monotonic() < end:
+        while session.crowded and not session.ended and time.monotonic() < end:
             session.awaited = True
             time.sleep(0.01)
         session.awaited = False
-        session.sent += 1
-        return session.client.publish(topic, payload, qos=1, retain=True).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+        if session.crowded:
+            return False
+        return session.send(topic, payload, retain=True).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def close(self) -> None:
         """Let what is under way arrive, then say goodbye; the broker keeps our session and queues for it."""
@@ -284,8 +305,7 @@ class Link:
         if session.client is None:
             return
         session.mark, session.marked = secrets.token_hex(8), time.monotonic()
-        session.sent += 1
-        info = session.client.publish(self._mark_topic, session.mark.encode(), qos=1)
+        info = session.send(self._mark_topic, session.mark.encode(), retain=False)
         session.pending[info.mid] = session.mark
 
     def _say(self, what: str) -> None:
@@ -361,6 +381,7 @@ class Link:
     @_guarded
     def _on_publish(self, session: _Session, mid: int, code: ReasonCode, _properties: Properties) -> None:
         session.confirmed += 1
+        session.confirmed_bytes += session.sizes.popleft()
         if session.pending.pop(mid, None) is not None and code.is_failure:
             self._refuse_marks(session)
         elif code.is_failure:
