@@ -10,8 +10,8 @@ import binascii
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
 
+from civobs_agent.absence import Absence
 from civobs_agent.config import AgentSettings
 from civobs_agent.enrol import enrol_patiently, observatory
 from civobs_agent.errors import EnrolmentError
@@ -42,8 +42,6 @@ STAMP_S = 300.0
 """Signs of life on the card: they bound how long a power cut was (detection.md §3.1)."""
 FAREWELL_S = 1.0
 """How long a stop waits for the last batches to be receipted; what is not is sent after the next start."""
-CHUNK = 500
-"""Rows for missed slots that are recorded before other parts get their turn."""
 
 
 async def run(settings: AgentSettings) -> int:
@@ -61,6 +59,7 @@ class Agent:
         self._scale = settings.lab.time_scale
         self._clock = clock_of(settings)
         self._spool = Spool(settings.state_dir, self._clock, identity.signing_key, settings.spool_limits)
+        self._absence = Absence(self._spool, SPAN_S / self._scale)
         pinned = settings.observatory.plan_key
         self._plans = PlanStore(settings.state_dir, None if pinned is None else PublicKey.from_hex(pinned))
         if self._plans.current is not None:
@@ -92,6 +91,7 @@ class Agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        self._absence.begin()
         self._spool.record([agent_row(AgentEvent.START, self._clock.moment())])
         self._reporter.write(None)
         async with asyncio.TaskGroup() as group:
@@ -164,21 +164,9 @@ class Agent:
 
     async def _account_for_absence(self) -> None:
         """Rows for the slots of the time in which the agent was not running, once the clock is known."""
-        life = self._spool.last_life
-        if life is None or life.clock is ClockState.UNKNOWN:
-            return
         while self._clock.moment().state is ClockState.UNKNOWN:  # noqa: ASYNC110 - moments are told only when asked
             await asyncio.sleep(SPOOL_TICK_S)
-        until = self._clock.reanchor(self._started.mono_ms).at
-        since = life.at - timedelta(seconds=SPAN_S / self._scale)
-        chunk: list[AnyMeasurement] = []
-        for row in self._schedule.missed_slots(since, until, self._spool.has_slot):
-            chunk.append(row)
-            if len(chunk) >= CHUNK:
-                self._spool.record(chunk)
-                chunk = []
-                await asyncio.sleep(0)
-        self._spool.record(chunk)
+        await self._absence.tell(self._clock.reanchor(self._started.mono_ms).at, self._schedule.missed_slots)
 
     async def _keep_spool(self) -> None:
         while True:
