@@ -132,9 +132,12 @@ def detect_once(
 
 
 def _window_start(conn: Connection, settings: DetectSettings, params: Params, now: datetime) -> datetime:
-    """The trailing window, stretched so that an event that is still open keeps its start and what was before it."""
+    """The trailing window, stretched so that a public event that is open keeps its start and what was before it.
+
+    An event that began longer ago than ``window.stretch`` stretches it no more.
+    """
     start = now - timedelta(days=settings.window_d / settings.time_scale)
-    onset = events.earliest_open_onset(conn)
+    onset = events.earliest_open_onset(conn, now - timedelta(seconds=params["window.stretch"]))
     if onset is None:
         return start
     return min(start, onset - timedelta(seconds=params["eligible.window"] + params["eligible.hold_alone"]))

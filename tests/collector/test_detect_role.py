@@ -186,6 +186,21 @@ def test_an_event_of_one_household_gets_no_public_id(cut_country):
     assert changes[0].version.record.scope.probe_id == f"{99:016d}"
 
 
+def test_a_probe_that_was_unplugged_does_not_stretch_the_window_and_its_event_is_closed_once(cut_country):
+    conn, settings, _ = cut_country
+    key = enrol(conn, "UG", 301, 99)
+    say(conn, key, "online", 0, "first")
+    say(conn, key, "offline", 300, "first")
+    conn.commit()
+    detect_once(conn, settings, at(400))
+    later = at(50 * 1440)
+    report = detect_once(conn, settings, later)
+    assert report.since == later - timedelta(days=settings.detect.window_d)
+    (change,) = report.changes
+    assert (change.version.change_kind, change.version.record.resolution) == ("closed", None)
+    assert detect_once(conn, settings, later + timedelta(hours=2)).changes == ()
+
+
 def test_a_collector_without_sign_of_life_opens_nothing(cut_country):
     conn, settings, _ = cut_country
     conn.execute("DELETE FROM collector_beat WHERE at > %s", (at(598),))

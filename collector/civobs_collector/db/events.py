@@ -56,9 +56,13 @@ def lock_publishing(conn: Connection) -> bool:
     return bool(taken)
 
 
-def earliest_open_onset(conn: Connection) -> datetime | None:
-    """When the oldest event that is still open began."""
-    (found,) = conn.execute("SELECT min(onset_earliest) FROM event_current WHERE status = 'open'").fetchone() or (None,)
+def earliest_open_onset(conn: Connection, since: datetime) -> datetime | None:
+    """When the oldest public event that is still open began, of those since then."""
+    (found,) = conn.execute(
+        "SELECT min(onset_earliest) FROM event_current"
+        " WHERE status = 'open' AND level <> 'probe' AND onset_earliest >= %s",
+        (since,),
+    ).fetchone() or (None,)
     return found  # type: ignore[no-any-return]
 
 

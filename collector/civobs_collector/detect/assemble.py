@@ -84,14 +84,17 @@ def record_of(case: Case, timeline: Timeline, inputs: Inputs, params: Params) ->
     part = slice(segment.start, max(segment.end, segment.start + 1))
     times = _times(case, timeline, params)
     onset = _onset(times, case, timeline)
-    resolution = _resolution(times, case, timeline, onset, params) if segment.closed else None
+    dated = segment.closed and not segment.lapsed
+    resolution = _resolution(times, case, timeline, onset, params) if dated else None
+    # Without an end, what is said of it reaches as far as it was watched.
+    watched_until = axis.at(segment.end) if segment.lapsed else axis.now
     lines = [home.lines for home in case.homes]
     reach = hypotheses.Reach(
         segment.key.level, len(case.asns), len(case.asns_observed), len(case.homes), len(case.group.households)
     )
     vector = hypotheses.weigh(hypotheses.evidence(lines, part, reach), params)
     affected = _affected(case, inputs)
-    hours = max(0.0, _middle(resolution, axis.now) - _middle(onset, axis.now)) / 3600
+    hours = max(0.0, _middle(resolution, watched_until) - _middle(onset, axis.now)) / 3600
     backfill = _backfill(case, timeline, params)
     told = _inside_out(case, part)
     over_since = axis.now - (axis.at(segment.end) if segment.ended else axis.now)
@@ -118,15 +121,22 @@ def record_of(case: Case, timeline: Timeline, inputs: Inputs, params: Params) ->
             inputs.known_networks.get(segment.key.cc, 0),
             affected.user_share,
         ),
-        limits=scope.LIMITS if told else (*scope.LIMITS, scope.PRESENCE_ONLY),
+        limits=_limits(segment, told),
         method=Method(
             detector_version=f"civobs {__version__}",
             params_id=params.params_id,
             rules=(*segment.rules, f"rule.{segment.key.level}", f"view.{segment.view.name.lower()}"),
         ),
         grid=chart(case.charted, segment, axis, params),
-        evidence=_evidence(case, onset, resolution, inputs, backfill),
+        evidence=_evidence(
+            case, onset, moment(watched_until) if resolution is None else resolution.latest, backfill=backfill
+        ),
     )
+
+
+def _limits(segment: Segment, told: int) -> tuple[str, ...]:
+    unknown_end = (scope.END_UNKNOWN,) if segment.lapsed else ()
+    return (*unknown_end, *scope.LIMITS) if told else (*unknown_end, *scope.LIMITS, scope.PRESENCE_ONLY)
 
 
 def _kind(segment: Segment) -> EventKind:
@@ -223,7 +233,7 @@ def _per_signal(case: Case, times: _Times, params: Params) -> tuple[SignalTimes,
         onset = dating.kth([one.onset for one in changes if one.onset is not None], 1)
         if onset is None:
             continue
-        resolution = _returned(changes, case, params)[0] if segment.closed else None
+        resolution = _returned(changes, case, params)[0] if segment.closed and not segment.lapsed else None
         found.append(
             SignalTimes(
                 signal=name,
@@ -328,10 +338,7 @@ def _support(case: Case, timeline: Timeline, times: _Times, counts: tuple[Affect
     )
 
 
-def _evidence(
-    case: Case, onset: Transition, resolution: Transition | None, inputs: Inputs, backfill: float
-) -> EvidenceSummary:
-    until = resolution.latest if resolution is not None else inputs.now
+def _evidence(case: Case, onset: Transition, until: datetime, *, backfill: float) -> EvidenceSummary:
     rows = sum(
         run.n
         for home in case.homes

@@ -74,6 +74,7 @@ TABLE: tuple[Param, ...] = (
     Param("rule.country_networks", 2, "count", "detection.md §3.4: national needs two networks"),
     Param("rule.leave", 0.34, "share", "an event ends when a third or less of those at its peak are still down"),
     Param("rule.merge", 1800, "s", "detection.md §3.6: gaps under 30 min are one event"),
+    Param("window.stretch", 60 * _DAY, "s", "an open event is followed twice as long as a shared absence keeps a vote"),
     Param("late.share", 0.95, "share", "detection.md §3.6: provisional until 95 % have backfilled"),
     Param("late.covered", 0.9, "share", "rows for nine tenths of its lost bins: this probe has backfilled"),
     Param("late.limit", 7 * _DAY, "s", "detection.md §3.6: or seven days have passed"),

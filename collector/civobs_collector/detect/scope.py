@@ -9,6 +9,10 @@ LIMITS: tuple[str, ...] = (
     "Mobile networks are not observed: nothing is said about them.",
     "The cause is not known from measurements; it is only ever taken from a named source.",
 )
+END_UNKNOWN = (
+    "Its end is not known: the households that were down have been away for so long that they are no longer counted "
+    "as observed. Hours and area reach only as far as they were."
+)
 PRESENCE_ONLY = (
     "Known from lost connections to the observatory alone until the stored records arrive: "
     "the way to the observatory itself may have failed."

@@ -1,7 +1,8 @@
 """Segments: from when until when a group was out, by the state filter and the rules of counting.
 
 A segment opens when the filter is sure and enough households say so, ends when those at its peak are back, and is
-closed when the filter agrees: two thresholds, so that it cannot flap. An empty bin neither opens nor ends one.
+closed when the filter agrees: two thresholds, so that it cannot flap. An empty bin neither opens nor ends one; but
+when none of those that were down has a vote any more, it lapses: it is over for the observer, with no end known.
 """
 
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ class Segment:
     posterior: float
     ended: bool
     closed: bool
+    lapsed: bool
+    """Over because those that were down lost their vote, not because they returned: its end is not known."""
     rules: tuple[str, ...]
     chance: float
     """Of as many losses at the onset without a common cause."""
@@ -104,11 +107,17 @@ def _follow(group: Group, out: Floats, opening: int, params: Params) -> Segment:
         start -= 1
     peak, end, closed = opening, len(down), False
     ending = -1
+    vote_until = _vote_until(group)
+    watched_until = vote_until[group.down[:, peak]].max()
     for at in range(opening, len(down)):
+        if at >= watched_until:
+            end, closed = at if ending < 0 else ending, True
+            break
         if known[at] == 0:
             continue
         if down[at] > down[peak]:
             peak = at
+            watched_until = vote_until[group.down[:, peak]].max()
         if down[at] <= leave * down[peak]:
             ending = at if ending < 0 else ending
             if out[at] <= params["filter.close"]:
@@ -126,11 +135,20 @@ def _follow(group: Group, out: Floats, opening: int, params: Params) -> Segment:
         peak,
         int(down[peak]),
         float(out[start : max(end, start + 1)].max()),
-        ending >= 0,
+        closed or ending >= 0,
         closed,
+        # More of them than may still be down when it ends are not known to have returned.
+        closed and np.count_nonzero(vote_until[group.down[:, peak]] <= end) > leave * down[peak],
         (),
         1.0,
     )
+
+
+def _vote_until(group: Group) -> NDArray[np.int64]:
+    """The first bin from which on each household has no vote; the length of the axis while it has one."""
+    bins = group.eligible.shape[1]
+    found: NDArray[np.int64] = np.where(group.eligible.any(axis=1), bins - group.eligible[:, ::-1].argmax(axis=1), 0)
+    return found
 
 
 def _merged(found: list[Segment], params: Params) -> list[Segment]:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.record import EventKind, EventRecord, Level, Status, Transition
+from civobs_collector.detect.scope import END_UNKNOWN
 
 WITHDRAWN = "The records that have arrived since do not bear this event out."
 PART_OF_LARGER = "Part of a larger event of the same time, which has a record of its own."
@@ -62,6 +63,7 @@ def plan(
         for chain in lonely
         if chain.record.status is not Status.RETRACTED and chain.record.onset.earliest >= since
     )
+    found.extend(_lapsed(chain) for chain in lonely if _out_of_sight(chain.record, since, now, params))
     keyed = [
         NewVersion(v.event_key, v.version, v.change_kind, v.reason, _with_key(v.record, v.event_key), v.public)
         for v in found
@@ -135,7 +137,7 @@ def _revised(record: EventRecord, chain: Chain, now: datetime, params: Params) -
     change = _change_kind(record, last)
     if change is None:
         old = now - chain.published_at >= timedelta(seconds=params["refresh"])
-        if record.status is not Status.OPEN or not old:
+        if record.status is not Status.OPEN or not old or not _public(record):
             return None
         change = "extended"
     return NewVersion(
@@ -167,7 +169,8 @@ def _times(transition: Transition) -> tuple[datetime, datetime]:
 
 def _ends_differ(record: EventRecord, last: EventRecord) -> bool:
     if record.resolution is None or last.resolution is None:
-        return False
+        # An event that is open has no end, and one that has lapsed has none that is known.
+        return record.status is last.status and record.resolution is not last.resolution
     return _times(record.resolution) != _times(last.resolution)
 
 
@@ -194,6 +197,21 @@ def _retracted(chain: Chain, computed: Sequence[EventRecord], gap: timedelta) ->
     record = last.model_copy(update={"status": Status.RETRACTED, "provisional": False, "limits": (note, *last.limits)})
     reason = "detected" if larger else "late_data"
     return NewVersion(chain.event_key, chain.version + 1, "retracted", reason, record, chain.public_id is not None)
+
+
+def _out_of_sight(record: EventRecord, since: datetime, now: datetime, params: Params) -> bool:
+    """Whether an event that nothing tells of any more began so long ago that its households have no vote left."""
+    hold = params["eligible.hold_shared" if _public(record) else "eligible.window"]
+    began = record.onset
+    return record.status is Status.OPEN and began.earliest < since and now - began.latest >= timedelta(seconds=hold)
+
+
+def _lapsed(chain: Chain) -> NewVersion:
+    """What began before everything that is looked at: closed, with no end known."""
+    last = chain.record
+    limits = (END_UNKNOWN, *last.limits)
+    record = last.model_copy(update={"status": Status.CLOSED, "provisional": False, "limits": limits})
+    return NewVersion(chain.event_key, chain.version + 1, "closed", "detected", record, chain.public_id is not None)
 
 
 def _public(record: EventRecord) -> bool:
