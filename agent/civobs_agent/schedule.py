@@ -146,9 +146,14 @@ class Schedule:
             self._sink(list(self.missed_slots(since, now.at)))
             self._line_up(now, pending=[], climb_now=True)
         elif stepped:
-            # The slots that were lined up belong to a time that was wrong.
             logger.info("clock_stepped by_s=%.1f", step_s)
-            self._line_up(now, pending=[], climb_now=False)
+            # A slot that has begun keeps its run, unless it belongs to a time that was wrong by more than its interval.
+            begun = [turn for turn in self._turns if turn.slot_at <= max(last.at, now.at)]
+            kept = [turn for turn in begun if abs(step_s) <= turn.series.interval_s and turn.slot_at <= now.at]
+            void = [turn for turn in begun if abs(step_s) > turn.series.interval_s and turn.slot_at <= last.at]
+            fault = Fault(Failure.OVERRUN, "the clock was set")
+            self._sink([blank_row(turn.series, turn.slot_at, now, fault) for turn in void])
+            self._line_up(now, pending=kept, climb_now=False)
         elif _name(plan) != _name(before):
             self._line_up(now, pending=[turn for turn in self._turns if turn.slot_at <= now.at], climb_now=False)
 

@@ -224,6 +224,27 @@ def test_a_step_of_the_wall_clock_invents_no_missed_slots(time):
     assert Failure.AGENT_DOWN not in {row.failure for row in rows}
 
 
+@pytest.mark.parametrize("step_s", [1.5, -1.5])
+def test_a_small_step_of_the_clock_drops_no_slot_that_has_begun(step_s, time):
+    def step():
+        time.wall += timedelta(seconds=step_s)
+
+    for moment in range(20, 7200, 20):
+        time.at[time.seconds + moment] = step
+    rows = recorded(time, 7200, plan())
+    assert spacing(slots(rows, "tcp")) == {600.0}
+
+
+def test_a_slot_that_a_large_step_makes_void_has_its_row(time):
+    slot_at = next(iter(slots(recorded(time, 1300, plan()), "tcp"))) + timedelta(seconds=1200)
+    time.at[time.seconds + (slot_at - time.wall).total_seconds() + 6.0] = lambda: setattr(
+        time, "wall", time.wall + timedelta(hours=3)
+    )
+    rows = recorded(time, 1300, plan())
+    assert slot_at in slots(rows, "tcp")
+    assert max(slots(rows, "tcp")) - slot_at > timedelta(hours=3)
+
+
 def test_slots_slept_through_are_told_one_by_one(time):
     time.at[time.seconds + 900] = lambda: time.passes(3600)
     rows = recorded(time, 6000, plan())
