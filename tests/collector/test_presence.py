@@ -63,6 +63,22 @@ def test_a_statement_repeated_after_a_reconnection_is_not_kept_twice(site):
     assert heard(site) == [("online", session, False)]
 
 
+def test_what_waited_in_a_connection_that_stalled_is_late(site, monkeypatch):
+    monkeypatch.setattr("civobs_collector.ingest.link._MARK_EVERY_S", 0.2)
+    monkeypatch.setattr("civobs_collector.ingest.link.LATE_S", 1.0)
+    device, session = site.device(), secrets.token_hex(16)
+    link = site.ingest().start().writer._link
+    site.broker.freeze()
+    message = device.presence(PresenceState.ONLINE, session)
+    site.wire._client.publish(device.topic(Leaf.PRESENCE), message, qos=1, retain=True)
+    wait_for(lambda: link.quiet_s > 1.2)
+    site.broker.thaw()
+    wait_for(lambda: heard(site) == [("online", session, True)])
+    wait_for(lambda: link.live)
+    say(site, device, PresenceState.STOPPED, session)
+    wait_for(lambda: heard(site) == [("online", session, True), ("stopped", session, False)])
+
+
 def test_presence_that_the_probe_did_not_sign_is_refused(site):
     device, session = site.device(), secrets.token_hex(16)
     site.ingest().start()

@@ -10,8 +10,9 @@ is MQTT's Receive Maximum: the broker holds back what has not been acknowledged;
 *Marks.* After each subscription the collector publishes a mark to itself and waits for it to come back. Mosquitto
 delivers a client's messages in order, so all that came before the mark may have waited while the collector was away:
 it is ``late``, and its arrival says nothing about when it was sent. The same holds from the moment the window is full
-until a new mark is back. A mark is also sent with each sign of life: if it does not return the connection is dead,
-whatever paho believes.
+until a new mark is back. Marks go on being sent: while one has been under way for too long the connection is stalled,
+and what comes then, or behind a mark that took too long, may have waited just as long. One that does not return at all
+means that the connection is dead, whatever paho believes.
 """
 
 import functools
@@ -51,6 +52,11 @@ _CONNACK_S = 10.0
 """A broker that has not let us in and subscribed us by then is given up, and asked again."""
 _MARK_REFUSED_S = 5.0
 """Where the broker lets us publish no marks, what comes this long after subscribing is taken as live."""
+_MARK_EVERY_S = 2.5
+"""How long after one mark the next is sent."""
+LATE_S = 5.0
+"""A mark takes milliseconds on a broker and a connection that work. So what is not late came within this and
+``_MARK_EVERY_S``."""
 _STUCK_S = 60.0
 """A mark that has not come back by then, with nothing else under way, means that the connection is dead."""
 _DRAIN_S = 2.0
@@ -199,6 +205,8 @@ class Link:
                 session.live = now - session.marked > _MARK_REFUSED_S
             elif not session.mark and session.unacked <= self._receive_maximum // 2:
                 self._send_mark(session)
+        elif now - session.marked > _MARK_EVERY_S:
+            self.probe()
 
     def probe(self) -> None:
         """Send a mark, to find out whether the connection still carries anything."""
@@ -304,7 +312,9 @@ class Link:
     def _send_mark(self, session: _Session) -> None:
         if session.client is None:
             return
-        session.mark, session.marked = secrets.token_hex(8), time.monotonic()
+        # In this order: paho's thread reads the time of a mark that it sees.
+        session.marked = time.monotonic()
+        session.mark = secrets.token_hex(8)
         info = session.send(self._mark_topic, session.mark.encode(), retain=False)
         session.pending[info.mid] = session.mark
 
@@ -356,10 +366,13 @@ class Link:
         if session.unacked >= self._receive_maximum:
             # The broker holds back what comes now, so its arrival will say nothing about when it was sent.
             session.live = False
+        stalled = bool(session.mark) and time.monotonic() - session.marked > LATE_S
+        if stalled:
+            session.live = False
         late = message.retain or not session.live
         if topic == self._mark_topic and message.payload == session.mark.encode():
             session.mark = ""
-            session.live = session.unacked < self._receive_maximum
+            session.live = session.unacked < self._receive_maximum and not stalled
         self.queue.put(
             Arrived(session.generation, message.mid, message.qos, topic, bytes(message.payload), utc_now(), late)
         )

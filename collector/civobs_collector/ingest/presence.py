@@ -7,11 +7,9 @@ the broker away the beat is written and says so; with the database away there is
 
 import time
 
-from civobs_collector.ingest.link import Link
+from civobs_collector.ingest.link import LATE_S, Link
 
 BEAT_S = 30.0
-_QUIET_S = 5.0
-"""A mark takes milliseconds on a broker that works."""
 
 
 class Pulse:
@@ -37,7 +35,7 @@ class Pulse:
         now = time.monotonic()
         link = self._link
         generation = link.generation
-        ok = link.live and generation == self._generation and not self._flawed and link.quiet_s < _QUIET_S
+        ok = link.live and generation == self._generation and not self._flawed and link.quiet_s < LATE_S
         self._generation, self._flawed = generation, False
         self._next = now + self._interval_s
         link.probe()
