@@ -1,18 +1,20 @@
 """The pages in a real browser, and the sentences on them."""
 
+import csv
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 
 import psycopg
 import pytest
 
 from civobs_collector.detect.record import Bounds, Depth, EventKind, Level, Scope, Status, Transition
-from civobs_collector.publish.charts import WIDE, Lane, Segment, Timeline, overlay, timeline_spec
+from civobs_collector.publish.charts import WIDE, Lane, Segment, Timeline, event_timeline, overlay, timeline_spec
 from civobs_collector.publish.citation import citation
-from civobs_collector.publish.published import PublishedEvent, summary, title
+from civobs_collector.publish.published import PublishedEvent, over_at, status_words, summary, title
 from civobs_collector.publish.tables_csv import events_csv, to_csv
-from civobs_collector.publish.times import duration, full_text, when
+from civobs_collector.publish.times import duration, full_text, middle, when
 from civobs_collector.web.country_page import PERIODS
-from civobs_collector.web.event_page import hours
+from civobs_collector.web.event_page import describe, hours
 from civobs_collector.web.places import local_clock
 from tests.collector.fix_web import END, HOSTILE, ONSET, OPEN_ID, PUBLIC_ID, add_version, served_at, shutdown_record
 
@@ -255,6 +257,16 @@ def test_a_retraction_stands_in_the_title_and_an_open_event_has_no_end():
     assert title(published(retracted)).startswith("Retracted: ")
     running = shutdown_record(status=Status.OPEN, resolution=None)
     assert "No end had been seen" in summary(published(running), local_clock("KE"))
+
+
+def test_an_event_that_lapsed_is_not_said_to_have_ended():
+    event = published(shutdown_record(resolution=None))
+    watched = timedelta(hours=event.record.severity.hours)
+    assert status_words(event.record)[0] == "Closed, end not known"
+    assert f"Its end is not known: after about {duration(watched)} those" in summary(event, local_clock("KE"))
+    assert over_at(event.record) == middle(event.record.onset) + watched
+    assert "with no end known" in describe(event, event_timeline(event))
+    assert [row["resolution_latest"] for row in csv.DictReader(StringIO(events_csv([event])))] == [""]
 
 
 def test_a_citation_names_version_link_and_day():

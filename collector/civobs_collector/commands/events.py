@@ -14,7 +14,7 @@ from civobs_collector import config
 from civobs_collector.db.connect import connect, database_errors
 from civobs_collector.db.events import StoredVersion, list_events, read_versions
 from civobs_collector.db.migrate import require_current
-from civobs_collector.detect.record import EventRecord, Level, Transition
+from civobs_collector.detect.record import EventRecord, Level, Status, Transition
 from civobs_collector.errors import NotFoundError
 
 _WIDTH = 160
@@ -87,7 +87,7 @@ def _as_text(versions: Sequence[StoredVersion]) -> str:
         ("status", f"{record.status}{', provisional' if record.provisional else ''}"),
         ("where", f"{record.scope.cc} {' '.join(f'AS{asn}' for asn in record.scope.asns)}".strip()),
         ("began", _precise(record.onset)),
-        ("ended", _precise(record.resolution) if record.resolution else "-"),
+        ("ended", _precise(record.resolution) if record.resolution else _NO_END[record.status]),
         (
             "households",
             f"{affected.n_down} of {affected.n_observed} down at the peak, {affected.n_households} affected in all",
@@ -106,6 +106,9 @@ def _as_text(versions: Sequence[StoredVersion]) -> str:
         for past in [EventRecord.model_validate(one.record)]
     ]
     return lines + table(("version", "published", "change", "reason", "began", "ended"), history)
+
+
+_NO_END = {Status.OPEN: "-", Status.CLOSED: "not known", Status.RETRACTED: "-"}
 
 
 def _precise(times: Transition) -> str:

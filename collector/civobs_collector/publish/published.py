@@ -1,11 +1,11 @@
 """One published version of an event with the names that go with it: what every formatter takes."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from civobs_collector.detect.record import EventKind, EventRecord, GridRow, Level, Status
 from civobs_collector.publish.times import SHORT, LocalClock, count, duration, listing, middle, when
-from civobs_collector.publish.words import CONFIDENCES, DEPTH_LOST, FAMILIES, KINDS
+from civobs_collector.publish.words import CONFIDENCES, DEPTH_LOST, FAMILIES, KINDS, LAPSED, STATUSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,9 @@ def began(event: PublishedEvent, local: LocalClock) -> str:
 def ended(event: PublishedEvent, local: LocalClock) -> str:
     """Say when it ended, or that no end has been seen."""
     record = event.record
+    if record.resolution is None and record.status is Status.CLOSED:
+        watched = duration(timedelta(hours=record.severity.hours))
+        return f"Its end is not known: after about {watched} those that were down were no longer counted as observed."
     if record.resolution is None:
         return "No end had been seen when this version was published."
     lasted = duration(middle(record.resolution) - middle(record.onset))
@@ -101,9 +104,22 @@ def ended(event: PublishedEvent, local: LocalClock) -> str:
     return f"It ended {end}, after about {lasted}."
 
 
+def over_at(record: EventRecord) -> datetime | None:
+    """The moment an event was over, or up to which it was watched if its end is not known; None without either."""
+    if record.resolution is not None:
+        return middle(record.resolution)
+    return middle(record.onset) + timedelta(hours=record.severity.hours) if record.status is Status.CLOSED else None
+
+
 def _brief(event: PublishedEvent) -> bool:
     end = event.record.resolution
     return end is not None and middle(end) - middle(event.record.onset) < SHORT
+
+
+def status_words(record: EventRecord) -> tuple[str, str]:
+    """Say where the event stands, and what that means."""
+    lapsed = record.status is Status.CLOSED and record.resolution is None
+    return LAPSED if lapsed else STATUSES[record.status]
 
 
 def how_sure(event: PublishedEvent) -> str:

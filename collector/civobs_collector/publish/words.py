@@ -68,6 +68,9 @@ STATUSES: dict[Status, tuple[str, str]] = {
     Status.RETRACTED: ("Retracted", "The observatory no longer stands by this event."),
 }
 
+LAPSED = ("Closed, end not known", "The households that were down are no longer counted as observed.")
+"""In place of "Ended", where no end was seen."""
+
 CONFIDENCES: dict[ConfidenceLabel, tuple[str, str]] = {
     ConfidenceLabel.UNCONFIRMED: (
         "unconfirmed",
@@ -106,7 +109,7 @@ STATES: dict[str, tuple[str, str]] = {
 CHANGES: dict[str, str] = {
     "new": "First publication",
     "extended": "More networks, households or time",
-    "closed": "The end was seen",
+    "closed": "Closed",
     "corrected": "Corrected",
     "reclassified": "Given another kind",
     "retracted": "Retracted",

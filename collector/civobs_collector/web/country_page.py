@@ -12,9 +12,9 @@ from civobs_collector.db.read_measurements import CoverageCell, read_coverage
 from civobs_collector.db.read_probes import NetworkCounts, count_networks
 from civobs_collector.detect.record import Depth, EventKind, Level, Status
 from civobs_collector.publish.charts import Curve, CurvePoint, Lane, Segment, Timeline, households, lane_lines, overlay
-from civobs_collector.publish.published import PublishedEvent, title
+from civobs_collector.publish.published import PublishedEvent, over_at, status_words, title
 from civobs_collector.publish.times import LocalClock, middle, utc_text
-from civobs_collector.publish.words import CONFIDENCES, STATUSES
+from civobs_collector.publish.words import CONFIDENCES
 from civobs_collector.web.draw import Drawings
 from civobs_collector.web.overview_page import HEARD_WITHIN, collector_away, countries_now
 from civobs_collector.web.stored import load_events
@@ -113,7 +113,7 @@ def country_page(conn: Connection, cc: str, period: Period, view: View) -> str |
             "empty_h": empty_h,
             "all_h": all_h,
             "events": [
-                (event, title(event), STATUSES[event.record.status][0], CONFIDENCES[event.record.confidence.label][0])
+                (event, title(event), status_words(event.record)[0], CONFIDENCES[event.record.confidence.label][0])
                 for event in events
             ],
         },
@@ -197,7 +197,7 @@ def _mark(event: PublishedEvent, asn: int | None, shown: Window) -> Segment:
     """Mark an event on a lane: full height for an outage of the lane, half for what touched a part of it."""
     record = event.record
     begin = max(shown.start, middle(record.onset))
-    end = min(shown.at, middle(record.resolution)) if record.resolution else shown.at
+    end = min(shown.at, over_at(record) or shown.at)
     outage = record.kind in (EventKind.OUTAGE, EventKind.SHUTDOWN_SUSPECTED) and record.depth is not Depth.PARTIAL
     whole = asn is not None or record.scope.level is Level.COUNTRY
     return Segment(begin, end, "d" if outage and whole else "g", event.public_id)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from civobs_collector.db.read_events import VersionLine
-from civobs_collector.detect.record import SignalTimes
+from civobs_collector.detect.record import SignalTimes, Status
 from civobs_collector.publish import words
 from civobs_collector.publish.charts import Timeline, event_timeline, lane_lines
 from civobs_collector.publish.citation import citation
@@ -15,6 +15,7 @@ from civobs_collector.publish.published import (
     ended,
     how_sure,
     network_name,
+    status_words,
     title,
     who,
 )
@@ -53,7 +54,7 @@ def event_page(
             "local": local,
             "title": headline,
             "sentences": [who(event), began(event, local), ended(event, local), how_sure(event)],
-            "status": words.STATUSES[event.record.status],
+            "status": status_words(event.record),
             "facts": facts(event),
             "chart": drawings.both(key, timeline, describe(event, timeline)),
             "span": (timeline.start, timeline.end),
@@ -138,7 +139,8 @@ def hours(value: float) -> str:
 def describe(event: PublishedEvent, timeline: Timeline) -> str:
     """Say in words what the chart shows, for readers who do not see it."""
     end = event.record.resolution
-    until = f"to {utc_text(end.latest)}" if end else "with no end seen yet"
+    without = "known" if event.record.status is Status.CLOSED else "seen yet"
+    until = f"to {utc_text(end.latest)}" if end else f"with no end {without}"
     return (
         f"State of {count(len(timeline.lanes), 'line')} over time, from {utc_text(timeline.start)} to "
         f"{utc_text(timeline.end)}: down from {utc_text(event.record.onset.earliest)} {until}. "
