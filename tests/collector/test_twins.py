@@ -217,3 +217,12 @@ def test_every_kind_has_a_twin():
 def test_a_time_finer_than_microseconds_is_what_the_model_makes_of_it():
     text = json.dumps(BATCH | {"sealed_at": "2026-11-01T10:00:00.9999999Z"}).encode()
     assert parse_quickly(text).sealed_at == parse(text).sealed_at
+
+
+def test_there_is_a_twin_of_the_batch_with_the_pydantic_installed():
+    assert twins._decode is not None
+
+
+def test_without_a_twin_the_model_parses(monkeypatch):
+    monkeypatch.setattr(twins, "_decode", None)
+    assert type(twins.parse_quickly(TEXT.encode())) is Batch
