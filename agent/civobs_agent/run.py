@@ -144,7 +144,7 @@ class Agent:
                 await part()
             except Exception as error:
                 logger.exception("part broke name=%s", name)
-                self._reporter.problems[name] = f"{name} broke: {type(error).__name__}: {error}"
+                self._reporter.problems[name] = broken(name, error)
                 await asyncio.sleep(RESTART_S)
             else:
                 return
@@ -289,6 +289,11 @@ class Agent:
             self._reporter.hanging = tuple(silent)
             self._notifier.status(self._reporter.write(self._uplink))
             await asyncio.sleep(REPORT_S)
+
+
+def broken(name: str, error: Exception) -> str:
+    """For the status: not the error's words, which may name an address. The device's own log has them."""
+    return f"{name} broke: {type(error).__name__}"
 
 
 async def _end(*tasks: asyncio.Task[None]) -> None:

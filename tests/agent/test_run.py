@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 
+from civobs_agent.run import broken
 from tests.agent.fix_agent import PROBE_ID, Receiver
 
 pytestmark = pytest.mark.broker
@@ -133,6 +134,10 @@ def test_a_killed_agent_accounts_for_every_slot_when_it_is_back(start, receiver_
     gaps = {round((later - earlier).total_seconds(), 1) for earlier, later in pairwise(slots)}
     assert gaps == {5.0}, gaps
     assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_a_part_that_breaks_is_named_in_the_status_without_the_words_of_its_error():
+    assert broken("uplink", OSError("cannot reach 192.168.1.1")) == "uplink broke: OSError"
 
 
 def test_measuring_goes_on_without_an_observatory_and_the_rows_wait(tmp_path):
