@@ -5,7 +5,6 @@
     CivobsCollectorError          a cause and a remedy, shown as two lines; exit code 2
     ├── ConfigError               a setting is missing, unreadable or refused
     ├── DatabaseError             the database is away, empty, too old or too new
-    ├── BrokerError               the broker is away or refuses us
     ├── ResourceError             a port, a permission or a program is missing
     ├── NotFoundError             what was asked for does not exist; exit code 1
     ├── KeyFileError              a key is missing, readable by others, or no key
@@ -38,10 +37,6 @@ class ConfigError(CivobsCollectorError):
 
 class DatabaseError(CivobsCollectorError):
     """The database is away, not migrated, or newer than this program."""
-
-
-class BrokerError(CivobsCollectorError):
-    """The broker is away or refuses the collector."""
 
 
 class ResourceError(CivobsCollectorError):

@@ -1,6 +1,7 @@
 """Batches from the broker to committed rows, receipts and acknowledgements, against real servers."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -211,6 +212,7 @@ def test_each_connection_sends_plans_anew_because_the_last_may_have_lost_them(si
     plans = {"KE": CurrentPlan("p-1", "KE", b"signed")}
     desk = PlanDesk(link, all_shards())
     wait_for(lambda: link.tend() or link.live)
+    assert desk.publish([replace(sender, status="revoked")], plans) == 0
     assert desk.publish([sender], plans) == 1
     assert desk.publish([sender], plans) == 0
     former = link.generation

@@ -7,7 +7,7 @@ import pytest
 from psycopg import conninfo
 
 from civobs_collector.config import DatabaseSettings
-from civobs_collector.db.connect import connect, database_errors, open_pool
+from civobs_collector.db.connect import connect, database_errors, make_pool
 from civobs_collector.db.lookups import TargetKeys
 from civobs_collector.errors import DatabaseError
 
@@ -72,7 +72,8 @@ def test_a_table_that_is_missing_means_to_migrate(empty_dsn):
 
 
 def test_a_pool_outlives_its_connections(plain_dsn):
-    pool = open_pool(DatabaseSettings(dsn=plain_dsn), "api", max_size=1)
+    pool = make_pool(DatabaseSettings(dsn=plain_dsn), "api", size=1, wait_s=10.0)
+    pool.open()
     try:
         with pool.connection() as conn:
             (pid,) = conn.execute("SELECT pg_backend_pid()").fetchone()
@@ -84,9 +85,9 @@ def test_a_pool_outlives_its_connections(plain_dsn):
         pool.close()
 
 
-def test_a_pool_without_a_server_says_why(plain_dsn):
+def test_a_database_that_does_not_exist_is_said(plain_dsn):
     with pytest.raises(DatabaseError) as caught:
-        open_pool(DatabaseSettings(dsn=conninfo.make_conninfo(plain_dsn, dbname="no_such_database")), "api")
+        connect(DatabaseSettings(dsn=conninfo.make_conninfo(plain_dsn, dbname="no_such_database")), "api")
     assert caught.value.remedy.startswith("create it")
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from civobs_collector.api.rate import TokenBuckets
 from civobs_collector.api.sealing import Sealer, make_sealer
 from civobs_collector.config import CollectorSettings
-from civobs_collector.db.connect import CONNECT_S, Connection, connection_string
+from civobs_collector.db.connect import Connection, make_pool
 from civobs_collector.web.draw import Drawings
 
 POOL_SIZE = 8
@@ -36,20 +36,9 @@ class Served:
 
 def make_served(settings: CollectorSettings) -> Served:
     """Make it all; the pool opens with the application and does not insist on a database that is away."""
-    pool: ConnectionPool[Connection] = ConnectionPool(
-        connection_string(settings.database, "api"),
-        min_size=1,
-        max_size=POOL_SIZE,
-        timeout=POOL_WAIT_S,
-        reconnect_timeout=CONNECT_S,
-        kwargs={"autocommit": True},
-        check=ConnectionPool.check_connection,
-        name="civobs-api",
-        open=False,
-    )
     return Served(
         settings=settings,
-        pool=pool,
+        pool=make_pool(settings.database, "api", size=POOL_SIZE, wait_s=POOL_WAIT_S),
         sealer=make_sealer(settings),
         drawings=Drawings(),
         enrolments=TokenBuckets(burst=10, refill_s=30.0),

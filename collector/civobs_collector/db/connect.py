@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 from psycopg import conninfo, errors
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool
 
 from civobs_collector.config import DatabaseSettings
 from civobs_collector.errors import DatabaseError
@@ -66,30 +66,23 @@ def connect(
         return psycopg.connect(text, autocommit=autocommit)
 
 
-def open_pool(
-    settings: DatabaseSettings, role: str, *, min_size: int = 1, max_size: int = 4
-) -> ConnectionPool[Connection]:
-    """Open a pool and wait for its first connections; the caller closes it. Raises DatabaseError.
+def make_pool(settings: DatabaseSettings, role: str, *, size: int, wait_s: float) -> ConnectionPool[Connection]:
+    """Make a pool of autocommitting connections, which the caller opens and closes.
 
+    It does not insist on a database that is away: whoever asks for a connection waits up to ``wait_s`` (PoolTimeout).
     Each connection is tried before it is lent, so that a restarted server costs a reconnection, not a failed request.
     """
-    pool: ConnectionPool[Connection] = ConnectionPool(
+    return ConnectionPool(
         connection_string(settings, role),
-        min_size=min_size,
-        max_size=max_size,
-        name=f"civobs-{role}",
+        min_size=1,
+        max_size=size,
+        timeout=wait_s,
+        reconnect_timeout=CONNECT_S,
+        kwargs={"autocommit": True},
         check=ConnectionPool.check_connection,
+        name=f"civobs-{role}",
         open=False,
     )
-    # The pool itself only says that it waited in vain; the reason comes from one attempt of our own.
-    connect(settings, role).close()
-    pool.open()
-    try:
-        pool.wait(CONNECT_S)
-    except PoolTimeout as error:
-        pool.close()
-        raise as_database_error(error) from None
-    return pool
 
 
 @contextmanager

@@ -25,15 +25,6 @@ class StoredPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class ProbePlan:
-    """What one probe is to be sent."""
-
-    probe_id: str
-    plan_id: str
-    message: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class CountryExpiry:
     """How long the probes of a country have a plan in force."""
 
@@ -51,15 +42,6 @@ SELECT plan_id, serial, cc, issued_at, expires_at, message
  WHERE cc = %(cc)s OR cc = 'ZZ'
  ORDER BY cc = 'ZZ', serial DESC
  LIMIT 1
-"""
-
-_FOR_PROBES_SQL = """
-SELECT p.probe_id, best.plan_id, best.message
-  FROM probe p
- CROSS JOIN LATERAL (SELECT plan_id, message FROM plan WHERE plan.cc = p.cc OR plan.cc = 'ZZ'
-                      ORDER BY plan.cc = 'ZZ', serial DESC LIMIT 1) best
- WHERE p.status <> 'revoked'
- ORDER BY p.probe_id
 """
 
 _EXPIRY_SQL = """
@@ -81,14 +63,6 @@ def store_plan(conn: Connection, plan: Plan, message: bytes) -> None:
     conn.execute("SELECT pg_notify(%s, %s)", (CHANNEL, plan.cc))
 
 
-def find_plan(conn: Connection, plan_id: str) -> StoredPlan | None:
-    """The plan of this id."""
-    with conn.cursor(row_factory=class_row(StoredPlan)) as cursor:
-        return cursor.execute(
-            "SELECT plan_id, serial, cc, issued_at, expires_at, message FROM plan WHERE plan_id = %s", (plan_id,)
-        ).fetchone()
-
-
 def list_plans(conn: Connection) -> list[StoredPlan]:
     """All plans, by country, newest first."""
     with conn.cursor(row_factory=class_row(StoredPlan)) as cursor:
@@ -107,12 +81,6 @@ def plan_for_country(conn: Connection, cc: str) -> StoredPlan | None:
     """The plan that probes of a country are to have: its own newest, else the newest for any country."""
     with conn.cursor(row_factory=class_row(StoredPlan)) as cursor:
         return cursor.execute(_FOR_COUNTRY_SQL, {"cc": cc}).fetchone()
-
-
-def plans_for_probes(conn: Connection) -> list[ProbePlan]:
-    """The plan of each probe that is not revoked and for which there is one."""
-    with conn.cursor(row_factory=class_row(ProbePlan)) as cursor:
-        return cursor.execute(_FOR_PROBES_SQL).fetchall()
 
 
 def plan_expiry(conn: Connection) -> list[CountryExpiry]:
