@@ -111,6 +111,11 @@ class Refusal:
         """The same for a gateway or a resolver that the device was given itself."""
         return None if address in self.own else self.refuses(address)
 
+    def shown(self, address: str) -> str:
+        """How rows name an address: one that is refused may be of this home, so its range's id stands for it."""
+        refused = self.refuses(address)
+        return address if refused is None else f"refused:{refused}"
+
     def with_own(self, own: Iterable[str], home: Iterable[IPv4Network | IPv6Network] = ()) -> "Refusal":
         """The same policy on the network the device is in now."""
         return Refusal(lab_ranges=self.lab_ranges, own=frozenset(own), home=tuple(home), allowed=self.allowed)

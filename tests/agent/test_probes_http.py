@@ -74,11 +74,19 @@ def test_a_failure_is_told_with_the_stage_it_came_in(path, failure, stage, sites
     assert (row.outcome, row.failure, row.stage) == (Outcome.FAILED, failure, stage)
 
 
-@pytest.mark.parametrize("path", ["/to-private", "/to-metadata", "/to-mapped", "/to-name-in-home"])
-def test_a_redirect_into_the_home_is_refused(path, sites, context):
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/to-private", "refused:private"),
+        ("/to-metadata", "refused:link_local"),
+        ("/to-mapped", "refused:private"),
+        ("/to-name-in-home", "http://bogon.test/"),
+    ],
+)
+def test_a_redirect_into_the_home_is_refused_and_its_address_not_written_down(path, shown, sites, context):
     row = fetch(f"http://site.test:{sites.http}{path}", context)
     assert (row.outcome, row.failure, row.stage) == (Outcome.NOT_RUN, Failure.TARGET_REFUSED, HttpStage.RESOLVE)
-    assert len(row.redirects) == 1
+    assert row.redirects == (shown,)
     assert row.address is None
 
 

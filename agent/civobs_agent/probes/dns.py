@@ -51,6 +51,7 @@ async def _question(target: Target, name: str, server: Server, wanted: IpFamily,
         except MeasurementError as error:
             fault = error.fault
     fields = _fields(name, place.host, RECORD_TYPES[wanted], reply)
+    fields["answers"] = () if reply is None else tuple(map(context.refusal.shown, reply.answers))
     took_ms = None if reply is None else reply.ms
     return context.row(Dns, run, target.id, fields, family=server.family, fault=fault, duration_ms=took_ms)
 
@@ -73,5 +74,4 @@ def _fields(resolver: str, qname: str, qtype: str, reply: Reply | None) -> dict[
         "qname": qname[:200],
         "qtype": qtype,
         "rcode": None if reply is None else reply.rcode_name,
-        "answers": () if reply is None else reply.answers,
     }

@@ -15,6 +15,7 @@ from civobs_agent.faults import Fault, MeasurementError, fault_of
 from civobs_agent.net import FAMILIES, Context, IpFamily, clean
 from civobs_agent.probes.place import DEFAULT_PORTS, Place, place_of, resolve
 from civobs_agent.probes.stream import Stream
+from civobs_agent.refusal import Refusal
 from civobs_agent.tables import Timeout, table
 from civobs_wire.failure import Failure
 from civobs_wire.limits import MAX_REDIRECTS
@@ -55,9 +56,11 @@ class Course:
     cut: bool = False
     redirects: list[str] = field(default_factory=list)
 
-    def turn_to(self, url: str) -> None:
-        """Begin the next hop."""
-        self.redirects.append(clean(url))
+    def turn_to(self, url: str, refusal: Refusal) -> None:
+        """Begin the next hop. An address that is refused is not written down, nor what it is asked for."""
+        place = place_of(url)
+        shown = place.host if place.literal is None else refusal.shown(place.host)
+        self.redirects.append(clean(url) if shown == place.host else shown)
         self.url, self.stage = url, HttpStage.RESOLVE
         self.address = self.status = self.location = None
         self.resolve_ms = self.connect_ms = self.tls_ms = self.first_byte_ms = None
@@ -87,7 +90,7 @@ async def follow(course: Course, family: IpFamily, context: Context) -> Fault | 
                     return None
                 following = _next(course, seen)
                 seen.add(following)
-                course.turn_to(following)
+                course.turn_to(following, context.refusal)
     except MeasurementError as error:
         return error.fault
     except h11.RemoteProtocolError as error:
