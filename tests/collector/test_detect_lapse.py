@@ -1,7 +1,9 @@
 """Events whose households never return: over for the observer, with no end known."""
 
+from dataclasses import replace
 from datetime import timedelta
 
+from civobs_collector.detect.events import compute
 from civobs_collector.detect.record import Level, Status
 from civobs_collector.detect.scope import END_UNKNOWN
 from civobs_collector.detect.versions import Chain, plan
@@ -62,6 +64,22 @@ def test_a_probe_that_returns_after_all_gives_a_lapsed_event_its_end():
     assert END_UNKNOWN not in event.limits
     (version,) = plan([event], [_published(lapsed, 15)], T0, at(25 * DAY), PARAMS)
     assert version.change_kind == "corrected"
+
+
+def test_what_is_left_in_view_of_an_event_that_lapsed_is_no_event_of_its_own():
+    world = World()
+    world.probe("UG", 301)
+    early, late = world.country("UG", {302: 2}), world.country("UG", {303: 2})
+    shutdown(world, early, 8 * DAY)
+    shutdown(world, late, 12 * DAY)
+    whole = world.inputs(45 * DAY)
+    (event,) = compute(whole, PARAMS)
+    chain = _published(event, 45)
+    part = compute(replace(whole, since=at(10 * DAY)), PARAMS)
+    assert {one.scope.level for one in part} == {Level.NETWORK}
+    assert plan(part, [chain], at(11 * DAY), at(45 * DAY), PARAMS) == []
+    home = [one.model_copy(update={"scope": one.scope.model_copy(update={"level": Level.PROBE})}) for one in part]
+    assert plan(home, [chain], at(11 * DAY), at(45 * DAY), PARAMS) == []
 
 
 def test_an_open_event_of_one_household_is_not_published_anew_every_hour():

@@ -14,6 +14,12 @@ from civobs_collector.db.connect import Connection
 _LOCK = 0x636976_6576
 """Key of the advisory lock of the one detector that may publish: "civev" in ASCII."""
 
+LAST_SEEN = (
+    "coalesce(resolution_latest, onset_latest + (record->'severity'->>'hours')::float8 * interval '1 hour',"
+    " onset_latest)"
+)
+"""When an event that is not open was over, or up to when it was watched where its end is not known."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
@@ -71,7 +77,7 @@ def read_chains(conn: Connection, since: datetime) -> list[StoredVersion]:
     return _read(
         conn,
         "event_current",
-        "status = 'open' OR coalesce(resolution_latest, onset_latest) >= %s ORDER BY event_key",
+        f"status = 'open' OR {LAST_SEEN} >= %s ORDER BY event_key",
         (since,),
     )
 

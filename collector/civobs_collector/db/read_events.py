@@ -10,6 +10,7 @@ from typing import Any
 from psycopg.rows import class_row
 
 from civobs_collector.db.connect import Connection
+from civobs_collector.db.events import LAST_SEEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ SELECT {_COLUMNS} FROM event_current
    AND (%(status)s::text IS NULL OR status = %(status)s)
    AND (%(level)s::text IS NULL OR level = %(level)s)
    AND (%(end)s::timestamptz IS NULL OR onset_earliest < %(end)s)
-   AND (%(start)s::timestamptz IS NULL OR status = 'open' OR coalesce(resolution_latest, onset_latest) >= %(start)s)
+   AND (%(start)s::timestamptz IS NULL OR status = 'open' OR {LAST_SEEN} >= %(start)s)
    AND (%(after_at)s::timestamptz IS NULL OR (onset_earliest, public_id) < (%(after_at)s, %(after_id)s))
  ORDER BY onset_earliest DESC, public_id DESC
  LIMIT %(limit)s

@@ -52,10 +52,14 @@ def plan(
     found = [
         version
         for record, chain in pairs
-        if record.onset.latest >= since and (version := _revised(record, chain, now, params)) is not None
+        if record.onset.latest >= since
+        and not (_settled(chain, since) and record.status is Status.CLOSED)
+        and (version := _revised(record, chain, now, params)) is not None
     ]
     for record in fresh:
-        if record.onset.latest < since:
+        if record.onset.latest < since or any(
+            _part_of(record, chain, gap) for chain in stored if _settled(chain, since)
+        ):
             continue
         found.append(NewVersion(_free(record, taken), 1, "new", "detected", record, _public(record)))
     found.extend(
@@ -197,6 +201,18 @@ def _retracted(chain: Chain, computed: Sequence[EventRecord], gap: timedelta) ->
     record = last.model_copy(update={"status": Status.RETRACTED, "provisional": False, "limits": (note, *last.limits)})
     reason = "detected" if larger else "late_data"
     return NewVersion(chain.event_key, chain.version + 1, "retracted", reason, record, chain.public_id is not None)
+
+
+def _settled(chain: Chain, since: datetime) -> bool:
+    """Whether an event is over and its start can no longer be seen: what is left of it in view would misdate it."""
+    return chain.record.status is Status.CLOSED and chain.record.onset.earliest < since
+
+
+def _part_of(record: EventRecord, chain: Chain, gap: timedelta) -> bool:
+    """Whether a household's event is the rest of a larger one."""
+    small, large = record.scope, chain.record.scope
+    reached = large.cc == small.cc and (large.level is Level.COUNTRY or not set(large.asns).isdisjoint(small.asns))
+    return reached and Level.PROBE is small.level is not large.level and _overlap(record, chain.record, gap)
 
 
 def _out_of_sight(record: EventRecord, since: datetime, now: datetime, params: Params) -> bool:
