@@ -204,6 +204,8 @@ class Agent:
             self._clock,
             on_plan=self._offered,
             on_bytes=self._meter.spend,
+            # A connection that breaks is often the first sign of an outage: a climb now dates its start to seconds.
+            on_lost=self._schedule.climb_soon,
             keepalive_s=lambda: self._plans.current.keepalive_s if self._plans.current is not None else 60,
             times=settings.uplink_times,
         )

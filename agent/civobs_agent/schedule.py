@@ -81,14 +81,19 @@ class Schedule:
         self._plan: Plan | None = None
         self._trouble = Trouble(net.time_scale)
         self._turns: list[_Turn] = []
+        self._climb_asked = False
+        self._climbed: tuple[datetime, int] | None = None
+        """Slot and monotonic time of the last climb that was begun."""
         self._running: dict[tuple[str, str], tuple[asyncio.Task[None], _Turn]] = {}
         self._light = asyncio.Semaphore(LIGHT_AT_ONCE)
         self._heavy = asyncio.Semaphore(1)
 
-    @property
-    def in_trouble(self) -> bool:
-        """Whether the ladder runs at its short interval."""
-        return self._trouble.active
+    def climb_soon(self) -> None:
+        """Something points to trouble, as a broker that is gone: look at the next look, not at the next slot.
+
+        At most once in a trouble interval, on whose grid the slot lies, so that no slot is told twice.
+        """
+        self._climb_asked = True
 
     async def run(self) -> None:
         """Run slots until cancelled. Slots that are running then are told as ``shutting_down``."""
@@ -101,6 +106,7 @@ class Schedule:
                 await self._sleep(self._pause_s(last))
                 now = self._net.clock.moment()
                 self._notice(last, now)
+                self._climb_if_asked(now)
                 last = now
         finally:
             await self._stop()
@@ -171,9 +177,26 @@ class Schedule:
         delay_s = (slot_at - now.at).total_seconds() + jitter_s(series.interval_s, self._rng)
         return _Turn(now.mono_ms + delay_s * 1000, slot_at, series)
 
-    def _ladder(self) -> Series:
+    def _climb_if_asked(self, now: Moment) -> None:
+        series = self._ladder(urgent=True)
+        slot_at = series.slot_of(now.at)
+        if not self._climb_asked:
+            return
+        if self._climbed is not None:
+            last_slot_at, last_ms = self._climbed
+            if slot_at <= last_slot_at or now.mono_ms - last_ms < series.interval_s * 1000:
+                return
+        self._climb_asked = False
+        begun = [turn for turn in self._turns if turn.series.kind == LADDER and turn.slot_at <= now.at]
+        for turn in begun:
+            turn.due_ms = now.mono_ms
+        heapq.heapify(self._turns)
+        if not begun and (series.kind, series.target) not in self._running:
+            self._start(_Turn(now.mono_ms, slot_at, series), now)
+
+    def _ladder(self, *, urgent: bool = False) -> Series:
         calm = ladder_series(self._plan, self._seed, self._net.time_scale)
-        if not self._trouble.active:
+        if not (urgent or self._trouble.active):
             return calm
         ladder = LadderPlan() if self._plan is None else self._plan.ladder
         return calm.every(min(ladder.trouble_interval_s, ladder.interval_s) / self._net.time_scale)
@@ -199,6 +222,8 @@ class Schedule:
 
     def _start(self, turn: _Turn, now: Moment) -> None:
         """Run a slot, or say at once why not."""
+        if turn.series.kind == LADDER:
+            self._climbed = (turn.slot_at, now.mono_ms)
         key = (turn.series.kind, turn.series.target)
         fault = Fault(Failure.OVERRUN) if key in self._running else None
         fault = fault or hindrance(turn.series, self._plan, self._household, now, self._net.meter.spent)

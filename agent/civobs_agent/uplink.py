@@ -103,6 +103,7 @@ class Uplink:
         *,
         on_plan: PlanTaker,
         on_bytes: Callable[[int], None] = lambda _n: None,
+        on_lost: Callable[[], None] = lambda: None,
         keepalive_s: Callable[[], int] = lambda: 60,
         times: UplinkTimes | None = None,
     ) -> None:
@@ -112,6 +113,7 @@ class Uplink:
         self._clock = clock
         self._on_plan = on_plan
         self._on_bytes = on_bytes
+        self._on_lost = on_lost
         self._keepalive_s = keepalive_s
         self._times = times or UplinkTimes()
         self._link: Link | None = None
@@ -228,6 +230,7 @@ class Uplink:
                 case Acked():
                     self._acked(event, out)
                 case Closed(reason=reason):
+                    self._on_lost()
                     return f"connection lost: {reason}"
                 case None:
                     pass

@@ -156,6 +156,34 @@ def test_the_first_climb_does_not_wait_and_trouble_shortens_the_interval(time):
     assert len(slots(ladder, "ladder")) >= 55
 
 
+def test_a_climb_asked_for_comes_at_the_next_look_and_at_most_once_in_a_trouble_interval(time):
+    def climbs(asked):
+        """When, in seconds from the start, the ladder ran in an hour without trouble of its own."""
+        rows, net = [], time.net()
+        schedule = Schedule(net, rows.extend, seed="probe", plan=lambda: calm, rng=random.Random(7), sleep=time.sleep)
+        began, began_at = time.seconds, time.wall
+        for second in asked:
+            time.at[began + second] = schedule.climb_soon
+
+        async def run():
+            task = asyncio.create_task(schedule.run())
+            while time.seconds < began + 3600:  # noqa: ASYNC110 - played time
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        apart(lambda: asyncio.run(run()))
+        ladder = [row for row in rows if row.kind == "ladder" and row.rung == 0]
+        assert len({row.slot_at for row in ladder}) == len(ladder)
+        return [(row.at - began_at).total_seconds() for row in ladder]
+
+    calm = plan(ladder=LadderPlan(interval_s=3600.0, trouble_interval_s=600.0), anchors=(), tasks=())
+    assert len([at for at in climbs([]) if 700 < at < 3000]) <= 1
+    found = [at for at in climbs([1500]) if 1490 < at < 1520]
+    assert len(found) == 1
+    assert len(climbs(range(10, 3600, 10))) <= 8
+
+
 def test_a_slot_is_not_told_twice(time):
     rows = recorded(time, 4 * 3600, plan())
     keys = Counter((row.kind, row.target, row.family, row.slot_at) for row in rows)

@@ -38,7 +38,7 @@ def receiver(broker, probe_key):
     made.close()
 
 
-def uplink_to(receiver, spool, clock, key, ports, times=FAST, *, plans=None):
+def uplink_to(receiver, spool, clock, key, ports, times=FAST, *, plans=None, on_lost=lambda: None):
     return Uplink(
         Sender(PROBE_ID, key, receiver.key.public_key()),
         tuple(BrokerEndpoint(host="127.0.0.1", port=port, tls=False) for port in ports),
@@ -46,6 +46,7 @@ def uplink_to(receiver, spool, clock, key, ports, times=FAST, *, plans=None):
         clock,
         on_plan=[].append if plans is None else plans.append,
         times=times,
+        on_lost=on_lost,
     )
 
 
@@ -178,12 +179,17 @@ def test_an_acknowledgement_without_a_subscriber_is_not_storage(broker, spool, h
 
 
 def test_it_comes_back_when_the_broker_was_killed(broker, receiver, spool, hand_clock, probe_key):
+    lost = []
+
     async def scenario():
-        async with running(uplink_to(receiver, spool, hand_clock, probe_key, [broker.port])) as uplink:
+        made = uplink_to(receiver, spool, hand_clock, probe_key, [broker.port], on_lost=lambda: lost.append(True))
+        async with running(made) as uplink:
             await until(lambda: uplink.state.connected)
+            assert lost == []
             broker.kill()
             fill(spool, hand_clock, 12)
             await until(lambda: not uplink.state.connected)
+            assert lost == [True]
             broker.start()
             again = Receiver(broker.port, probe_key)
             again.key = receiver.key
