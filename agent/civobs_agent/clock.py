@@ -121,12 +121,6 @@ class Clock:
         """By how much wall time moved when the clock became known."""
         return self._step_ms
 
-    @property
-    def last_alive_at(self) -> datetime | None:
-        """Last sign of life of the agent before this run; None where there was none or its clock was not known."""
-        last = self._memory.last
-        return last.at if last is not None and last.known else None
-
     def settle(self) -> None:
         """The rows of this boot have been re-anchored."""
         self._became_known = False

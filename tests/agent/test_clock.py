@@ -150,18 +150,12 @@ def test_the_dark_time_before_a_boot_is_told_once_and_only_when_it_is_known(devi
     assert device.clock().dark_s() is None
 
 
-def test_the_last_sign_of_life_is_told_after_a_restart(device):
-    device.synchronised = True
-    assert device.clock().last_alive_at is None
-    device.clock().stamp()
-    device.passes(300)
-    assert device.clock().last_alive_at == TRUE
-
-
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"boot_id": 7}', b"\xff\xfe", b"null"])
 def test_a_damaged_stamp_is_as_good_as_none(content, device):
+    device.boot(wall=datetime(1970, 1, 1, tzinfo=UTC))
     (device.folder / STAMP_NAME).write_bytes(content)
-    assert device.clock().last_alive_at is None
+    clock = device.clock()
+    assert (clock.moment().at, clock.dark_s()) == (RELEASED_AT, None)
 
 
 def test_a_laboratory_may_trust_and_may_turn_the_clock(device):
