@@ -22,12 +22,14 @@ def started(tmp_path):
     """A lab in a process of its own that is up, with a temporary folder of its own."""
     env = {**os.environ, "TMPDIR": str(tmp_path)}
     runner = subprocess.Popen(LAB, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
-    assert "is up" in runner.stdout.readline()
-    yield runner
-    runner.kill()
-    runner.wait()
-    runner.stdin.close()
-    runner.stdout.close()
+    try:
+        assert "is up" in runner.stdout.readline()
+        yield runner
+    finally:
+        runner.kill()
+        runner.wait()
+        runner.stdin.close()
+        runner.stdout.close()
 
 
 def family(folder):
