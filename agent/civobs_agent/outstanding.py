@@ -10,7 +10,8 @@ PARK_AFTER = 4
 """Tries after which a batch stands aside: what no receipt ever names, as one the broker drops for its size, must not
 keep the others from passing. At 15 s doubling that is some four minutes."""
 PARKED_MAX_S = 21_600.0
-"""Longest wait of a parked batch: it costs four messages a day then."""
+"""Longest wait of a parked batch: it costs four messages a day then. One that was parked while nobody receipted
+anything comes back with the next receipt, once: the collector was away, and the batch is likely to be sound."""
 NARROW = 2
 """Window while batches were parked and no receipt has come since: with a collector that is down, standing aside must
 not send the whole spool into the void."""
@@ -24,6 +25,8 @@ class Flight:
     mid: int
     tries: int
     due_at: float
+    receipts_before: int
+    """Receipts that had come when it was first sent on this connection."""
 
 
 @dataclass(slots=True)
@@ -32,6 +35,8 @@ class _Parked:
 
     tries: int
     due_at: float
+    in_silence: bool
+    """No receipt for any batch came while it was tried."""
 
 
 class Outstanding:
@@ -51,6 +56,9 @@ class Outstanding:
         """Tries on earlier connections."""
         self._parked: dict[int, _Parked] = {}
         self._narrow = False
+        self._receipts = 0
+        self._came_back: set[int] = set()
+        """Batches that were parked in silence and had their second chance."""
 
     @property
     def awaits(self) -> bool:
@@ -70,11 +78,13 @@ class Outstanding:
         """A batch has left, for the first time or again."""
         number = batch.batch_seq
         if number in self._parked:
-            self._park(number, self._parked[number].tries + 1, now)
+            parked = self._parked[number]
+            self._park(number, parked.tries + 1, now, in_silence=parked.in_silence)
             return
         before = self._flights.get(number)
         tries = 1 + (self._tried.pop(number, 0) if before is None else before.tries)
-        self._flights[number] = Flight(batch, mid, tries, now + self._wait_s(tries, self._retry_max_s))
+        receipts = self._receipts if before is None else before.receipts_before
+        self._flights[number] = Flight(batch, mid, tries, now + self._wait_s(tries, self._retry_max_s), receipts)
 
     def settled(self, settles: Callable[[int], bool]) -> list[int]:
         """Forget what a receipt settles; gives the numbers."""
@@ -82,14 +92,18 @@ class Outstanding:
         for number in done:
             self.forget(number)
         self._tried = {number: tries for number, tries in self._tried.items() if not settles(number)}
+        self._came_back = {number for number in self._came_back if not settles(number)}
         if done:
+            self._receipts += 1
             self._narrow = False
+            self._bring_back()
         return done
 
     def forget(self, number: int) -> None:
         """The spool has the batch no longer."""
         self._flights.pop(number, None)
         self._parked.pop(number, None)
+        self._came_back.discard(number)
 
     def disconnected(self) -> None:
         """Nothing is on its way any more; how often it was tried is remembered."""
@@ -102,7 +116,8 @@ class Outstanding:
         for flight in due:
             if flight.tries >= PARK_AFTER:
                 del self._flights[flight.batch.batch_seq]
-                self._park(flight.batch.batch_seq, flight.tries, now)
+                silence = flight.receipts_before == self._receipts and flight.batch.batch_seq not in self._came_back
+                self._park(flight.batch.batch_seq, flight.tries, now, in_silence=silence)
                 self._narrow = True
         return [flight.batch for flight in due if flight.tries < PARK_AFTER]
 
@@ -118,8 +133,15 @@ class Outstanding:
         """Which batch the broker's acknowledgement is about."""
         return next((number for number, flight in self._flights.items() if flight.mid == mid), None)
 
-    def _park(self, number: int, tries: int, now: float) -> None:
-        self._parked[number] = _Parked(tries, now + self._wait_s(tries + 1, max(PARKED_MAX_S, self._retry_max_s)))
+    def _park(self, number: int, tries: int, now: float, *, in_silence: bool) -> None:
+        wait_s = self._wait_s(tries + 1, max(PARKED_MAX_S, self._retry_max_s))
+        self._parked[number] = _Parked(tries, now + wait_s, in_silence)
+
+    def _bring_back(self) -> None:
+        """Give what was parked in silence its turn among the others again."""
+        for number in [number for number, parked in self._parked.items() if parked.in_silence]:
+            self._tried[number] = self._parked.pop(number).tries
+            self._came_back.add(number)
 
     def _wait_s(self, tries: int, longest_s: float) -> float:
         doubled_s = self._retry_s * float(2 ** min(tries - 1, 20))

@@ -321,7 +321,47 @@ def test_a_batch_that_was_tried_often_stands_aside_and_is_sent_ever_more_rarely(
     assert 16_000 < waits[-1] <= 27_000
     out.sent(sealed(3), 3, now)
     assert out.settled(lambda number: number == 3) == [3]
-    assert (out.awaits, out.room, out.numbers) == (False, 8, {2})
+    assert (out.awaits, out.room, out.numbers) == (False, 8, frozenset()), "nobody receipted anything while 2 was tried"
+
+
+def parked(out, number, now, receipted=()):
+    """Send a batch until it is parked, others being receipted meanwhile; gives the time then."""
+    while number not in out.numbers or number in {one.batch.batch_seq for one in out._flights.values()}:
+        out.sent(sealed(number), number, now)
+        for other in receipted:
+            out.sent(sealed(other), other, now)
+            out.settled(lambda one, other=other: one == other)
+        now = (out.next_due_at() or 0.0) + 1
+        out.due(now)
+    return now
+
+
+def test_a_batch_parked_in_silence_comes_back_with_the_next_receipt_but_once():
+    out = Outstanding(8, 10.0, 60.0)
+    now = parked(out, 1, 0.0)
+    assert 1 in out.numbers
+    out.sent(sealed(2), 2, now)
+    out.settled(lambda number: number == 2)
+    assert 1 not in out.numbers, "the collector was away: it has its turn again"
+    now = parked(out, 1, now)
+    out.sent(sealed(3), 3, now)
+    out.settled(lambda number: number == 3)
+    assert 1 in out.numbers, "now it is the batch"
+
+
+def test_a_batch_parked_while_others_were_receipted_stays_aside():
+    out = Outstanding(8, 10.0, 60.0)
+    now = parked(out, 1, 0.0, receipted=(7,))
+    out.sent(sealed(2), 2, now)
+    out.settled(lambda number: number == 2)
+    assert 1 in out.numbers
+
+
+def test_a_parked_batch_that_is_receipted_is_done():
+    out = Outstanding(8, 10.0, 60.0)
+    parked(out, 1, 0.0)
+    assert out.settled(lambda number: number == 1) == [1]
+    assert out.numbers == frozenset()
 
 
 def test_the_pace_holds_back_the_rest_and_never_the_ladder():
