@@ -70,7 +70,7 @@ def test_every_measurement_survives_kills_of_every_part(tmp_path, chance, persis
 def test_a_full_disk_at_the_probe_loses_nothing_it_had_recorded(tmp_path):
     state = tmp_path / "home-0" / "state"
     state.mkdir(parents=True)
-    with mounted(state, "6m"), running(tmp_path, probes=1) as station:
+    with mounted(state, "24m"), running(tmp_path, probes=1) as station:
         with full_of_ballast(state):
             station.wait(lambda: station.status(0).disk != "ok", 30, "the agent to notice its full disk")
             waiting = station.status(0).rows_waiting
