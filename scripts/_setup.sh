@@ -131,7 +131,7 @@ _missing() {
     done
 }
 
-_lab_packages() { _missing mosquitto nft=nftables unshare=util-linux setpriv=util-linux; }
+_lab_packages() { _missing mosquitto nft=nftables mount unshare=util-linux setpriv=util-linux; }
 
 _test_packages() {
     _lab_packages
