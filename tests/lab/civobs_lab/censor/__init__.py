@@ -1,0 +1,1 @@
+"""A censor: rules that say what is interfered with and how, and the box that does it."""

@@ -1,0 +1,138 @@
+"""What one run of a scenario gave: the truth with its times, what was published when, and the account of every row.
+
+It is all that scoring needs, and it is kept as JSON: an old run can be scored anew, and two versions compared.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Span(_Part):
+    """From and to, by the clock; an open end is None."""
+
+    start: datetime
+    end: datetime | None
+
+
+class TruthRun(_Part):
+    """One truth of the scenario with the times at which it really began and ended."""
+
+    name: str
+    kind: str
+    not_kinds: tuple[str, ...] = ()
+    cc: str
+    level: str
+    asns: tuple[int, ...] = ()
+    admin1: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    mechanisms: tuple[str, ...] = ()
+    depth: str | None = None
+    cause: str | None = None
+    says: str = ""
+    spans: tuple[Span, ...]
+    """One for each time it happened, in order."""
+    backfill_from: datetime | None = None
+    """When probes that were cut off could deliver again; None if they never could not."""
+
+
+class Interval(_Part):
+    """Bounds of a published start or end, with the estimate within if there is one."""
+
+    earliest: datetime
+    latest: datetime
+    likely: datetime | None = None
+
+
+class VersionRun(_Part):
+    """One published version of an event: of its record, what a score needs."""
+
+    published_at: datetime
+    kind: str
+    status: str
+    provisional: bool
+    level: str
+    cc: str
+    asns: tuple[int, ...] = ()
+    admin1: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    mechanisms: tuple[str, ...] = ()
+    depth: str
+    confidence: str
+    likeliest: str
+    onset: Interval
+    resolution: Interval | None = None
+    households_down: int = 0
+    households: int = 0
+
+
+class EventRun(_Part):
+    """One event: all its versions, oldest first; also what was retracted."""
+
+    public_id: str | None
+    campaign: str | None = None
+    versions: tuple[VersionRun, ...]
+
+
+class LedgerRun(_Part):
+    """The account of every row."""
+
+    recorded: int
+    stored: int
+    lost: int
+    doubled: int
+    rejected_batches: int = 0
+    rejected_expected: bool = False
+    """Whether the scenario sends what has to be rejected."""
+
+
+class LoadRun(_Part):
+    """What the agents took of the machine while the timeline was played."""
+
+    agents: int
+    rss_mib: float
+    """Mean of an agent's resident memory at the end."""
+    cpu_share: float
+    """Mean of an agent's share of one core."""
+    machine_cpu_share: float
+    """Of all cores of the machine together, by everything."""
+
+
+class RunResult(_Part):
+    """One run."""
+
+    format: Literal[1] = 1
+    """Raised when an older reader could misread a field; fields that are added have a default."""
+    scenario: str
+    title: str
+    resembles: str
+    version: str
+    """Of civobs, with the commit where it is known."""
+    detector_version: str | None = None
+    time_scale: float
+    bin_s: float
+    """Lab seconds of the detector's bin."""
+    started_at: datetime
+    seconds: float
+    """Of the clock, all phases."""
+    zero: datetime | None
+    """Zero of the timeline; None if the run broke down before."""
+    played_until: datetime | None = None
+    """When the last version was collected: quiet is counted up to here."""
+    countries: tuple[str, ...]
+    """With probes in them: where a false alarm could have been raised."""
+    not_observable: tuple[str, ...] = ()
+    """Countries of which the public record says that a kind of access cannot be seen."""
+    truths: tuple[TruthRun, ...]
+    events: tuple[EventRun, ...] = ()
+    ledger: LedgerRun | None = None
+    load: LoadRun | None = None
+    phases: dict[str, float] = {}
+    """Seconds of the clock by phase, in order."""
+    broke: str | None = None
+    """In one line, if it broke down; then it counts as a miss of everything."""
