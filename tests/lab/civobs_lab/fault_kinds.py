@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from civobs_lab.censor.rule import Direction, Layer, Method, Protocol, Rule
 from civobs_lab.spans import Span
+from civobs_lab.strict_toml import wrong
 
 Scopes = tuple[Literal["country", "region", "network", "household", "host"], ...]
 
@@ -36,11 +37,13 @@ class _Fault(BaseModel):
     @model_validator(mode="after")
     def _times_are_in_order(self) -> Self:
         if self.end is not None and self.end <= self.start:
-            raise ValueError("end is not after start")
+            raise wrong("the end is not after the start", "write a later end", "end")
         if (self.every is None) != (self.times == 1):
-            raise ValueError("every and times belong together")
+            raise wrong(
+                "`every` and `times` belong together", "write both or neither", "every" if self.every else "times"
+            )
         if self.every is not None and (self.end is None or self.end - self.start > self.every):
-            raise ValueError("a fault that comes back has to end before it does")
+            raise wrong("it comes back before it has ended", "write an end less than `every` after the start", "every")
         return self
 
 

@@ -26,6 +26,7 @@ class TruthRun(_Part):
     name: str
     kind: str
     not_kinds: tuple[str, ...] = ()
+    at_most: str | None = None
     cc: str
     level: str
     asns: tuple[int, ...] = ()

@@ -4,9 +4,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from civobs_collector.detect.record import Depth, EventKind
+from civobs_collector.detect.record import ConfidenceLabel, Depth, EventKind
 from civobs_lab.fault_kinds import Fault
 from civobs_lab.spans import Span
+from civobs_lab.strict_toml import nearest, wrong
 
 SETTLE_S = 5400.0
 """Lab seconds to wait for the last stored rows and the last version, at most, where a scenario says nothing."""
@@ -25,6 +26,8 @@ class Truth(_Part):
     """``nothing``: no event may be published of it, whatever it looked like."""
     not_kinds: tuple[EventKind, ...] = ()
     """With ``nothing``: only these kinds would be wrong; empty is any kind."""
+    at_most: ConfidenceLabel | None = None
+    """With ``nothing``: events of at most this confidence are not wrong."""
     cc: Annotated[str, Field(pattern="^X[A-Z]$")]
     level: Literal["probe", "network", "region", "country"]
     asns: tuple[int, ...] = ()
@@ -80,10 +83,16 @@ class Scenario(_Part):
     @model_validator(mode="after")
     def _truths_refer_to_faults(self) -> Self:
         ids = [fault.id for fault in self.fault if fault.id is not None]
-        if len(set(ids)) != len(ids):
-            raise ValueError("two faults have the same id")
-        for truth in self.truth:
-            unknown = set(truth.faults) - set(ids)
-            if unknown:
-                raise ValueError(f"truth refers to a fault that is not there: {min(unknown)}")
+        for index, fault in enumerate(self.fault):
+            if fault.id is not None and fault.id in ids[: ids.index(fault.id)] + ids[ids.index(fault.id) + 1 :]:
+                raise wrong(f"two faults have the id {fault.id!r}", "give each its own", "fault", index, "id")
+        for index, truth in enumerate(self.truth):
+            for number, name in enumerate(truth.faults):
+                if name not in ids:
+                    remedy = nearest(name, ids, otherwise="there are") if ids else "give the fault an `id`"
+                    raise wrong(f"no fault has the id {name!r}", remedy, "truth", index, "faults", number)
+            if not self.fault and truth.start is None:
+                raise wrong(
+                    "this truth refers to no fault and has no time", "write a start, or a fault", "truth", index
+                )
         return self

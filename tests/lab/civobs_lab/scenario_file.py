@@ -1,0 +1,65 @@
+"""Reading a scenario from its file, with the topology it is played in. ``docs/lab.md`` documents the format."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from civobs_lab import scenario_check, strict_toml
+from civobs_lab.scenario import Scenario
+from civobs_lab.strict_toml import Document, FileError, Problem, nearest
+from civobs_lab.topology import TOPOLOGIES, Topology
+
+SCENARIOS = Path(__file__).parents[1] / "scenarios"
+
+ScenarioError = FileError
+"""A scenario, or the topology it names, cannot be used: ``FILE:LINE: what is wrong; what to write instead``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A scenario that can be played."""
+
+    name: str
+    path: Path
+    scenario: Scenario
+    topology: Topology
+    """With a probe in as many homes as the scenario says, and no other homes."""
+
+
+def load(path: Path) -> Loaded:
+    """Read a scenario and its topology, and check the one against the other. Raises ScenarioError."""
+    document = Document(path, Scenario)
+    scenario = document.value
+    topology = _topology(document)
+    document.refuse(scenario_check.probes(scenario, topology))
+    topology = topology.with_probes(dict(scenario.probes))
+    document.refuse(scenario_check.problems(scenario, topology))
+    return Loaded(path.stem, path, scenario, topology)
+
+
+def find(words: Iterable[str]) -> list[Path]:
+    """Files of scenarios: paths as they are, bare names from the lab's own; none is all of these."""
+    found = [_find(word) for word in words]
+    return found or sorted(SCENARIOS.glob("*.toml"))
+
+
+def _find(word: str) -> Path:
+    own = SCENARIOS / f"{word}.toml"
+    if own.is_file() and not Path(word).exists():
+        return own
+    path = Path(word)
+    if not path.suffix and not path.exists():
+        remedy = nearest(word, (each.stem for each in SCENARIOS.glob("*.toml")), otherwise="the lab's own are")
+        raise ScenarioError(path, 1, "there is no such scenario", remedy)
+    return path
+
+
+def _topology(document: Document[Scenario]) -> Topology:
+    """The lab's own of this name, or a file named from where the scenario is."""
+    name = document.value.topology
+    own = {each.stem: each for each in TOPOLOGIES.glob("*.toml")}
+    file = own.get(name) or document.path.parent / name
+    if not file.exists():
+        remedy = nearest(name, own, otherwise="give the path of a file from here, or one of")
+        document.refuse([Problem(("topology",), f"there is no topology {name!r}", remedy)])
+    return strict_toml.Document(file, Topology).value
