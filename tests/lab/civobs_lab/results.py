@@ -35,9 +35,11 @@ class TruthRun(_Part):
     mechanisms: tuple[str, ...] = ()
     depth: str | None = None
     cause: str | None = None
+    at_most: str | None = None
+    """The most confidence that may be given to it; None is any."""
     says: str = ""
     spans: tuple[Span, ...]
-    """One for each time it happened, in order."""
+    """One for each time it happened, in order; empty for ``nothing`` is from zero until the end."""
     backfill_from: datetime | None = None
     """When probes that were cut off could deliver again; None if they never could not."""
 
@@ -63,6 +65,8 @@ class VersionRun(_Part):
     admin1: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     mechanisms: tuple[str, ...] = ()
+    access: str = "fixed"
+    """``not_observable``: it says that nobody could see, and claims nothing."""
     depth: str
     confidence: str
     likeliest: str
@@ -70,12 +74,14 @@ class VersionRun(_Part):
     resolution: Interval | None = None
     households_down: int = 0
     households: int = 0
+    """Households observed at the deepest point, of which so many were down."""
 
 
 class EventRun(_Part):
     """One event: all its versions, oldest first; also what was retracted."""
 
     public_id: str | None
+    """None for an event of one household: staff see it, the public does not."""
     campaign: str | None = None
     versions: tuple[VersionRun, ...]
 

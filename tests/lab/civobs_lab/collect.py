@@ -1,0 +1,113 @@
+"""What the observatory of a lab published, and the account of every row, read from its own tables.
+
+Records are read as plain JSON: what another version of civobs adds to them or has not got yet must not stop a score.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from civobs_lab.lab import Lab
+from civobs_lab.results import EventRun, LedgerRun, VersionRun
+
+NOT_OBSERVABLE = "not_observable"
+
+_VERSIONS = """
+SELECT e.event_key, e.public_id, v.published_at, v.detector_version, v.record
+FROM event_version v JOIN event e USING (event_key)
+ORDER BY e.created_at, e.event_key, v.version
+"""
+_COUNTS = """
+SELECT count(m.seq) AS rows, count(DISTINCT m.seq) AS numbers
+FROM unnest(%(probes)s::text[], %(lasts)s::int8[]) AS wanted(probe_id, last)
+JOIN probe ON probe.probe_id = wanted.probe_id
+LEFT JOIN measurement m ON m.probe_key = probe.probe_key AND m.seq BETWEEN 1 AND wanted.last
+GROUP BY probe.probe_id
+"""
+_REJECTED = "SELECT count(*) AS batches FROM rejected_batch"
+
+
+def events(lab: Lab) -> tuple[EventRun, ...]:
+    """Every event with all its versions, also those that were retracted. Raises psycopg.Error."""
+    chains: dict[Any, list[dict[str, Any]]] = {}
+    for row in lab.observatory.query(_VERSIONS):
+        chains.setdefault(row["event_key"], []).append(row)
+    return tuple(event_run(chain) for chain in chains.values())
+
+
+def event_run(chain: list[dict[str, Any]]) -> EventRun:
+    """One event from the rows of its versions, oldest first."""
+    last = chain[-1]["record"]
+    return EventRun(
+        public_id=chain[0]["public_id"],
+        campaign=last.get("campaign_id") or last.get("campaign"),
+        versions=tuple(version_run(row["record"], row["published_at"]) for row in chain),
+    )
+
+
+def version_run(record: Mapping[str, Any], published_at: object) -> VersionRun:
+    """Of a record, what a score needs. Raises ValidationError where it lacks what every record has."""
+    scope: Mapping[str, Any] = record.get("scope") or {}
+    affected: Mapping[str, Any] = record.get("affected") or {}
+    confidence: Mapping[str, Any] = record.get("confidence") or {}
+    return VersionRun.model_validate(
+        {
+            "published_at": published_at,
+            "kind": record.get("kind"),
+            "status": record.get("status"),
+            "provisional": record.get("provisional", False),
+            "level": scope.get("level"),
+            "cc": scope.get("cc"),
+            "access": scope.get("access", "fixed"),
+            "depth": record.get("depth", "unknown"),
+            "confidence": confidence.get("label", "unconfirmed"),
+            "likeliest": record.get("likeliest", "undetermined"),
+            "onset": record.get("onset"),
+            "resolution": record.get("resolution"),
+            "households_down": affected.get("n_down", 0),
+            "households": affected.get("n_observed", 0),
+            **{name: scope.get(name) or () for name in ("asns", "admin1", "targets", "mechanisms")},
+        }
+    )
+
+
+def detector_version(lab: Lab) -> str | None:
+    """What made the newest version; None before there is any."""
+    rows = lab.observatory.query(_VERSIONS)
+    return str(max(rows, key=lambda row: row["published_at"])["detector_version"]) if rows else None
+
+
+def recorded_rows(lab: Lab) -> dict[str, int]:
+    """How many rows each probe has recorded so far, by its own account. A probe without an id has none to deliver."""
+    found = {}
+    for probe in lab.probes:
+        status = probe.status()
+        if status is not None and status.probe_id is not None:
+            found[status.probe_id] = status.rows
+    return found
+
+
+def ledger(lab: Lab, recorded: Mapping[str, int], *, rejected_expected: bool = False) -> LedgerRun:
+    """Look up every row number up to each probe's count.
+
+    A probe numbers its rows from 1 without gaps, so what it recorded is known from its own count, without asking the
+    collector; every one of those numbers must be in the database exactly once.
+    """
+    rows = lab.observatory.query(_COUNTS, {"probes": list(recorded), "lasts": list(recorded.values())})
+    expected = sum(recorded.values())
+    return LedgerRun(
+        recorded=expected,
+        stored=sum(row["rows"] for row in rows),
+        lost=expected - sum(row["numbers"] for row in rows),
+        doubled=sum(row["rows"] - row["numbers"] for row in rows),
+        rejected_batches=lab.observatory.query(_REJECTED)[0]["batches"],
+        rejected_expected=rejected_expected,
+    )
+
+
+def not_observable(lab: Lab) -> tuple[str, ...]:
+    """Countries of which the record says that a kind of access cannot be seen (detection.md §5, ``scope.access``).
+
+    The sentence on mobile networks that every event carries is not counted: it stands there whatever happened, and
+    nowhere where there is no event.
+    """
+    return tuple(sorted({each.versions[-1].cc for each in events(lab) if each.versions[-1].access == NOT_OBSERVABLE}))
