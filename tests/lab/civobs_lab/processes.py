@@ -1,7 +1,7 @@
 """Programs that run in a place of the lab and cannot outlive it.
 
-Each has the kernel's parent-death signal set, so it is killed when the thread that started it ends, in whatever way.
-Start them from the main thread.
+Each has the kernel's parent-death signal set before anything else, so it is killed when the thread that started it
+ends, in whatever way. Start them from the main thread.
 """
 
 import os
@@ -15,6 +15,13 @@ from civobs_lab.namespace import Namespace
 
 STOP_S = 10.0
 """Longer than any of our programs needs to leave in order; then it is killed."""
+
+_TIED = """
+[ "$PPID" = "$1" ] || exit 1
+shift
+exec "$@"
+"""
+"""The signal is for parents that end later; the comparison sees one that ended before the signal was asked for."""
 
 _WITH_FILES = """
 set -e
@@ -33,6 +40,14 @@ def program(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
+def tied(words: Sequence[str]) -> list[str]:
+    """The command line of a program that does not outlive the process that builds it, from its first moment on.
+
+    Holds through every ``exec``, but not through a change of user: who makes one asks for the signal again.
+    """
+    return ["setpriv", "--pdeathsig", "KILL", "sh", "-c", _TIED, "tied", str(os.getpid()), *words]
+
+
 def command_in(
     namespace: Namespace | None, words: Sequence[str], files: Mapping[Path, Path] | None = None
 ) -> list[str]:
@@ -42,7 +57,7 @@ def command_in(
         mounts = [str(path) for target, source in files.items() for path in (source, target)]
         # Propagation is private from the start: no mount is ever seen outside.
         command += ["unshare", "--mount", "--propagation", "private", "sh", "-c", _WITH_FILES, "lab", *mounts, "--"]
-    return [*command, "setpriv", "--pdeathsig", "KILL", *words]
+    return tied([*command, *words])
 
 
 class Program:
