@@ -23,9 +23,12 @@ _SYSCTLS = {
     "net/ipv4/conf/default/rp_filter": "0",
     "net/ipv6/conf/all/accept_dad": "0",
     "net/ipv6/conf/default/accept_dad": "0",
-    "net/ipv4/ping_group_range": "0 2147483647",
 }
-"""Every place forwards; addresses are usable at once; a probe may send echo requests without being root."""
+"""Every place forwards; addresses are usable at once."""
+_PING_GROUPS = "net/ipv4/ping_group_range"
+"""Groups that may send echo requests without being root, as probes do."""
+_LAST_GROUP = 2147483647
+"""The highest that ping_group_range takes on every kernel (GID_T_MAX before Linux 6.4)."""
 
 Result = TypeVar("Result")
 
@@ -65,20 +68,38 @@ def enter(fd: int) -> None:
     _checked(_libc.setns(fd, _CLONE_NEWNET), "enter a network namespace")
 
 
-def may_make_namespaces() -> bool:
-    """Whether this process is allowed to."""
+def refusal() -> str | None:
+    """Why this process cannot make a place of the lab, in one line; None if it can."""
     try:
         os.close(_in_thread(_make))
-    except PermissionError:
-        return False
-    return True
+    except OSError as error:
+        return error.strerror
+    return None
+
+
+def may_make_namespaces() -> bool:
+    """Whether this process is allowed to."""
+    return refusal() is None
 
 
 def _make() -> int:
     _checked(_libc.unshare(_CLONE_NEWNET), "make a network namespace")
-    for key, value in _SYSCTLS.items():
-        Path("/proc/sys", key).write_text(value)
+    for key, value in {**_SYSCTLS, _PING_GROUPS: _own_groups()}.items():
+        try:
+            Path("/proc/sys", key).write_text(value)
+        except OSError as error:
+            # EROFS in a container, ENOENT without IPv6 in the kernel, EACCES under a foreign /proc.
+            raise OSError(error.errno, f"cannot set {key} in a network namespace: {error.strerror}") from None
     return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _own_groups() -> str:
+    """First and last group of the range that holds this process's group: no other may be named in a user namespace."""
+    for line in Path("/proc/self/gid_map").read_text().splitlines():
+        first, _, count = map(int, line.split())
+        if first <= os.getegid() < first + count:
+            return f"{first} {min(first + count - 1, _LAST_GROUP)}"
+    return f"{os.getegid()} {os.getegid()}"
 
 
 def _checked(returned: int, what: str) -> None:

@@ -1,13 +1,13 @@
-"""The network of a topology: a namespace for every place, wires, addresses, routes and home routers.
+"""The network of a topology: a namespace for every place, wires, addresses, routes, home routers, carrier NAT.
 
-Only netlink and one call of ``nft`` per home; the machine's own network is neither used nor changed.
+Only netlink and one call of ``nft`` per translating router; the machine's own network is neither used nor changed.
 """
 
 import subprocess
 import time
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Any
+from typing import Any, Literal
 
 from pyroute2 import IPRoute
 
@@ -22,16 +22,26 @@ ROUTE_METRIC = 100
 """Of ordinary routes; a fault overrides one with a lower metric and never has to know what it was."""
 
 _NAT = """
-table ip home {
+table ip lab_nat {
   chain postrouting {
     type nat hook postrouting priority srcnat;
     oifname "up" masquerade
   }
 }
 """
+_NO_IPV6 = """
+table ip6 lab_no_ipv6 {
+  chain forward {
+    type filter hook forward priority filter;
+    drop
+  }
+}
+"""
 
 Address = IPv4Address | IPv6Address
 Prefix = IPv4Network | IPv6Network
+Ends = tuple[Address, Address]
+"""Upper and lower end of a link."""
 
 
 @dataclass(slots=True)
@@ -85,10 +95,28 @@ class Place:
 
         self.namespace.run(change)
 
+    def nft(self, rules: str) -> None:
+        """Give ``nft`` rules to obey, all or none of them. Raises ValueError with what it says against them."""
+        # A child has the network of the thread that starts it: nsenter would be one more program per home.
+        done = self.namespace.run(
+            lambda: subprocess.run(["nft", "-f", "-"], input=rules, text=True, capture_output=True, check=False)
+        )
+        if done.returncode != 0:
+            raise ValueError(f"nft at {self.namespace.name}: {done.stderr.strip()}")
+
+    def break_ipv6(self) -> None:
+        """Forward no IPv6 packet any more, without a word; addresses and routes stay as they are."""
+        self.nft(_NO_IPV6)
+
+    def mend_ipv6(self) -> None:
+        """Forward IPv6 again."""
+        self.nft("delete table ip6 lab_no_ipv6")
+
 
 class LabNetwork:
-    """All places of a topology, by name: ``core``, ``gateway-XA``, ``exchange-XA``, ``as64500``, a host's name,
-    ``home-<household>`` and ``device-<household>``.
+    """All places of a topology, by name: ``core``, ``gateway-XA``, ``exchange-XA``, ``as64500``, ``nat-64500`` (the
+    carrier's box), a host's name, ``home-<household>`` and ``device-<household>``. In each but the core, the
+    interface ``up`` leads towards the world.
     """
 
     def __init__(self, topology: Topology) -> None:
@@ -99,16 +127,19 @@ class LabNetwork:
             self._lay_out()
             for place in self.places.values():
                 place.configure()
+            self._install_rules()
             for place in self.places.values():
                 place.wait_until_ready()
-            for household in topology.households():
-                _translate_addresses(self.places[f"home-{household.name}"].namespace)
         except BaseException:
             self.close()
             raise
 
     def __getitem__(self, name: str) -> Place:
         return self.places[name]
+
+    def providers(self, cc: str, access: Literal["fixed", "mobile", "both"] = "both") -> list[Place]:
+        """Routers of a country's networks that have customers."""
+        return [self[f"as{network.asn}"] for network in self.topology.providers(cc, access)]
 
     def close(self) -> None:
         """Let go of all places. What runs inside has to be ended first, or keeps its namespace."""
@@ -129,14 +160,29 @@ class LabNetwork:
             router = f"as{network.asn}"
             self._place(router)
             self._trunk(f"exchange-{network.cc}" if self.topology.country(network.cc) else "core", router, [network])
+            if network.carrier_nat:
+                self._attach(router, f"nat-{network.asn}", network.carrier)
         for network, host, link in self.topology.hosts():
-            self._place(host.name)
-            self._attach(f"as{network.asn}", host.name, link)
+            router = f"as{network.asn}"
+            if host.second_address:
+                self._second_address(router, host.name, link)
+            self._attach(router, host.name, link)
         for household in self.topology.households():
             self._home(household)
 
-    def _place(self, name: str) -> None:
-        self.places[name] = Place(Namespace(name))
+    def _install_rules(self) -> None:
+        for network in self.topology.networks:
+            if network.carrier_nat:
+                self[f"nat-{network.asn}"].nft(_NAT)
+            if network.ipv6 == "broken":
+                self[f"as{network.asn}"].break_ipv6()
+        for household in self.topology.households():
+            self[f"home-{household.name}"].nft(_NAT)
+
+    def _place(self, name: str) -> Place:
+        if name not in self.places:
+            self.places[name] = Place(Namespace(name))
+        return self.places[name]
 
     def _trunk(self, upper: str, lower: str, behind: list[Network]) -> None:
         """A link between routers: default route up, the networks behind it down."""
@@ -145,33 +191,37 @@ class LabNetwork:
         prefix6 = IPv6Network((int(CORE_PREFIX6.network_address) + (index << 64), 64))
         ends = (CORE_PREFIX[4 * index + 1], CORE_PREFIX[4 * index + 2]), (prefix6[1], prefix6[2])
         self._wire(upper, lower, f"to-{lower}"[:15], ends)
-        for above, below in ends:
-            self.places[lower].routes.append((_everything(above), above))
+        for _, below in ends:
             self.places[upper].routes.extend(
                 (network.prefix if below.version == 4 else network.prefix6, below) for network in behind
             )
 
-    def _attach(self, router: str, place: str, link: Attachment) -> None:
-        self._wire(router, place, f"to-{link.index}", ((link.router, link.address), (link.router6, link.address6)))
-        self.places[place].routes += [
-            (_everything(link.router), link.router),
-            (_everything(link.router6), link.router6),
-        ]
+    def _attach(self, router: str, place: str, link: Attachment, *, ipv6: bool = True) -> None:
+        ends: list[Ends] = [(link.router, link.address), *([(link.router6, link.address6)] if ipv6 else [])]
+        self._wire(router, place, f"to-{link.index}", ends)
+
+    def _second_address(self, router: str, place: str, link: Attachment) -> None:
+        # Before the first: of two alike, Linux speaks from the IPv6 address that was given to it last.
+        self._place(place).addresses += [(UPLINK, link.second6, 64), (UPLINK, link.second, 32)]
+        self.places[router].routes.append((IPv4Network(link.second), link.address))
 
     def _home(self, household: Household) -> None:
-        home, device = f"home-{household.name}", f"device-{household.name}"
-        self._place(home)
-        self._place(device)
-        self._attach(f"as{household.network.asn}", home, household.link)
-        inside, inside6 = HOME_PREFIX[1], household.home6[1]
-        self._wire(home, device, "lan", ((inside, HOME_PREFIX[2]), (inside6, household.home6[2])))
-        self.places[device].routes += [(_everything(inside), inside), (_everything(inside6), inside6)]
-        router = self.places[f"as{household.network.asn}"]
-        router.routes.append((household.home6, household.link.address6))
+        home, device, network = f"home-{household.name}", f"device-{household.name}", household.network
+        ipv6 = network.ipv6 != "absent"
+        router = f"nat-{network.asn}" if network.carrier_nat else f"as{network.asn}"
+        self._attach(router, home, household.link, ipv6=ipv6)
+        inside: list[Ends] = [(HOME_PREFIX[1], HOME_PREFIX[2])]
+        if ipv6:
+            inside.append((household.home6[1], household.home6[2]))
+            self.places[router].routes.append((household.home6, household.link.address6))
+            if network.carrier_nat:
+                ways: list[Prefix] = [household.home6, household.link.prefix6]
+                self[f"as{network.asn}"].routes += [(way, network.carrier.address6) for way in ways]
+        self._wire(home, device, "lan", inside)
 
-    def _wire(self, upper: str, lower: str, device: str, ends: tuple[tuple[Address, Address], ...]) -> None:
-        """A pair of interfaces: ``device`` at the upper place, ``up`` at the lower."""
-        above, below = self.places[upper], self.places[lower]
+    def _wire(self, upper: str, lower: str, device: str, ends: "list[Ends] | tuple[Ends, ...]") -> None:
+        """A pair of interfaces, ``device`` at the upper place and ``up`` at the lower, and a default route up."""
+        above, below = self.places[upper], self._place(lower)
 
         def connect() -> None:
             with IPRoute() as netlink:
@@ -183,6 +233,7 @@ class LabNetwork:
             length = 64 if high.version == 6 else 24 if high in HOME_PREFIX else 30
             above.addresses.append((device, high, length))
             below.addresses.append((UPLINK, low, length))
+            below.routes.append((_everything(high), high))
 
 
 def _waking(link: Any) -> bool:
@@ -192,7 +243,3 @@ def _waking(link: Any) -> bool:
 
 def _everything(like: Address) -> Prefix:
     return IPv4Network("0.0.0.0/0") if like.version == 4 else IPv6Network("::/0")
-
-
-def _translate_addresses(home: Namespace) -> None:
-    subprocess.run([*home.enter_command(), "nft", "-f", "-"], input=_NAT, text=True, check=True)

@@ -1,18 +1,19 @@
 """Which small Internet to build, as data: countries, networks with their households, and servers.
 
 The shape is always the same: a core, a gateway and an exchange per country, a router per network, and behind it
-hosts and homes. A TOML file says how many of each, under which names and prefixes. Networks of a country that is not
-listed hang off the core: they are the world outside.
+hosts and homes, these behind carrier NAT or not. A TOML file says how many of each, under which names and prefixes.
+Networks of a country that is not listed hang off the core: they are the world outside.
 """
 
+import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 LAB_RANGES = tuple(
     # RFC 5737 and RFC 2544: nothing on the real Internet answers there; RFC 6598 for carrier NAT.
@@ -24,11 +25,57 @@ LAB_RANGE6 = IPv6Network("2001:db8::/32")
 CORE_PREFIX = IPv4Network("198.18.0.0/24")
 CORE_PREFIX6 = IPv6Network("2001:db8::/48")
 """Links between the core, the gateways, the exchanges and the networks' routers."""
+CARRIER_PREFIX = IPv4Network("100.64.0.0/10")
+"""RFC 6598: lines between a carrier's NAT box and homes. The same in every network, as it is in the field."""
 TOPOLOGIES = Path(__file__).parent / "topologies"
+
+_LINK = 4
+"""Addresses of a link: each is a /30."""
+_HOMES6 = 0x1000
+"""Networks inside homes are /64s from here on, links to them and to hosts are those below."""
+
+_TAKEN = re.compile(r"core$|as\d|(gateway|exchange|nat|home|device)-|[a-z]{2}-\d+-\d")
+"""What other places (network.py) and households are called: scopes and places are looked up by one word."""
+
+
+def _is_free(name: str) -> str:
+    if _TAKEN.match(name):
+        raise ValueError(f"{name} could be another place's name")
+    return name
+
+
+HostName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$"), AfterValidator(_is_free)]
+DomainName = Annotated[str, Field(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$")]
+CountryCode = Annotated[str, Field(pattern="^X[A-Z]$")]
+"""From ISO 3166-1's user-assigned codes, so that no real country is ever named."""
+Service = Literal[
+    "tcp",
+    "authority",
+    "resolver",
+    "web",
+    "h3",
+    "dot",
+    "doh",
+    "throughput",
+    "stun",
+    "ntp",
+    "portal",
+    "echo",
+]
+Access = Literal["fixed", "mobile"]
 
 
 class TopologyError(ValueError):
-    """A topology file is unreadable or contradicts itself."""
+    """A topology is unreadable or contradicts itself.
+
+    ``why`` says it without the place; ``loc`` is the way there through the file (``networks``, 3, ``prefix``).
+    """
+
+    def __init__(self, why: str, *, file: Path | None = None, loc: tuple[str | int, ...] = ()) -> None:
+        self.why = why
+        self.file = file
+        self.loc = loc
+        super().__init__(": ".join([*([str(file)] if file else []), *([".".join(map(str, loc))] if loc else []), why]))
 
 
 class _Part(BaseModel):
@@ -38,15 +85,24 @@ class _Part(BaseModel):
 class Host(_Part):
     """A server in a network."""
 
-    name: str
-    serves: tuple[Literal["tcp", "authority", "resolver", "web"], ...] = ()
+    name: HostName
+    serves: tuple[Service, ...] = ()
     """``tcp`` accepts and closes on port 443; ``authority`` answers for the zones of the file; ``resolver`` asks
-    the authorities; ``web`` answers HTTP and, under the lab's CA, HTTPS. All answer echo requests."""
-    names: tuple[str, ...] = ()
+    the authorities, ``dot`` and ``doh`` do so over TLS and HTTPS; ``web`` answers HTTP and, under the lab's CA, HTTPS,
+    ``h3`` also over QUIC; ``throughput``, ``stun``, ``ntp`` and ``echo`` are there to be measured with; ``portal``
+    asks everybody to log in. All answer echo requests."""
+    names: tuple[DomainName, ...] = ()
     """DNS names that lead here."""
+    only_in: tuple[CountryCode, ...] = ()
+    """For its names, resolvers of these countries are led here, as a CDN does it. The host with the same name and
+    without ``only_in`` serves everybody else."""
     anchor: Literal["icmp", "tcp", "dns"] | None = None
     """How probes ask it when it stands in a plan as an anchor."""
     observatory: bool = False
+    broker: bool = False
+    """A second way to the observatory: a broker that passes everything on to the first."""
+    second_address: bool = False
+    """It has two addresses of each family, as STUN needs them (RFC 5780)."""
 
 
 class Network(_Part):
@@ -57,45 +113,76 @@ class Network(_Part):
     cc: Annotated[str, Field(pattern="^[A-Z]{2}$")]
     prefix: IPv4Network
     prefix6: IPv6Network
-    households: Annotated[int, Field(ge=0, le=32)] = 0
+    households: Annotated[int, Field(ge=0, le=64)] = 0
+    """Homes, each with a probe."""
     user_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Of the country's users; with one, it is a provider even if no home has a probe."""
+    access: Access = "fixed"
+    carrier_nat: bool = False
+    """Homes share one IPv4 address behind a box of the provider's."""
+    ipv6: Literal["working", "absent", "broken"] = "working"
+    """In its homes. ``absent``: no address and no route; ``broken``: both, and no packet gets through."""
     hosts: tuple[Host, ...] = ()
+
+    @property
+    def is_provider(self) -> bool:
+        """Whether it has customers, seen by the observatory or not."""
+        return self.households > 0 or self.user_share is not None
+
+    @property
+    def carrier(self) -> "Attachment":
+        """The link to its NAT box, where it has one."""
+        return Attachment(self, len(self.hosts))
 
     @model_validator(mode="after")
     def _stays_in_the_lab(self) -> Self:
-        if not any(self.prefix.subnet_of(known) for known in LAB_RANGES) or self.prefix.overlaps(CORE_PREFIX):
-            raise ValueError(f"AS{self.asn}: {self.prefix} is not a free lab range")
+        kept = any(self.prefix.overlaps(other) for other in (CORE_PREFIX, CARRIER_PREFIX))
+        if kept or not any(self.prefix.subnet_of(known) for known in LAB_RANGES):
+            raise TopologyError(f"AS{self.asn}: {self.prefix} is not a free lab range", loc=("prefix",))
         if not self.prefix6.subnet_of(LAB_RANGE6) or self.prefix6.overlaps(CORE_PREFIX6):
-            raise ValueError(f"AS{self.asn}: {self.prefix6} is not a free lab range")
-        if 4 * (self.households + len(self.hosts)) > self.prefix.num_addresses:
-            raise ValueError(f"AS{self.asn}: {self.prefix} is too small for its links")
+            raise TopologyError(f"AS{self.asn}: {self.prefix6} is not a free lab range", loc=("prefix6",))
+        if self.prefix6.prefixlen > 48:
+            raise TopologyError(f"AS{self.asn}: {self.prefix6} is smaller than a /48", loc=("prefix6",))
+        links = len(self.hosts) + (1 if self.carrier_nat else self.households)
+        # Second addresses are counted from the end of the prefix, past the broadcast address.
+        seconds = 1 + len(self.hosts) if any(host.second_address for host in self.hosts) else 0
+        if _LINK * links + seconds > self.prefix.num_addresses:
+            raise TopologyError(f"AS{self.asn}: {self.prefix} is too small for its links", loc=("prefix",))
+        if self.is_provider and not any("resolver" in host.serves for host in self.hosts):
+            raise TopologyError(f"AS{self.asn} has customers and no host that serves resolver", loc=("hosts",))
         return self
 
 
 class Country(_Part):
     """A country with a gateway and an exchange of its own."""
 
-    cc: Annotated[str, Field(pattern="^X[A-Z]$")]
-    """From ISO 3166-1's user-assigned codes, so that no real country is ever named."""
+    cc: CountryCode
     name: str
-    regions: tuple[str, ...]
+    regions: Annotated[tuple[Annotated[str, Field(pattern="^[^/]+$")], ...], Field(min_length=1)]
     """Households are spread over them in turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A link from a network's router to a host or a home: a /30 and a /64, router first."""
+    """A link from a network's router, or its NAT box, to a host or a home: a /30 and a /64, the upper end first."""
 
     network: Network
     index: int
+    translated: bool = False
+    """Below the NAT box."""
 
     @property
     def router(self) -> IPv4Address:
-        return self.network.prefix[4 * self.index + 1]
+        return self._prefix[_LINK * self.index + 1]
 
     @property
     def address(self) -> IPv4Address:
-        return self.network.prefix[4 * self.index + 2]
+        return self._prefix[_LINK * self.index + 2]
+
+    @property
+    def second(self) -> IPv4Address:
+        """A host's second address, where it has one."""
+        return self.network.prefix[-2 - self.index]
 
     @property
     def prefix6(self) -> IPv6Network:
@@ -109,6 +196,14 @@ class Attachment:
     def address6(self) -> IPv6Address:
         return self.prefix6[2]
 
+    @property
+    def second6(self) -> IPv6Address:
+        return self.prefix6[3]
+
+    @property
+    def _prefix(self) -> IPv4Network:
+        return CARRIER_PREFIX if self.translated else self.network.prefix
+
 
 @dataclass(frozen=True, slots=True)
 class Household:
@@ -121,12 +216,24 @@ class Household:
 
     @property
     def link(self) -> Attachment:
-        return Attachment(self.network, len(self.network.hosts) + self.number)
+        """The line to the provider."""
+        first = len(self.network.hosts) + (1 if self.network.carrier_nat else 0)
+        return Attachment(self.network, first + self.number, self.network.carrier_nat)
 
     @property
     def home6(self) -> IPv6Network:
         """The home's own /64, routed to it."""
-        return _subnet64(self.network.prefix6, 0x1000 + self.number)
+        return _subnet64(self.network.prefix6, _HOMES6 + self.number)
+
+    @property
+    def seen_as(self) -> tuple[IPv4Network, IPv6Network]:
+        """By what its provider's router and all beyond know it; behind carrier NAT the first is its neighbours' too."""
+        link = self.network.carrier if self.network.carrier_nat else self.link
+        return IPv4Network(link.address), self.home6
+
+
+Placed = tuple[Network, Host, Attachment]
+"""A server and where it hangs."""
 
 
 class Topology(_Part):
@@ -138,46 +245,83 @@ class Topology(_Part):
 
     @model_validator(mode="after")
     def _is_unambiguous(self) -> Self:
-        for what, values in (
-            ("ASN", [network.asn for network in self.networks]),
-            ("host", [host.name for network in self.networks for host in network.hosts]),
-            ("country", [country.cc for country in self.countries]),
-        ):
-            if len(set(values)) != len(values):
-                raise ValueError(f"the same {what} twice")
-        for one in self.networks:
-            for other in self.networks:
-                if one is not other and (one.prefix.overlaps(other.prefix) or one.prefix6.overlaps(other.prefix6)):
-                    raise ValueError(f"AS{one.asn} and AS{other.asn} share addresses")
-            if one.households and self.country(one.cc) is None:
-                raise ValueError(f"AS{one.asn} has households in a country that is not listed")
-        if sum(host.observatory for _, host, _ in self.hosts()) > 1:
-            raise ValueError("more than one observatory")
+        _refuse_twice("country", ((("countries", n, "cc"), one.cc) for n, one in enumerate(self.countries)))
+        _refuse_twice("ASN", ((("networks", n, "asn"), one.asn) for n, one in enumerate(self.networks)))
+        hosts = {
+            ("networks", n, "hosts", m): host for n, one in enumerate(self.networks) for m, host in enumerate(one.hosts)
+        }
+        _refuse_twice("host", (((*loc, "name"), host.name) for loc, host in hosts.items()))
+        for what in ("observatory", "broker"):
+            having = [loc for loc, host in hosts.items() if getattr(host, what)]
+            if len(having) > 1:
+                raise TopologyError(f"more than one host is {what}", loc=(*having[1], what))
+        # Where resolvers of a country, or of any other, are led to for a name.
+        led = (
+            ((*loc, "names", n), f"{name} for {cc or 'everybody'}")
+            for loc, host in hosts.items()
+            for n, name in enumerate(host.names)
+            for cc in host.only_in or ("",)
+        )
+        _refuse_twice("name", led)
+        for loc, host in hosts.items():
+            strange = [cc for cc in host.only_in if self.country(cc) is None]
+            if strange:
+                raise TopologyError(f"{strange[0]} is not listed in countries", loc=(*loc, "only_in"))
         return self
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for number, one in enumerate(self.networks):
+            for other in self.networks[:number]:
+                if one.prefix.overlaps(other.prefix) or one.prefix6.overlaps(other.prefix6):
+                    why = f"AS{one.asn} and AS{other.asn} share addresses"
+                    raise TopologyError(why, loc=("networks", number, "prefix"))
+            if one.is_provider and self.country(one.cc) is None:
+                why = f"AS{one.asn} has customers in {one.cc}, which is not listed in countries"
+                raise TopologyError(why, loc=("networks", number, "cc"))
+        if _LINK * (2 * len(self.countries) + len(self.networks)) > CORE_PREFIX.num_addresses:
+            raise TopologyError(f"{CORE_PREFIX} is too small for the links between so many networks", loc=("networks",))
+        for number, country in enumerate(self.countries):
+            if sum(one.user_share or 0 for one in self.networks if one.cc == country.cc) > 1.001:
+                raise TopologyError(f"user shares in {country.cc} add up to more than 1", loc=("countries", number))
+        return self
+
+    def with_probes(self, probes: Mapping[str, int]) -> Self:
+        """The same with so many homes in these networks (``AS64500``). Raises TopologyError."""
+        known = {f"AS{network.asn}": network for network in self.networks if network.is_provider}
+        for name in probes:
+            if name not in known:
+                raise TopologyError(f"{self.name} has no provider {name}, only {', '.join(known)}", loc=(name,))
+        networks = [{**dict(one), "households": probes.get(f"AS{one.asn}", one.households)} for one in self.networks]
+        return self._validated({**dict(self), "networks": networks})
 
     def country(self, cc: str) -> Country | None:
         """A listed country, None for the world outside."""
         return next((country for country in self.countries if country.cc == cc), None)
 
-    def hosts(self) -> Iterator[tuple[Network, Host, Attachment]]:
+    def hosts(self) -> Iterator[Placed]:
         """Every server and where it hangs."""
         for network in self.networks:
             for index, host in enumerate(network.hosts):
                 yield network, host, Attachment(network, index)
 
-    def host(self, name: str) -> tuple[Network, Host, Attachment]:
+    def host(self, name: str) -> Placed:
         """One server. Raises TopologyError."""
         for entry in self.hosts():
             if entry[1].name == name:
                 return entry
         raise TopologyError(f"{self.name} has no host {name}")
 
-    def observatory(self) -> tuple[Network, Host, Attachment]:
+    def observatory(self) -> Placed:
         """Where broker and collector are. Raises TopologyError."""
         for entry in self.hosts():
             if entry[1].observatory:
                 return entry
         raise TopologyError(f"{self.name} has no observatory")
+
+    def second_broker(self) -> Placed | None:
+        """Where the second broker is."""
+        return next((entry for entry in self.hosts() if entry[1].broker), None)
 
     def resolver_of(self, network: Network) -> Attachment:
         """The resolver that a network gives to its customers. Raises TopologyError."""
@@ -185,6 +329,12 @@ class Topology(_Part):
             if "resolver" in host.serves:
                 return Attachment(network, index)
         raise TopologyError(f"AS{network.asn} has no resolver")
+
+    def providers(self, cc: str, access: Literal["fixed", "mobile", "both"] = "both") -> tuple[Network, ...]:
+        """Networks with customers in a country."""
+        return tuple(
+            one for one in self.networks if one.cc == cc and one.is_provider and access in {one.access, "both"}
+        )
 
     def households(self) -> Iterator[Household]:
         """Every home, named by country, network and number."""
@@ -195,19 +345,60 @@ class Topology(_Part):
                 region = country.regions[number % len(country.regions)]
                 yield Household(f"{network.cc.lower()}-{network.asn}-{number + 1}", network, number, region)
 
+    def households_of(self, scope: str) -> tuple[Household, ...]:
+        """Homes in a country (``XA``), a region (``XA/North``), a network (``AS64500``), or one by its name.
+
+        Empty where there is no probe. Raises TopologyError where there is no such place.
+        """
+        known = {household.name for household in self.households()} | {f"AS{one.asn}" for one in self.networks}
+        known |= {place for one in self.countries for place in (one.cc, *(f"{one.cc}/{name}" for name in one.regions))}
+        if scope not in known:
+            raise TopologyError(f"{self.name} has no country, region, network or household {scope}")
+        return tuple(
+            one
+            for one in self.households()
+            if scope in {one.name, f"AS{one.network.asn}", one.network.cc, f"{one.network.cc}/{one.region}"}
+        )
+
+    @classmethod
+    def _validated(cls, values: Mapping[str, Any], file: Path | None = None) -> Self:
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise _explained(error, file) from None
+
 
 def load(path: Path) -> Topology:
     """Read a topology file; a bare name is looked up among the lab's own. Raises TopologyError."""
     file = path if path.suffix else TOPOLOGIES / f"{path}.toml"
     try:
-        return Topology.model_validate(tomllib.loads(file.read_text()))
+        values = tomllib.loads(file.read_text())
     except OSError as error:
-        raise TopologyError(f"cannot read {file}: {error.strerror}") from None
+        raise TopologyError(f"cannot be read: {error.strerror}", file=file) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TopologyError(f"{file} is not TOML: {error}") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise TopologyError(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise TopologyError(f"is not TOML: {error}", file=file) from None
+    return Topology._validated(values, file)
+
+
+def _explained(error: ValidationError, file: Path | None) -> TopologyError:
+    first = error.errors(include_url=False, include_input=False)[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, TopologyError):
+        return TopologyError(cause.why, file=file, loc=(*first["loc"], *cause.loc))
+    if first["type"] == "extra_forbidden":
+        models: dict[str, type[_Part]] = {"countries": Country, "networks": Network, "hosts": Host}
+        within = [part for part in first["loc"][:-1] if isinstance(part, str)]
+        known = models[within[-1]] if within else Topology
+        return TopologyError(f"unknown key; known are {', '.join(known.model_fields)}", file=file, loc=first["loc"])
+    return TopologyError(first["msg"], file=file, loc=first["loc"])
+
+
+def _refuse_twice(what: str, values: Iterable[tuple[tuple[str | int, ...], str | int]]) -> None:
+    seen = set()
+    for loc, value in values:
+        if value in seen:
+            raise TopologyError(f"the same {what} twice: {value}", loc=loc)
+        seen.add(value)
 
 
 def _subnet64(prefix: IPv6Network, index: int) -> IPv6Network:
