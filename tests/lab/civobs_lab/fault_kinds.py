@@ -18,7 +18,7 @@ Scopes = tuple[Literal["country", "region", "network", "household", "host"], ...
 class _Fault(BaseModel):
     """What all faults have."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     scopes: ClassVar[Scopes]
     """What the scope may name."""
@@ -101,6 +101,12 @@ class Flapping(_Fault):
     up: Span
     down: Span
 
+    @model_validator(mode="after")
+    def _takes_time(self) -> Self:
+        if not (self.up and self.down):
+            raise ValueError("up and down are longer than 0s")
+        return self
+
 
 class Ipv6Broken(_Fault):
     """A network goes on handing out IPv6 addresses and carries no IPv6 packet."""
@@ -110,7 +116,9 @@ class Ipv6Broken(_Fault):
 
 
 class CaptivePortal(_Fault):
-    """The home router sends plain HTTP to a portal and drops the rest until somebody logs in."""
+    """The home router sends plain HTTP to a portal, lets names be resolved, and drops the rest until somebody logs in.
+
+    The portal is the topology's host that serves it."""
 
     scopes: ClassVar[Scopes] = ("household",)
     kind: Literal["captive_portal"]
@@ -128,7 +136,15 @@ class PowerCut(_Fault):
     clock_error: Span = 0.0
     """Without a clock battery: the probe's clock is so far behind when it comes back…"""
     clock_known_after: Span | None = None
-    """…until time is known so much later; left out, only the collector's word tells it."""
+    """…until time is known so much later; left out, as soon as the collector's word tells it."""
+
+    @model_validator(mode="after")
+    def _homes_return_after_they_went(self) -> Self:
+        if self.end is not None and self.spread > self.end - self.start:
+            raise ValueError("spread is longer than the power cut: a home would return before it went")
+        if self.every is not None and self.end is not None and self.end + self.return_spread > self.start + self.every:
+            raise ValueError("return_spread is so long that homes would go again before they returned")
+        return self
 
 
 class CollectorBlocked(_Fault):
