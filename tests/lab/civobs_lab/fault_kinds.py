@@ -104,7 +104,8 @@ class Flapping(_Fault):
     @model_validator(mode="after")
     def _takes_time(self) -> Self:
         if not (self.up and self.down):
-            raise ValueError("up and down are longer than 0s")
+            key = "down" if self.up else "up"
+            raise wrong(f"`{key}` takes no time", "write a span longer than 0s", key)
         return self
 
 
@@ -141,9 +142,9 @@ class PowerCut(_Fault):
     @model_validator(mode="after")
     def _homes_return_after_they_went(self) -> Self:
         if self.end is not None and self.spread > self.end - self.start:
-            raise ValueError("spread is longer than the power cut: a home would return before it went")
+            raise wrong("a home would return before it went", "write a `spread` shorter than the power cut", "spread")
         if self.every is not None and self.end is not None and self.end + self.return_spread > self.start + self.every:
-            raise ValueError("return_spread is so long that homes would go again before they returned")
+            raise wrong("homes would go again before they returned", "write a shorter `return_spread`", "return_spread")
         return self
 
 

@@ -6,15 +6,35 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from civobs_collector.detect.record import ConfidenceLabel, Depth, EventKind
 from civobs_lab.fault_kinds import Fault
-from civobs_lab.spans import Span
+from civobs_lab.spans import Span, words
 from civobs_lab.strict_toml import nearest, wrong
+from civobs_wire.limits import MIN_INTERVAL_S
+from civobs_wire.measurement import KINDS
 
+Cause = Literal[
+    "power",
+    "home_network",
+    "isp",
+    "national",
+    "international_only",
+    "whitelist",
+    "mobile_only",
+    "dns",
+    "collector",
+    "flapping",
+    "site_failure",
+    "congestion",
+]
+"""The rows of detection.md §3.4, in the collector's words (``detect/hypotheses.py``) where it knows them."""
+
+LONGEST_LADDER_S, LONGEST_TASK_S = 3600.0, 604800.0
+"""``civobs_wire.plan`` takes no more."""
 SETTLE_S = 5400.0
 """Lab seconds to wait for the last stored rows and the last version, at most, where a scenario says nothing."""
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Truth(_Part):
@@ -28,19 +48,19 @@ class Truth(_Part):
     """With ``nothing``: only these kinds would be wrong; empty is any kind."""
     at_most: ConfidenceLabel | None = None
     """With ``nothing``: events of at most this confidence are not wrong."""
-    cc: Annotated[str, Field(pattern="^X[A-Z]$")]
+    cc: str
     level: Literal["probe", "network", "region", "country"]
+    """How far it reached."""
     asns: tuple[int, ...] = ()
     """Networks affected, where not the whole country's."""
     admin1: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     """Names that were blocked or throttled."""
-    mechanisms: tuple[str, ...] = ()
+    mechanisms: tuple[Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")], ...] = ()
     """How, in the words of detection.md §3.5 (``dns.injection``, ``tls.reset.sni``…)."""
     depth: Depth | None = None
-    cause: str | None = None
-    """The hypothesis that is right (detection.md §3.4): ``national``, ``international_only``, ``isp``,
-    ``home_network``, ``power``, ``collector``, ``whitelist``…"""
+    cause: Cause | None = None
+    """The hypothesis that is right (detection.md §3.4)."""
     faults: tuple[str, ...] = ()
     """Ids of the faults whose span it has; empty is all of them."""
     start: Span | None = None
@@ -48,6 +68,21 @@ class Truth(_Part):
     """Where it differs from the faults' span."""
     says: Literal["", "not_observable"] = ""
     """What has to be said of the country besides: that nobody there could see it."""
+
+    @model_validator(mode="after")
+    def _does_not_contradict_itself(self) -> Self:
+        if self.kind != "nothing" and (self.not_kinds or self.at_most):
+            key = "not_kinds" if self.not_kinds else "at_most"
+            raise wrong(f"`{key}` goes with kind 'nothing'", "leave it out, or write kind = 'nothing'", key)
+        if self.kind == "nothing" and (self.depth or self.mechanisms):
+            key = "depth" if self.depth else "mechanisms"
+            raise wrong(f"of nothing there is no `{key}`", "leave it out", key)
+        for level, key, named in (("network", "asns", self.asns), ("region", "admin1", self.admin1)):
+            if self.level == level and not named:
+                raise wrong(f"level {level!r} does not say which", f"name it in `{key}`", "level")
+        if self.end is not None and self.end <= (self.start or 0.0):
+            raise wrong("the end is not after the start", "write a later end", "end")
+        return self
 
 
 class PlanChanges(_Part):
@@ -58,11 +93,24 @@ class PlanChanges(_Part):
     intervals: dict[str, Span] = {}
     """By kind of measurement; ``ladder`` is the calm interval and ``trouble`` the other."""
 
+    @model_validator(mode="after")
+    def _can_be_planned(self) -> Self:
+        kinds = {"ladder", "trouble", *KINDS} - {"agent"}
+        for kind, span_s in self.intervals.items():
+            longest = LONGEST_LADDER_S if kind in {"ladder", "trouble"} else LONGEST_TASK_S
+            if kind not in kinds:
+                remedy = nearest(kind, kinds, otherwise="there are")
+                raise wrong(f"probes have no measurement {kind!r}", remedy, "intervals", kind)
+            if not MIN_INTERVAL_S <= span_s <= longest:
+                remedy = f"write one from {words(MIN_INTERVAL_S)} to {words(longest)}"
+                raise wrong(f"no plan may have this interval for {kind}", remedy, "intervals", kind)
+        return self
+
 
 class Scenario(_Part):
     """The whole of a file. Its name is the file's."""
 
-    title: Annotated[str, Field(max_length=100)]
+    title: Annotated[str, Field(min_length=1, max_length=100)]
     """One line: what happens."""
     resembles: str
     """Which real event it is like, or which mistake it guards against."""

@@ -7,23 +7,28 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import ValidationError
 
+from civobs_lab import strict_toml
+from civobs_lab.censor.rule import Rule
 from civobs_lab.fault_kinds import Censor, Fault, NameMoves, Whitelist
 from civobs_lab.scenario import Scenario, Truth
 from civobs_lab.strict_toml import Problem, Where, nearest
-from civobs_lab.topology import Topology
+from civobs_lab.topology import Topology, TopologyError
 
 
 def probes(scenario: Scenario, topology: Topology) -> Iterator[Problem]:
-    """Whether there are as many homes as probes. Before there is a topology with only these homes."""
-    homes = {f"AS{network.asn}": network.households for network in topology.networks if network.households}
+    """Whether the networks can have as many homes as the scenario wants. Before there is a topology with them."""
+    providers = {f"AS{network.asn}": network.households for network in topology.networks if network.is_provider}
     for name, count in scenario.probes.items():
         where = ("probes", name)
-        if name not in homes:
-            remedy = nearest(name, homes, otherwise="networks with homes are")
-            yield Problem(where, f"{topology.name} has no network {name!r} with homes", remedy)
-        elif count > homes[name]:
-            yield Problem(where, f"{count} probes, but {name} has {homes[name]} homes", f"write {homes[name]} or less")
-    if not sum((homes | scenario.probes).values()):
+        if name not in providers:
+            cause = f"{topology.name} has no network {name!r} with customers"
+            yield Problem(where, cause, nearest(name, providers, otherwise="write one of"))
+            continue
+        try:
+            topology.with_probes({name: count})
+        except TopologyError as error:
+            yield Problem(where, f"{count} homes do not fit: {error.why}", "write a smaller number")
+    if not any((providers | scenario.probes).values()):
         yield Problem(("probes",), "nobody measures anything", "give a network a probe")
 
 
@@ -105,8 +110,7 @@ def _censor(fault: Censor, known: _Names, where: Where) -> Iterator[Problem]:
     try:
         fault.rule(addresses=fault.addresses)
     except ValidationError as error:
-        for each in error.errors(include_url=False):
-            yield Problem((*where, *each["loc"]), each["msg"].removeprefix("Value error, "), "see docs/lab.md")
+        yield from strict_toml.problems(error, Rule, where)
 
 
 def _truth(truth: Truth, known: _Names, where: Where) -> Iterator[Problem]:
