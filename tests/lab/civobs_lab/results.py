@@ -27,6 +27,7 @@ class TruthRun(_Part):
     kind: str
     not_kinds: tuple[str, ...] = ()
     at_most: str | None = None
+    """With ``nothing``: events of at most this confidence are not wrong."""
     cc: str
     level: str
     asns: tuple[int, ...] = ()
@@ -35,8 +36,6 @@ class TruthRun(_Part):
     mechanisms: tuple[str, ...] = ()
     depth: str | None = None
     cause: str | None = None
-    at_most: str | None = None
-    """The most confidence that may be given to it; None is any."""
     says: str = ""
     spans: tuple[Span, ...]
     """One for each time it happened, in order; empty for ``nothing`` is from zero until the end."""

@@ -1,0 +1,91 @@
+"""What a record has to be like to be called right: one row a rule, with its bar and where the bar comes from.
+
+A verdict names the rules that were not kept, by their ids.
+"""
+
+from dataclasses import dataclass
+
+from civobs_lab.matching import family
+from civobs_lab.results import RunResult
+
+BROKER_LOOKS_S = 6.0
+"""Seconds of the clock: Mosquitto looks for silent clients this often, whatever the time scale."""
+SHORTEST_KEEPALIVE_S = 2.0
+"""Seconds of the clock: what ``plans.py`` gives a probe at least, because MQTT has whole seconds."""
+KEEPALIVE_S = 60.0
+"""Lab seconds: the default plan's."""
+KEEPALIVES = 1.5
+"""MQTT v5 §3.1.2.10: a client is lost after so many keepalives."""
+CLOCK_S = 0.1
+"""Seconds of the clock between the moment at which a fault was noted and the one at which it took effect."""
+
+PARTLY, WRONG = "partly", "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing that is asked."""
+
+    id: str
+    asks: str
+    fails: str
+    """What a truth (or, for ``run.*``, a scenario) is at best if the rule is not kept: ``partly`` or ``wrong``."""
+    source: str
+    bar: float | None = None
+    unit: str = ""
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("found", "each time it happened, an event of its own says so", WRONG, "lab.md: found or not"),
+    Rule("nothing", "no event of a kind that is excluded, where nothing of it happened", WRONG, "lab.md: scenarios"),
+    Rule("says", "the record says of the country that this access cannot be seen", WRONG, "detection.md §3.4"),
+    Rule("kind", "the last version has the right kind", PARTLY, "lab.md: kind right or not"),
+    Rule("scope", "level, country, networks and targets are those of the truth", PARTLY, "lab.md: scope right or not"),
+    Rule("mechanism", "the mechanisms are those of the truth, or more exactly said", PARTLY, "detection.md §3.5"),
+    Rule("depth", "the last version has the right depth", PARTLY, "detection.md §5"),
+    Rule("cause", "no hypothesis is named but the right one; none is not wrong", PARTLY, "detection.md §3.4"),
+    Rule("alert.connectivity", "published so soon after the start", PARTLY, "architecture.md §6", 2, "bins"),
+    Rule("alert.services", "published so soon after the start", PARTLY, "detection.md §3.3: bins of 1 h", 7200, "s"),
+    Rule("start.connectivity", "start right to so much after backfill", PARTLY, "architecture.md §6", 60, "s"),
+    Rule("start.services", "start right to so much", PARTLY, "detection.md §3.6: hourly targets", 1800, "s"),
+    Rule(
+        "end.connectivity", "end right to so much after backfill", PARTLY, "detection.md §3.6: stored ladder", 60, "s"
+    ),
+    Rule("end.services", "end right to so much", PARTLY, "detection.md §3.6: hourly targets", 1800, "s"),
+    Rule("bounds", "the truth lies within the published bounds of start and end", PARTLY, "detection.md §4, case 14"),
+    Rule("settled", "the last version is not provisional", PARTLY, "detection.md §3.6"),
+    Rule("split", "one event for one occurrence", PARTLY, "detection.md §3.6: merge gaps under 30 min"),
+    Rule("campaign", "what recurs is one campaign, with an event for each time", PARTLY, "detection.md §4, case 7"),
+    Rule("run.alarms", "no event that matches no truth", PARTLY, "lab.md: false alarms"),
+    Rule("run.lost", "no measurement lost", PARTLY, "architecture.md §1, rule 2", 0, "rows"),
+    Rule("run.doubled", "no measurement stored twice", PARTLY, "architecture.md §1, rule 2", 0, "rows"),
+    Rule("run.rejected", "no batch rejected that was not meant to be", PARTLY, "architecture.md §5", 0, "batches"),
+    Rule("run.complete", "the run did not break down", WRONG, "lab.md"),
+)
+BY_ID = {rule.id: rule for rule in RULES}
+
+_PROMPT = frozenset({"outage", "shutdown_suspected", "collector_blocked"})
+"""Connectivity kinds with a bar for the alert: homes that lose power one by one are not lost together."""
+
+
+def bar(rule: str, kind: str) -> float:
+    """The bar of ``alert``, ``start`` or ``end`` for a kind."""
+    value = BY_ID[f"{rule}.{family(kind)}"].bar
+    assert value is not None
+    return value
+
+
+def alert_bar_s(result: RunResult, kind: str, level: str) -> float | None:
+    """Lab seconds within which an alert is in time; None where no bar is set.
+
+    What the broker's and MQTT's whole seconds cost more in a fast lab than in life is added, so that the time scale
+    does not change the verdict.
+    """
+    if family(kind) == "services":
+        return bar("alert", kind)
+    if kind not in _PROMPT or level == "probe":
+        return None
+    scale = result.time_scale
+    here = KEEPALIVES * max(SHORTEST_KEEPALIVE_S * scale, KEEPALIVE_S) + BROKER_LOOKS_S * scale
+    in_life = KEEPALIVES * KEEPALIVE_S + BROKER_LOOKS_S
+    return bar("alert", kind) * result.bin_s + max(0.0, here - in_life)
