@@ -1,168 +1,193 @@
-"""The small Internet connects what it says and breaks what it is told to, as plain sockets see it."""
+"""The small Internet connects what it says and translates what it says, as plain sockets see it."""
 
 import errno
-import json
 import socket
-import ssl
+import subprocess
 import sys
-import time
+from ipaddress import ip_address
 from pathlib import Path
 
-import dns.message
-import dns.query
-import dns.rcode
 import pytest
-from icmplib import multiping, ping
+from icmplib import multiping, ping, traceroute
+from pyroute2 import IPRoute
 
-from civobs_lab import faults
-from civobs_lab.certificates import CertificateAuthority
-from civobs_lab.faults import Fault, FaultKind, UnknownScopeError
 from civobs_lab.network import LabNetwork
-from civobs_lab.processes import Program, command_in
-from civobs_lab.servers import READY, describe
-from civobs_lab.topology import LAB_RANGE6, LAB_RANGES, TopologyError, load
+from civobs_lab.topology import CARRIER_PREFIX, LAB_RANGE6, LAB_RANGES, load
 
 pytestmark = pytest.mark.netns
 
 HOME = "xa-64500-1"
-OTHER_NETWORK = "xa-64501-1"
-CONTROL = "xb-64504-1"
-INSIDE_PROVIDER = "resolver-64500"
-DOMESTIC = ("xa-echo", "xa-news", "xa-dns")
-ABROAD = ("root-m", "root-n", "echo-n", "peer-p", "observatory")
-ALL = {*DOMESTIC, *ABROAD, INSIDE_PROVIDER}
+WITHOUT_IPV6 = "xa-64501-1"
+BEHIND_CARRIER = "xa-64510-1"
+NEIGHBOUR = "xa-64510-2"
+BROKEN_IPV6 = "xb-65536-1"
+ABROAD = "echo-n"
+SERVERS = (ABROAD, "xa-echo", "xb-echo", "xc-echo", "resolver-64510")
 
 
 @pytest.fixture(scope="module")
 def network():
-    built = LabNetwork(load(Path("two-countries")))
+    wide = load(Path("wide"))
+    broken = [one.model_copy(update={"ipv6": "broken"} if one.asn == 65536 else {}) for one in wide.networks]
+    built = LabNetwork(wide.model_copy(update={"networks": broken}))
     yield built
     built.close()
 
 
-@pytest.fixture(scope="module")
-def served(network, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("servers")
-    certificates = CertificateAuthority(folder / "certificates")
-    description = folder / "servers.json"
-    description.write_text(json.dumps(describe(network, certificates)))
-    command = command_in(None, [sys.executable, "-m", "civobs_lab.servers", str(description)])
-    servers = Program("servers", command, folder / "log")
-    end = time.monotonic() + 30
-    while READY not in servers.log.read_text():
-        servers.check()
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    yield certificates
-    servers.stop()
+def at_home(network, household, function):
+    """What a function gives on the device of a home."""
+    return network[f"device-{household}"].namespace.run(function)
 
 
-def reaches(network, household, host, version=4):
-    """Whether one of two echo requests from a home's device is answered."""
-    link = network.topology.host(host)[2]
+def link_of(network, host):
+    return network.topology.host(host)[2]
+
+
+def seen_by(network, household, host, version):
+    """The address under which a server sees a connection of a home."""
+    link = link_of(network, host)
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
     address = str(link.address if version == 4 else link.address6)
-    device = network[f"device-{household}"].namespace
-    return device.run(lambda: ping(address, count=2, interval=0.05, timeout=0.3).is_alive)
+    server = network[host].namespace.run(lambda: socket.create_server((address, 8000), family=family))
+    server.settimeout(5)
+    with server, at_home(network, household, lambda: socket.create_connection((address, 8000), timeout=5)):
+        far, seen = server.accept()
+        far.close()
+    return ip_address(seen[0])
 
 
-def reached(network, household):
-    """Which of all hosts a home reaches by IPv4."""
-    hosts = {str(network.topology.host(name)[2].address): name for name in ALL}
-    device = network[f"device-{household}"].namespace
-    answers = device.run(lambda: multiping(list(hosts), count=2, interval=0.05, timeout=0.3))
-    return {hosts[answer.address] for answer in answers if answer.is_alive}
+def ipv6_of(place):
+    """Whether a place has a global IPv6 address on its uplink, and whether it has a default route."""
+
+    def look():
+        with IPRoute() as netlink:
+            up = netlink.link_lookup(ifname="up")[0]
+            addresses = netlink.get_addr(family=socket.AF_INET6, index=up, scope=0)
+            routes = netlink.get_default_routes(family=socket.AF_INET6)
+            return bool(list(addresses)), bool(list(routes))
+
+    return place.namespace.run(look)
 
 
-def broken(network, kind, scope):
-    """A fault for the length of a block."""
-    fault = Fault(kind, scope)
-
-    class Broken:
-        def __enter__(self):
-            faults.begin(network, fault)
-
-        def __exit__(self, *_):
-            faults.end(network, fault)
-
-    return Broken()
+def echoed6(network, household, host=ABROAD):
+    address = str(link_of(network, host).address6)
+    return at_home(network, household, lambda: ping(address, count=2, interval=0.05, timeout=0.3).is_alive)
 
 
-def test_every_home_reaches_servers_at_home_and_abroad(network):
+def test_every_home_reaches_servers_of_every_country(network):
+    addresses = [str(link_of(network, host).address) for host in SERVERS]
     for household in network.topology.households():
-        assert reaches(network, household.name, "echo-n")
-        assert reaches(network, household.name, "echo-n", 6)
-    assert reached(network, HOME) == ALL
+        answers = at_home(network, household.name, lambda: multiping(addresses, count=1, timeout=1))
+        assert [answer.address for answer in answers if answer.is_alive] == addresses
 
 
-def test_national_shutdown_leaves_only_the_provider(network):
-    with broken(network, FaultKind.NATIONAL_SHUTDOWN, "XA"):
-        assert reached(network, HOME) == {INSIDE_PROVIDER}
-        assert not reaches(network, HOME, "root-m", 6)
-        assert not reached(network, OTHER_NETWORK)
-        assert reaches(network, CONTROL, "echo-n")
-    assert reached(network, HOME) == ALL
-    assert reaches(network, HOME, "root-m", 6)
-
-
-def test_international_cut_leaves_the_country(network):
-    with broken(network, FaultKind.INTERNATIONAL_CUT, "XA"):
-        assert reached(network, HOME) == {INSIDE_PROVIDER, *DOMESTIC}
-        assert reaches(network, HOME, "xa-echo", 6)
-        assert not reaches(network, HOME, "root-m", 6)
-        assert reaches(network, CONTROL, "echo-n")
-    assert reached(network, HOME) == ALL
-    assert reaches(network, HOME, "root-m", 6)
-
-
-def test_network_down_leaves_the_other_provider(network):
-    with broken(network, FaultKind.NETWORK_DOWN, "64500"):
-        assert reached(network, HOME) == {INSIDE_PROVIDER}
-        assert reached(network, OTHER_NETWORK) == ALL - {INSIDE_PROVIDER}
-    assert reached(network, HOME) == ALL
-
-
-def test_home_down_leaves_the_neighbours(network):
-    with broken(network, FaultKind.HOME_DOWN, HOME):
-        assert not reached(network, HOME)
-        assert reached(network, "xa-64500-2") == ALL
-    assert reached(network, HOME) == ALL
-
-
-def test_a_cut_line_is_answered_and_a_shutdown_is_not(network):
-    """Both patterns occur in the field, and a probe has to read both."""
-    address = str(network.topology.host("echo-n")[2].address)
-
-    def connect():
-        with socket.socket() as one:
-            one.settimeout(0.5)
-            return one.connect_ex((address, 443))
-
-    device = network[f"device-{HOME}"].namespace
-    with broken(network, FaultKind.INTERNATIONAL_CUT, "XA"):
-        assert device.run(connect) in {errno.ENETUNREACH, errno.EHOSTUNREACH}
-    with broken(network, FaultKind.NATIONAL_SHUTDOWN, "XA"):
-        assert device.run(connect) == errno.EAGAIN
+def test_every_home_with_ipv6_reaches_servers_by_it(network):
+    addresses = [str(link_of(network, host).address6) for host in SERVERS]
+    for household in network.topology.households():
+        if household.network.ipv6 == "working":
+            answers = at_home(network, household.name, lambda: multiping(addresses, count=1, timeout=1))
+            assert all(answer.is_alive for answer in answers)
 
 
 def test_home_addresses_never_leave_the_home(network):
-    """What a server abroad sees is the home router's address at the provider."""
-    server = network["echo-n"].namespace.run(lambda: socket.create_server(("", 8000)))
-    server.settimeout(5)
-    address = str(network.topology.host("echo-n")[2].address)
-    device = network[f"device-{HOME}"].namespace
-    with server, device.run(lambda: socket.create_connection((address, 8000), timeout=5)) as near:
-        far, seen = server.accept()
-        far.close()
-        assert near.getsockname()[0] == "192.168.1.2"
-    household = next(each for each in network.topology.households() if each.name == HOME)
-    assert seen[0] == str(household.link.address)
+    (household,) = network.topology.households_of(HOME)
+    assert seen_by(network, HOME, ABROAD, 4) == household.link.address
+    assert seen_by(network, HOME, ABROAD, 6) in household.home6
+
+
+def test_homes_behind_carrier_nat_share_the_address_of_its_box(network):
+    box = network.topology.households_of(BEHIND_CARRIER)[0].network.carrier.address
+    assert seen_by(network, BEHIND_CARRIER, ABROAD, 4) == box
+    assert seen_by(network, NEIGHBOUR, ABROAD, 4) == box
+    assert seen_by(network, NEIGHBOUR, "resolver-64510", 4) == box
+    assert box in network.topology.households_of("AS64510")[0].seen_as[0]
+
+
+def test_behind_carrier_nat_the_second_hop_has_a_shared_address(network):
+    def hops(household):
+        address = str(link_of(network, ABROAD).address)
+        found = at_home(network, household, lambda: traceroute(address, count=1, interval=0, timeout=1, max_hops=9))
+        return [ip_address(hop.address) for hop in found]
+
+    shared, own = hops(BEHIND_CARRIER), hops(HOME)
+    assert shared[1] in CARRIER_PREFIX
+    assert len(shared) == len(own) + 1
+    assert not [hop for hop in own if hop in CARRIER_PREFIX]
+
+
+def test_ipv6_passes_carrier_nat_as_it_is(network):
+    for household in network.topology.households_of("AS64510"):
+        assert seen_by(network, household.name, ABROAD, 6) == household.home6[2]
+
+
+def test_a_home_without_ipv6_has_neither_address_nor_route(network):
+    for place in (network[f"device-{WITHOUT_IPV6}"], network[f"home-{WITHOUT_IPV6}"]):
+        assert ipv6_of(place) == (False, False)
+
+    def connect():
+        with socket.socket(socket.AF_INET6) as one:
+            return one.connect_ex((str(link_of(network, ABROAD).address6), 443))
+
+    assert at_home(network, WITHOUT_IPV6, connect) == errno.ENETUNREACH
+    assert ipv6_of(network[f"device-{HOME}"]) == (True, True)
+
+
+def test_broken_ipv6_looks_well_and_carries_nothing(network):
+    assert ipv6_of(network[f"device-{BROKEN_IPV6}"]) == (True, True)
+    assert not echoed6(network, BROKEN_IPV6)
+    assert not echoed6(network, BROKEN_IPV6, "resolver-65536")
+    # Nor anything that comes from outside.
+    target = str(network.topology.households_of(BROKEN_IPV6)[0].home6[2])
+    outside = network[ABROAD].namespace
+    assert not outside.run(lambda: ping(target, count=1, timeout=0.3).is_alive)
+
+
+def test_ipv6_breaks_at_one_network_and_is_mended(network):
+    router = network["as64500"]
+    router.break_ipv6()
+    try:
+        assert not echoed6(network, HOME)
+        assert echoed6(network, BEHIND_CARRIER)
+    finally:
+        router.mend_ipv6()
+    assert echoed6(network, HOME)
+
+
+def test_a_host_with_two_addresses_answers_at_both_and_speaks_from_the_first(network):
+    link = link_of(network, "measure")
+    both = [str(address) for address in (link.address, link.second, link.address6, link.second6)]
+    answers = at_home(network, HOME, lambda: multiping(both, count=1, timeout=1))
+    assert all(answer.is_alive for answer in answers)
+
+    def own(family, towards):
+        with socket.socket(family, socket.SOCK_DGRAM) as one:
+            one.connect((towards, 9))
+            return one.getsockname()[0]
+
+    measure, towards = network["measure"].namespace, link_of(network, ABROAD)
+    assert measure.run(lambda: own(socket.AF_INET, str(towards.address))) == str(link.address)
+    assert measure.run(lambda: own(socket.AF_INET6, str(towards.address6))) == str(link.address6)
+
+
+def test_providers_are_found_by_country_and_access(network):
+    def names(*words):
+        return [place.namespace.name for place in network.providers(*words)]
+
+    assert names("XA") == ["as64500", "as64501", "as64510"]
+    assert names("XA", "mobile") == ["as64510"]
+    assert names("XB", "fixed") == ["as64504"]
+
+
+def test_what_nft_refuses_is_said(network):
+    with pytest.raises(ValueError, match=r"nft at as64500: .*syntax error"):
+        network["as64500"].nft("make it so")
 
 
 def test_every_address_outside_homes_is_a_lab_address(network):
     for place in network.places.values():
         for device, address, _ in place.addresses:
-            at_home = device == "lan" or str(address) == "192.168.1.2"
-            assert at_home or address in LAB_RANGE6 or any(address in known for known in LAB_RANGES)
+            inside = device == "lan" or str(address) == "192.168.1.2"
+            assert inside or address in LAB_RANGE6 or any(address in known for known in LAB_RANGES)
 
 
 def test_nothing_of_the_lab_is_in_the_machines_own_network(network):
@@ -170,70 +195,26 @@ def test_nothing_of_the_lab_is_in_the_machines_own_network(network):
     assert not {name for name in own if name == "up" or name.startswith("to-")}
 
 
-def ask(network, household, name, kind="A"):
-    household = next(each for each in network.topology.households() if each.name == household)
-    resolver = str(network.topology.resolver_of(household.network).address)
-    device = network[f"device-{household.name}"].namespace
-    return device.run(lambda: dns.query.udp(dns.message.make_query(name, kind), resolver, timeout=4))
+def in_a_shell(script):
+    """What Python says of making a place, under a shell's conditions."""
+    python = (
+        "from icmplib import ping\n"
+        "from civobs_lab.namespace import Namespace\n"
+        "from civobs_lab.network import Place\n"
+        "try:\n    place = Place(Namespace('alone'))\n"
+        "except OSError as error:\n    print(error.strerror)\n"
+        "else:\n    place.configure()\n"
+        "    print(place.namespace.run(lambda: ping('127.0.0.1', count=1, timeout=1, privileged=False)).is_alive)\n"
+    )
+    words = ["sh", "-c", f'{script} "$@"', "sh", sys.executable, "-c", python]
+    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
 
 
-def test_resolvers_answer_for_names_at_home_and_abroad(network, served):
-    answer = ask(network, HOME, "www.site.example").answer
-    assert str(answer[0][0]) == str(network.topology.host("site-p")[2].address)
-    assert str(ask(network, HOME, "news.arland.example", "AAAA").answer[0][0]).startswith("2001:db8:18:")
-    assert ask(network, HOME, "nothing.example").rcode() == dns.rcode.NXDOMAIN
+def test_a_place_comes_up_where_only_one_group_is_mapped():
+    assert in_a_shell("unshare --user --map-root-user") == "True"
 
 
-def test_names_from_abroad_stop_resolving_when_the_country_is_cut_off(network, served):
-    with broken(network, FaultKind.INTERNATIONAL_CUT, "XA"):
-        assert ask(network, OTHER_NETWORK, "unasked.example").rcode() == dns.rcode.SERVFAIL
-        assert ask(network, OTHER_NETWORK, "news.arland.example").rcode() == dns.rcode.NOERROR
-
-
-def test_authorities_answer_for_the_root(network, served):
-    address = str(network.topology.host("root-m")[2].address)
-    device = network[f"device-{HOME}"].namespace
-    answer = device.run(lambda: dns.query.udp(dns.message.make_query(".", "NS"), address, timeout=4))
-    assert len(answer.answer[0]) == 13
-
-
-def test_sites_are_verified_under_the_labs_authority_and_no_other(network, served):
-    address = str(network.topology.host("site-p")[2].address)
-    device = network[f"device-{HOME}"].namespace
-
-    def page(context):
-        with (
-            socket.create_connection((address, 443), timeout=5) as tcp,
-            context.wrap_socket(tcp, server_hostname="www.site.example") as tls,
-        ):
-            tls.sendall(b"GET / HTTP/1.1\r\nHost: www.site.example\r\nConnection: close\r\n\r\n")
-            return tls.recv(100)
-
-    trusting = ssl.create_default_context(cafile=str(served.ca_file))
-    assert device.run(lambda: page(trusting)).startswith(b"HTTP/1.1 200")
-    with pytest.raises(ssl.SSLCertVerificationError):
-        device.run(lambda: page(ssl.create_default_context()))
-
-
-def test_an_unknown_scope_is_refused(network):
-    for kind, scope in ((FaultKind.NATIONAL_SHUTDOWN, "XZ"), (FaultKind.HOME_DOWN, "nobody")):
-        with pytest.raises(UnknownScopeError):
-            faults.begin(network, Fault(kind, scope))
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("name = 'x'\nnetworks = 3", "networks"),
-        ("name = 'x", "not TOML"),
-        (
-            "name = 'x'\nnetworks = [{asn=1, name='n', cc='XW', prefix='8.8.8.0/24', prefix6='2001:db8:1::/48'}]",
-            "not a free lab range",
-        ),
-    ],
-)
-def test_a_faulty_topology_is_refused_with_its_fault(tmp_path, text, words):
-    file = tmp_path / "faulty.toml"
-    file.write_text(text)
-    with pytest.raises(TopologyError, match=words):
-        load(file)
+def test_a_setting_that_the_machine_refuses_is_named():
+    read_only = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys"
+    said = in_a_shell(f"unshare --user --map-root-user --mount sh -c '{read_only} && \"$@\"' sh")
+    assert said == "cannot set net/ipv4/ip_forward in a network namespace: Read-only file system"
