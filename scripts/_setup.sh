@@ -2,12 +2,15 @@
 # Sourced by the scripts beside it: `. _setup.sh PROFILE` makes what the profile needs and puts it first on PATH.
 #
 #   runtime   the agent and the collector
-#   demo      and what the small Internet of the demonstration needs: a broker, a packet filter
+#   scores    and the lab's Python packages, enough to read what it wrote
+#   demo      and what the lab runs: a broker, packet filters, namespaces
 #   check     and the developer's Python tools
 #   test      and TimescaleDB, Chromium
 #
 # A second run looks at two stamps and changes nothing. CIVOBS_VENV names another virtual environment than .venv,
 # CIVOBS_PYTHON another interpreter, CIVOBS_CACHE another place than ~/.cache/civobs for what is kept between checkouts.
+# Debian packages need root, or sudo that asks no password. What one user has set up every user who can read the
+# checkout can run; who cannot write to it and finds nothing set up names a folder of their own in CIVOBS_VENV.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV=${CIVOBS_VENV:-$ROOT/.venv}
@@ -131,11 +134,21 @@ _missing() {
     done
 }
 
-_lab_packages() { _missing mosquitto nft=nftables mount unshare=util-linux setpriv=util-linux; }
+_lab_packages() {
+    _missing mosquitto nft=nftables iptables ip=iproute2 tc=iproute2 mount unshare=util-linux nsenter=util-linux \
+        setpriv=util-linux
+}
 
 _test_packages() {
     _lab_packages
-    _missing iptables ip=iproute2 chromium
+    _missing chromium
+}
+
+# Whether this machine lets this user make namespaces, told before anything is installed for it. Where not even a
+# Python is there, the lab says it later.
+_may_build_a_lab() {
+    local python
+    ! python=$(_python) || "$python" "$ROOT/tests/lab/civobs_lab/machine.py" || exit 2
 }
 
 _have_timescale() {
@@ -171,11 +184,11 @@ case ${1:?profile} in
 runtime)
     _have_python collector demo dev || _locked _make_python collector demo dev
     ;;
-demo)
-    # Before anything is installed. Where even the program is missing, the package comes below.
-    ! command -v unshare >/dev/null || unshare --net true 2>/dev/null ||
-        _die "it makes network namespaces, which needs root" "sudo $0"
+scores)
     _have_python demo dev || _locked _make_python demo dev
+    ;;
+demo)
+    _have_python demo dev || { _may_build_a_lab && _locked _make_python demo dev; }
     [ -z "$(_lab_packages)" ] || _locked _install_missing _lab_packages
     ;;
 check)
