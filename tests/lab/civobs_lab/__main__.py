@@ -1,91 +1,216 @@
-"""``scripts/lab``: the small Internet to look at and to break by hand."""
+"""``scripts/lab``: scenarios run and scored, and the small Internet to walk about in."""
 
 import argparse
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
-from civobs_collector.errors import CivobsCollectorError
-from civobs_lab import faults
-from civobs_lab.demo import leave_on_signals, require
-from civobs_lab.faults import Fault, FaultKind, UnknownScopeError
-from civobs_lab.lab import Lab, build
+from rich.console import Console
+
+from civobs_collector.errors import CivobsCollectorError, ConfigError
+from civobs_lab import board, machine, run_times, scenario_file, scoring, shell
+from civobs_lab.control import CommandError
+from civobs_lab.leaving import leave_on_signals
 from civobs_lab.observatory import ObservatoryError
+from civobs_lab.play import at_scale
 from civobs_lab.postgres import ServerError
 from civobs_lab.processes import ProgramError
-from civobs_lab.topology import TopologyError, load
+from civobs_lab.runner import Places, run
+from civobs_lab.scenario_file import Loaded, ScenarioError
+from civobs_lab.scores import ScenarioScore
+from civobs_lab.watch import watching
 
-_HELP = f"""\
-begin KIND SCOPE   break something: {", ".join(kind.value for kind in FaultKind)}
-end KIND SCOPE     mend it; the scope is a country, an AS number or a household
-places             list the places and how to enter one
-status             what the probes say of themselves
-quit               take everything down (as does Ctrl-C)
+_EXAMPLES = """\
+examples:
+  scripts/lab list                                       what scenarios there are, and how long each takes
+  scripts/lab run national-shutdown                      one of them, and its score
+  scripts/lab run tests/lab/scenarios/*.toml --json DIR  all of them, each result kept in DIR as it comes
+  scripts/lab run --json DIR --resume                    the same, but for those that DIR has
+  scripts/lab score DIR                                  the board of what DIR keeps
+  scripts/lab compare OLD NEW                            what got better and worse between two such folders
+  scripts/lab shell two-countries xa-64500-1             walk about in a household
+docs/lab.md says what a scenario is and how to write one.
+
+exit codes: 0 all went well; 1 a run broke down, or something got worse; 2 what was asked for cannot be done;
+130, 143 ended by a signal.
 """
+_MAX_SCALE = 3000.0
+"""As a scenario's."""
 
 
-def main() -> int:
-    """Build, obey lines from standard input until they end, take down."""
-    parser = argparse.ArgumentParser(prog="scripts/lab", description=__doc__)
-    parser.add_argument("--topology", type=Path, default=Path("two-countries"), help="a name or a TOML file")
-    parser.add_argument("--probes", action="store_true", help="also run the observatory and a probe in every home")
-    parser.add_argument("--scale", type=float, default=30.0, help="lab seconds in one second (default: %(default)g)")
-    arguments = parser.parse_args()
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line says."""
+    arguments = _parser().parse_args(argv)
     try:
-        require()
-        leave_on_signals()
-        with build(load(arguments.topology), time_scale=arguments.scale) as lab:
-            if arguments.probes:
-                lab.start_observatory()
-                lab.start_probes()
-                print(f"pages: {lab.observatory.show_pages()}")
-            print(f"{lab.network.topology.name} is up with {len(lab.network.places)} places; help lists what to say")
-            sys.stdout.flush()
-            _obey(lab)
+        return int(arguments.do(arguments))
     except CivobsCollectorError as error:
-        sys.stderr.write(f"lab: {error.cause}\n     {error.remedy}\n")
-        return error.exit_code
-    except (TopologyError, ProgramError, ObservatoryError, ServerError) as error:
-        sys.stderr.write(f"lab: {error}\n     mend that and start again\n")
-        return 2
-    except KeyboardInterrupt:
-        return 130
+        return _refused(error.cause, error.remedy)
+    except ScenarioError as error:
+        return _refused(f"{error.where}: {error.cause}", error.remedy)
+    except CommandError as error:
+        cause, _, remedy = str(error).partition("; ")
+        return _refused(cause, remedy)
+    except (ProgramError, ObservatoryError, ServerError) as error:
+        return _refused(str(error), "mend that and start again")
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    for loaded in _load(arguments.scenarios):
+        minutes = run_times.expected_s(loaded) / 60
+        print(f"{loaded.name:<28} {minutes:>3.0f} min   {loaded.scenario.title}")
     return 0
 
 
-def _obey(lab: Lab) -> None:
-    for line in sys.stdin:
-        match line.split():
-            case ["quit"]:
-                return
-            case [("begin" | "end") as verb, kind, scope]:
-                print(_change(lab, verb, kind, scope))
-            case ["places"]:
-                print("\n".join(_places(lab)))
-            case ["status"]:
-                for probe in lab.probes:
-                    status = probe.status()
-                    print(f"{probe.household.name:<16} {'not started' if status is None else status.state}")
-            case []:
-                pass
-            case _:
-                print(_HELP, end="")
-        sys.stdout.flush()
+def _run(arguments: argparse.Namespace) -> int:
+    scenarios = [at_scale(loaded, arguments.scale) for loaded in _load(arguments.scenarios)]
+    places = Places(arguments.json, arguments.logs)
+    if arguments.resume and arguments.json is None:
+        raise ConfigError("--resume goes on with a folder of results, and none is named", "add --json DIR")
+    machine.require()
+    for folder in filter(None, (arguments.json, arguments.logs)):
+        _make(folder)
+    names = {loaded.name for loaded in scenarios}
+    kept = _kept(places) if arguments.resume else []
+    scenarios = [each for each in scenarios if each.name not in {score.scenario for score in kept}]
+    leave_on_signals()
+    console = Console(highlight=False)
+    with watching(scenarios, console) as watcher:
+        results = run(scenarios, places, watcher, jobs=arguments.jobs)
+    scores = [score for score in kept if score.scenario in names] + [scoring.score(result) for result in results]
+    console.print(board.page(sorted(scores, key=lambda score: score.scenario), width=console.width))
+    for what, folder in (("results", arguments.json), ("logs", arguments.logs)):
+        if folder is not None:
+            print(f"{what} are in {folder}")
+    return 1 if any(result.broke for result in results) else 0
 
 
-def _change(lab: Lab, verb: str, kind: str, scope: str) -> str:
+def _score(arguments: argparse.Namespace) -> int:
+    scores = board.read_runs(arguments.folder)
+    console = Console(highlight=False)
+    console.print(board.page(scores, width=console.width))
+    if arguments.json is not None:
+        _write(arguments.json, json.dumps(board.document(scores), indent=2) + "\n")
+    return 0
+
+
+def _shell(arguments: argparse.Namespace) -> int:
+    world = shell.world(arguments.world)
+    machine.require()
+    leave_on_signals()
+    return shell.run(world, place=arguments.place, probes=arguments.probes, scale=arguments.scale)
+
+
+def _load(words: Sequence[str]) -> list[Loaded]:
+    """All of them, or the first mistake. Raises ScenarioError, ConfigError."""
+    found = [scenario_file.load(path) for path in scenario_file.find(words)]
+    names = [loaded.name for loaded in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"two scenarios are called {twice}", "name each once; a scenario's name is its file's")
+    return found
+
+
+def _kept(places: Places) -> list[ScenarioScore]:
+    """What the folder of results has already. Raises ConfigError for what is no result."""
+    folder = places.results
+    return [] if folder is None or not any(folder.glob("*.json")) else board.read_runs(folder)
+
+
+def _make(folder: Path) -> None:
     try:
-        fault = Fault(FaultKind(kind), scope)
-        (faults.begin if verb == "begin" else faults.end)(lab.network, fault)
-    except (ValueError, UnknownScopeError) as error:
-        return str(error)
-    return f"{verb} {fault.kind} {scope}: done"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".part").touch()
+        (folder / ".part").unlink()
+    except OSError as error:
+        raise ConfigError(f"cannot write to {folder}: {error.strerror}", "name another folder") from None
 
 
-def _places(lab: Lab) -> Iterator[str]:
-    for name, place in lab.network.places.items():
-        addresses = " ".join(f"{address}/{length}" for _, address, length in place.addresses if address.version == 4)
-        yield f"{name:<24} nsenter --net={place.namespace.path}  {addresses}"
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text)
+    except OSError as error:
+        raise ConfigError(f"cannot write {file}: {error.strerror}", "name another place") from None
+
+
+def _refused(cause: str, remedy: str) -> int:
+    sys.stderr.write(f"lab: {cause}\n     {remedy}\n")
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/lab",
+        description="A small Internet on this machine, with a censor in it, and a scoreboard.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    scenarios = {"nargs": "*", "metavar": "SCENARIO", "help": "a file, or one of the lab's by name (default: all)"}
+
+    listing = commands.add_parser("list", help="the scenarios, with a line on each")
+    listing.add_argument("scenarios", **scenarios)
+    listing.set_defaults(do=_list)
+
+    running = commands.add_parser(
+        "run",
+        help="run scenarios and show the board",
+        description="Run scenarios, each in a world of its own, and show how what was published compares with what "
+        "was done. One that breaks down is told as such, and the others go on.",
+    )
+    running.add_argument("scenarios", **scenarios)
+    running.add_argument("--json", type=Path, metavar="DIR", help="keep each result as DIR/SCENARIO.json")
+    running.add_argument("--resume", action="store_true", help="skip the scenarios whose result DIR has")
+    running.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="so many at a time (default: %(default)s)")
+    running.add_argument("--scale", type=_scale, metavar="N", help="lab seconds in one second, for all of them")
+    running.add_argument("--logs", type=Path, metavar="DIR", help="keep what all programs said in DIR/SCENARIO")
+    running.set_defaults(do=_run)
+
+    score = commands.add_parser("score", help="the board of results that were kept")
+    score.add_argument("folder", type=Path, metavar="DIR")
+    score.add_argument("--json", type=Path, metavar="FILE", help="also write it as JSON")
+    score.set_defaults(do=_score)
+
+    comparing = commands.add_parser("compare", help="what got better and worse between two folders of results")
+    comparing.add_argument("before", type=Path, metavar="A")
+    comparing.add_argument("after", type=Path, metavar="B")
+    comparing.add_argument("--json", action="store_true", help="as JSON instead of a table")
+    comparing.set_defaults(do=_compare)
+
+    walking = commands.add_parser(
+        "shell",
+        help="walk about in the lab, and break it by hand",
+        description="Build a world with its servers. Without PLACE, commands are typed: what to break, whom to visit. "
+        "With PLACE, a shell in that household or other place, where `lab begin national_shutdown XA` does the same.",
+    )
+    walking.add_argument(
+        "world",
+        nargs="?",
+        default=shell.DEFAULT_WORLD,
+        metavar="WORLD",
+        help="a scenario or a topology, by name or by file (default: %(default)s)",
+    )
+    walking.add_argument("place", nargs="?", metavar="PLACE", help="a household, such as xa-64500-1, or any place")
+    walking.add_argument("--probes", action="store_true", help="also run the observatory and a probe in every home")
+    walking.add_argument("--scale", type=_scale, metavar="N", help="lab seconds in one second, for the probes")
+    walking.set_defaults(do=_shell)
+    return parser
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 64")
+    return int(text)
+
+
+def _scale(text: str) -> float:
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = 0.0
+    if not 1.0 <= scale <= _MAX_SCALE:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {_MAX_SCALE:g}")
+    return scale
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from civobs_lab.certificates import CertificateAuthority
 from civobs_lab.household import HomeProbe
@@ -19,10 +20,16 @@ from civobs_lab.network import LabNetwork
 from civobs_lab.observatory import START_S, Observatory, ObservatoryError
 from civobs_lab.processes import Program, command_in
 from civobs_lab.run_folder import run_folder
+from civobs_lab.scenario import PlanChanges
 from civobs_lab.servers import READY, describe
+from civobs_lab.switchboard import Switchboard
 from civobs_lab.topology import Household, Topology
 
+if TYPE_CHECKING:
+    from civobs_lab.censor.box import CensorBox
+
 POLL_S = 0.25
+SWITCHBOARD = "switchboard"
 
 
 @dataclass(slots=True)
@@ -35,12 +42,16 @@ class Lab:
     folder: Path
     time_scale: float
     servers: Program
+    switchboard: Switchboard
     probes: list[HomeProbe] = field(default_factory=list)
+    broken: dict[tuple[int, str], Callable[[], None]] = field(default_factory=dict)
+    """What is broken now, by the fault's number in its scenario and the thing it is done to; calling mends it."""
+    _censors: "dict[str, CensorBox]" = field(default_factory=dict)
 
-    def start_observatory(self) -> None:
+    def start_observatory(self, changes: PlanChanges | None = None) -> None:
         """Database, plans, broker, collector."""
         self.observatory.start_database()
-        self.observatory.publish_plans()
+        self.observatory.publish_plans(changes)
         self.observatory.start_broker()
         self.observatory.start_collector()
 
@@ -53,10 +64,31 @@ class Lab:
         """The same for one household."""
         probe = HomeProbe(self.network, household, self.folder / "homes", time_scale=time_scale)
         self.probes.append(probe)
-        claim = self.observatory.claim(household)
+        claim = self.observatory.claim(household.network, household.region)
         probe.configure(url=self.observatory.url, claim=claim, ca_file=self.certificates.ca_file)
         probe.start()
         return probe
+
+    def probe(self, household: str) -> HomeProbe:
+        """A household's probe. Raises KeyError."""
+        for probe in self.probes:
+            if probe.household.name == household:
+                return probe
+        raise KeyError(household)
+
+    def censor_at(self, place: str) -> "CensorBox":
+        """The censor's box at a place; made when it is first asked for."""
+        from civobs_lab.censor.box import CensorBox
+
+        if place not in self._censors:
+            self._censors[place] = CensorBox(self.network[place], self.folder / "censors" / place)
+        return self._censors[place]
+
+    def mend(self) -> None:
+        """Mend what is still broken, the last first."""
+        while self.broken:
+            _, mend = self.broken.popitem()
+            mend()
 
     def check(self) -> None:
         """Raise ProgramError if anything that should run has ended."""
@@ -87,10 +119,11 @@ class Lab:
     def _stop(self) -> None:
         for probe in self.probes:
             probe.ask_to_stop()
+        for box in self._censors.values():
+            box.close()
         for probe in self.probes:
             probe.stop()
         self.observatory.stop()
-        self.servers.stop()
 
 
 @contextmanager
@@ -101,7 +134,8 @@ def build(topology: Topology, *, time_scale: float) -> Iterator[Lab]:
         network = LabNetwork(topology)
         stack.callback(network.close)
         certificates = CertificateAuthority(folder / "certificates")
-        servers = _start_servers(network, certificates, folder)
+        servers = _start_servers(network, certificates, folder, time_scale)
+        stack.callback(servers.stop)
         lab = Lab(
             network=network,
             certificates=certificates,
@@ -109,6 +143,7 @@ def build(topology: Topology, *, time_scale: float) -> Iterator[Lab]:
             folder=folder,
             time_scale=time_scale,
             servers=servers,
+            switchboard=Switchboard(folder / SWITCHBOARD),
         )
         stack.callback(lab._stop)
         if not lab.wait_until(lambda: READY in servers.tail(), START_S):
@@ -116,8 +151,10 @@ def build(topology: Topology, *, time_scale: float) -> Iterator[Lab]:
         yield lab
 
 
-def _start_servers(network: LabNetwork, certificates: CertificateAuthority, folder: Path) -> Program:
-    description = folder / "servers.json"
-    description.write_text(json.dumps(describe(network, certificates)))
+def _start_servers(
+    network: LabNetwork, certificates: CertificateAuthority, folder: Path, time_scale: float
+) -> Program:
+    description, control = folder / "servers.json", folder / SWITCHBOARD
+    description.write_text(json.dumps(describe(network, certificates, control, time_scale=time_scale)))
     command = command_in(None, [sys.executable, "-m", "civobs_lab.servers", str(description)])
     return Program("servers", command, folder / "log" / "servers")

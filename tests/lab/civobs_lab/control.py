@@ -1,0 +1,199 @@
+"""A lab obeyed by hand: what is typed at the prompt of ``scripts/lab shell``, or with ``lab`` inside one of its places.
+
+All of it happens in the main thread, because programs live as long as the thread that started them.
+"""
+
+import json
+import os
+import select
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from civobs_lab import faults, scenario_check, strict_toml, timeline
+from civobs_lab.fault_kinds import Fault
+from civobs_lab.lab import Lab
+from civobs_lab.network import LabNetwork
+from civobs_lab.processes import ProgramError
+from civobs_lab.scenario import Scenario
+from civobs_lab.tell import MESSAGE_BYTES, SOCKET
+
+HELP = """\
+begin KIND SCOPE [KEY=VALUE ...]   break something: begin national_shutdown XA
+begin ID                           a fault of the scenario, by its id
+end KIND SCOPE, end ID, end all    mend it
+kinds                              what can be broken, and to what it happens
+broken                             what is broken now
+places                             where one can go, with addresses
+enter PLACE                        a shell there: a home's name, or any place
+status                             what the probes say of themselves
+quit                               take everything down (as do Ctrl-D and Ctrl-C)
+"""
+_TELL_S = 5.0
+
+
+class CommandError(ValueError):
+    """What was typed cannot be done; the text says why and what to type."""
+
+
+class Control:
+    """Faults begun and mended one by one, outside any timeline."""
+
+    def __init__(self, lab: Lab, known: tuple[Fault, ...] = ()) -> None:
+        self._lab = lab
+        self._known = {fault.id: fault for fault in known if fault.id is not None}
+        self._faults: list[Fault] = []
+        self._socket = _listening(lab.folder)
+
+    def obey(self, line: str) -> str:
+        """Do what a line says and give the answer. Raises CommandError."""
+        match line.split():
+            case []:
+                return ""
+            case ["begin", *words] if words:
+                return self._begin(words)
+            case ["end", "all"]:
+                self._lab.mend()
+                return "nothing is broken\n"
+            case ["end", *words] if words:
+                return self._end(words)
+            case ["broken"]:
+                return "".join(f"{_label(fault)}\n" for fault in self._broken()) or "nothing is broken\n"
+            case ["kinds"]:
+                return "".join(_kinds())
+            case ["places"]:
+                return "".join(_places(self._lab.network))
+            case ["status"]:
+                return "".join(self._status()) or "there are no probes: start with --probes\n"
+            case _:
+                return HELP
+
+    def wait_for(self, ready: Callable[[], bool], descriptor: int | None = None) -> None:
+        """Obey what comes by the socket until ``ready`` holds or the descriptor can be read."""
+        watched: list[Any] = [self._socket] if descriptor is None else [self._socket, descriptor]
+        while not ready():
+            found, _, _ = select.select(watched, [], [], 0.2)
+            if self._socket in found:
+                self._answer_one()
+            if descriptor in found:
+                return
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _answer_one(self) -> None:
+        connection, _ = self._socket.accept()
+        with connection, suppress(OSError):
+            connection.settimeout(_TELL_S)
+            line = connection.recv(MESSAGE_BYTES).decode(errors="replace")
+            try:
+                answer = "say that at the lab's own prompt\n" if line.startswith(("enter", "quit")) else self.obey(line)
+            except CommandError as error:
+                answer = f"{error}\n"
+            connection.sendall(answer.encode())
+
+    def _begin(self, words: list[str]) -> str:
+        fault = self._fault(words)
+        if any(_label(each) == _label(fault) for each in self._broken()):
+            raise CommandError(f"{_label(fault)} is broken already")
+        self._faults.append(fault)
+        scenario = Scenario(title="by hand", resembles="", fault=tuple(self._faults))
+        problems = list(scenario_check.problems(scenario, self._lab.network.topology))
+        if problems:
+            self._faults.pop()
+            raise CommandError(f"{problems[0].cause}; {problems[0].remedy}")
+        index = len(self._faults) - 1
+        steps = timeline.steps(scenario, self._lab.network.topology)
+        first = {step.item: step for step in reversed(steps) if step.fault == index and step.verb == "begin"}
+        try:
+            for step in sorted(first.values(), key=lambda step: step.at_s):
+                faults.perform(self._lab, scenario, step)
+        except (ValueError, KeyError, ProgramError, OSError) as error:
+            self._mend(index)
+            raise CommandError(f"{_label(fault)} cannot be done here: {error}") from None
+        return f"{_label(fault)}: broken\n"
+
+    def _end(self, words: list[str]) -> str:
+        wanted = _label(self._known[words[0]]) if words[0] in self._known else " ".join(words[:2])
+        for index, fault in enumerate(self._faults):
+            if _label(fault) == wanted and self._mend(index):
+                return f"{wanted}: mended\n"
+        raise CommandError(f"{wanted} is not broken; `broken` lists what is")
+
+    def _mend(self, index: int) -> bool:
+        keys = [key for key in self._lab.broken if key[0] == index]
+        for key in reversed(keys):
+            self._lab.broken.pop(key)()
+        return bool(keys)
+
+    def _broken(self) -> list[Fault]:
+        return [self._faults[index] for index in dict.fromkeys(index for index, _ in self._lab.broken)]
+
+    def _fault(self, words: list[str]) -> Fault:
+        if words[0] in self._known:
+            return self._known[words[0]]
+        if len(words) < 2:
+            raise CommandError("say what to break and where, as in: begin national_shutdown XA")
+        kind, scope, *settings = words
+        values: dict[str, Any] = {"kind": kind, "scope": scope, "start": "0s"}
+        for setting in settings:
+            key, equals, value = setting.partition("=")
+            if not equals:
+                raise CommandError(f"{setting!r} is not KEY=VALUE")
+            values[key] = _value(value)
+        written = {"title": "by hand", "resembles": "", "fault": [values]}
+        try:
+            return Scenario.model_validate_json(json.dumps(written), strict=True).fault[0]
+        except ValidationError as error:
+            problem = strict_toml.problems(error, Scenario)[0]
+            raise CommandError(f"{problem.cause}; {problem.remedy}") from None
+
+    def _status(self) -> Iterator[str]:
+        for probe in self._lab.probes:
+            status = probe.status()
+            said = "not started" if status is None else status.state
+            yield f"{probe.household.name:<16} {said}\n"
+
+
+def _value(text: str) -> object:
+    """As TOML and JSON have it, a bare word as text; ``[a,b]`` needs no quotes."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        if text.startswith("[") and text.endswith("]"):
+            return [_value(each) for each in text[1:-1].split(",")]
+        return text
+
+
+def _label(fault: Fault) -> str:
+    return f"{fault.kind} {fault.scope}"
+
+
+def _kinds() -> Iterator[str]:
+    for kind in get_args(get_args(Fault)[0]):
+        (name,) = get_args(kind.model_fields["kind"].annotation)
+        summary = (kind.__doc__ or "").splitlines()[0]
+        yield f"{name:<20} {' or '.join(kind.scopes):<42} {summary}\n"
+
+
+def _places(network: LabNetwork) -> Iterator[str]:
+    for name, place in network.places.items():
+        addresses = " ".join(f"{address}/{length}" for _, address, length in place.addresses if address.version == 4)
+        yield f"{name:<24} {addresses}\n"
+
+
+def _listening(folder: Path) -> socket.socket:
+    made = socket.socket(socket.AF_UNIX)
+    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # By the descriptor, because a socket's path may have 107 bytes and a folder's more.
+        made.bind(f"/proc/self/fd/{directory}/{SOCKET}")
+    finally:
+        os.close(directory)
+    made.listen()
+    return made
+
