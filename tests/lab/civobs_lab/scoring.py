@@ -137,7 +137,7 @@ def _name(truth: TruthRun) -> str:
     if truth.name:
         return truth.name
     where = [*(f"AS{asn}" for asn in truth.asns), *(f"{truth.cc}/{region}" for region in truth.admin1)]
-    return " ".join((truth.kind, "+".join(where) or truth.cc))
+    return f"{truth.kind} in {'+'.join(where) or truth.cc}"
 
 
 def _false_call(event: Event, truth: TruthRun, result: RunResult, found: Matches) -> bool:

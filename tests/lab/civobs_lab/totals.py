@@ -16,9 +16,6 @@ def total(scores: Sequence[ScenarioScore]) -> TotalScore:
     hours = sum(one.quiet_h for one in scores)
     alarms = sum(len(one.false_alarms) for one in scores)
     ledgers = [one.ledger for one in scores if one.ledger is not None]
-    causes = [each.cause for each in times if each.cause is not None]
-    unsure = sum(cause.published == UNDETERMINED for cause in causes)
-    right, missed = sum(cause.right for cause in causes), sum(cause.published is None for cause in causes)
     return TotalScore(
         scenarios=len(scores),
         verdicts={verdict: sum(one.verdict is verdict for one in scores) for verdict in Verdict},
@@ -31,7 +28,7 @@ def total(scores: Sequence[ScenarioScore]) -> TotalScore:
         scope=share([each.scope for each in times]),
         mechanism=share([each.mechanism for each in times]),
         depth=share([each.depth for each in times]),
-        cause=CauseTotal(right=right, undetermined=unsure, missed=missed, wrong=len(causes) - right - unsure - missed),
+        cause=causes([each.cause for each in times]),
         said=Share(n=sum(truth.said is True for truth in truths), of=sum(truth.said is not None for truth in truths)),
         delay=spread([each.delay_s for each in times]),
         **{name: spread([_error(getattr(each, name)) for each in times]) for name in _TIMES},
@@ -47,6 +44,14 @@ def total(scores: Sequence[ScenarioScore]) -> TotalScore:
         rejected=sum(each.rejected_batches for each in ledgers if not each.rejected_expected),
         measurements=sum(each.recorded for each in ledgers),
     )
+
+
+def causes(checks: Sequence[Check | None]) -> CauseTotal:
+    """Hypotheses that were asked for, by what became of them."""
+    asked = [check for check in checks if check is not None]
+    right, missed = sum(check.right for check in asked), sum(check.published is None for check in asked)
+    unsure = sum(check.published == UNDETERMINED for check in asked)
+    return CauseTotal(right=right, undetermined=unsure, missed=missed, wrong=len(asked) - right - unsure - missed)
 
 
 def share(checks: Sequence[Check | None]) -> Share:

@@ -103,7 +103,10 @@ def _edge(edge: str, time: TimeScore | None, kind: str) -> Iterator[Miss]:
 def _run_misses(scenario: ScenarioScore) -> Iterator[Miss]:
     if scenario.broke is not None:
         yield Miss(rule="run.complete", why=f"broke down: {scenario.broke}")
+    called = {event for truth in scenario.truths for event in truth.false_calls}
     for alarm in scenario.false_alarms:
+        if alarm.event in called:
+            continue
         after = " (retracted later)" if alarm.retracted else ""
         yield Miss(rule="run.alarms", why=f"{alarm.event}: {alarm.kind} {alarm.level} {alarm.cc}{after}")
     ledger = scenario.ledger
