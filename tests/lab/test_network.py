@@ -142,17 +142,6 @@ def test_broken_ipv6_looks_well_and_carries_nothing(network):
     assert not outside.run(lambda: ping(target, count=1, timeout=0.3).is_alive)
 
 
-def test_ipv6_breaks_at_one_network_and_is_mended(network):
-    router = network["as64500"]
-    router.break_ipv6()
-    try:
-        assert not echoed6(network, HOME)
-        assert echoed6(network, BEHIND_CARRIER)
-    finally:
-        router.mend_ipv6()
-    assert echoed6(network, HOME)
-
-
 def test_a_host_with_two_addresses_answers_at_both_and_speaks_from_the_first(network):
     link = link_of(network, "measure")
     both = [str(address) for address in (link.address, link.second, link.address6, link.second6)]

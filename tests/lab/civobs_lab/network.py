@@ -104,14 +104,6 @@ class Place:
         if done.returncode != 0:
             raise ValueError(f"nft at {self.namespace.name}: {done.stderr.strip()}")
 
-    def break_ipv6(self) -> None:
-        """Forward no IPv6 packet any more, without a word; addresses and routes stay as they are."""
-        self.nft(_NO_IPV6)
-
-    def mend_ipv6(self) -> None:
-        """Forward IPv6 again."""
-        self.nft("delete table ip6 lab_no_ipv6")
-
 
 class LabNetwork:
     """All places of a topology, by name: ``core``, ``gateway-XA``, ``exchange-XA``, ``as64500``, ``nat-64500`` (the
@@ -175,7 +167,7 @@ class LabNetwork:
             if network.carrier_nat:
                 self[f"nat-{network.asn}"].nft(_NAT)
             if network.ipv6 == "broken":
-                self[f"as{network.asn}"].break_ipv6()
+                self[f"as{network.asn}"].nft(_NO_IPV6)
         for household in self.topology.households():
             self[f"home-{household.name}"].nft(_NAT)
 

@@ -6,14 +6,15 @@ Networks of a country that is not listed hang off the core: they are the world o
 """
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from civobs_lab.strict_toml import Document
 
 LAB_RANGES = tuple(
     # RFC 5737 and RFC 2544: nothing on the real Internet answers there; RFC 6598 for carrier NAT.
@@ -29,6 +30,7 @@ CARRIER_PREFIX = IPv4Network("100.64.0.0/10")
 """RFC 6598: lines between a carrier's NAT box and homes. The same in every network, as it is in the field."""
 TOPOLOGIES = Path(__file__).parent / "topologies"
 
+_FREE = f"take one of {', '.join(map(str, LAB_RANGES[:-1]))} but {CORE_PREFIX}"
 _LINK = 4
 """Addresses of a link: each is a /30."""
 _HOMES6 = 0x1000
@@ -40,7 +42,7 @@ _TAKEN = re.compile(r"core$|as\d|(gateway|exchange|nat|home|device)-|[a-z]{2}-\d
 
 def _is_free(name: str) -> str:
     if _TAKEN.match(name):
-        raise ValueError(f"{name} could be another place's name")
+        raise ValueError(f"{name} could be another place's name; call it something else")
     return name
 
 
@@ -62,20 +64,20 @@ Service = Literal[
     "portal",
     "echo",
 ]
+_SAME_PORT: dict[int, tuple[Service, ...]] = {53: ("authority", "resolver"), 80: ("web", "portal", "echo")}
 Access = Literal["fixed", "mobile"]
 
 
 class TopologyError(ValueError):
-    """A topology is unreadable or contradicts itself.
+    """A topology contradicts itself, or has not what was asked for.
 
-    ``why`` says it without the place; ``loc`` is the way there through the file (``networks``, 3, ``prefix``).
+    ``why`` is the cause, or ``cause; remedy``; ``loc`` the way through the file to what is wrong.
     """
 
-    def __init__(self, why: str, *, file: Path | None = None, loc: tuple[str | int, ...] = ()) -> None:
+    def __init__(self, why: str, *, loc: tuple[str | int, ...] = ()) -> None:
         self.why = why
-        self.file = file
         self.loc = loc
-        super().__init__(": ".join([*([str(file)] if file else []), *([".".join(map(str, loc))] if loc else []), why]))
+        super().__init__(why)
 
 
 class _Part(BaseModel):
@@ -103,6 +105,15 @@ class Host(_Part):
     """A second way to the observatory: a broker that passes everything on to the first."""
     second_address: bool = False
     """It has two addresses of each family, as STUN needs them (RFC 5780)."""
+
+    @model_validator(mode="after")
+    def _serves_one_thing_on_a_port(self) -> Self:
+        for port, services in _SAME_PORT.items():
+            clashing = [service for service in services if service in self.serves]
+            if len(clashing) > 1:
+                why = f"{' and '.join(clashing)} both need port {port}; put one on a host of its own"
+                raise TopologyError(why, loc=("serves",))
+        return self
 
 
 class Network(_Part):
@@ -138,18 +149,20 @@ class Network(_Part):
     def _stays_in_the_lab(self) -> Self:
         kept = any(self.prefix.overlaps(other) for other in (CORE_PREFIX, CARRIER_PREFIX))
         if kept or not any(self.prefix.subnet_of(known) for known in LAB_RANGES):
-            raise TopologyError(f"AS{self.asn}: {self.prefix} is not a free lab range", loc=("prefix",))
+            raise TopologyError(f"AS{self.asn}: {self.prefix} is not a free lab range; {_FREE}", loc=("prefix",))
         if not self.prefix6.subnet_of(LAB_RANGE6) or self.prefix6.overlaps(CORE_PREFIX6):
-            raise TopologyError(f"AS{self.asn}: {self.prefix6} is not a free lab range", loc=("prefix6",))
+            why = f"AS{self.asn}: {self.prefix6} is not a free lab range; take a /48 of {LAB_RANGE6}, not the first"
+            raise TopologyError(why, loc=("prefix6",))
         if self.prefix6.prefixlen > 48:
-            raise TopologyError(f"AS{self.asn}: {self.prefix6} is smaller than a /48", loc=("prefix6",))
+            raise TopologyError(f"AS{self.asn}: {self.prefix6} is smaller than a /48; take a /48", loc=("prefix6",))
         links = len(self.hosts) + (1 if self.carrier_nat else self.households)
         # Second addresses are counted from the end of the prefix, past the broadcast address.
         seconds = 1 + len(self.hosts) if any(host.second_address for host in self.hosts) else 0
         if _LINK * links + seconds > self.prefix.num_addresses:
-            raise TopologyError(f"AS{self.asn}: {self.prefix} is too small for its links", loc=("prefix",))
+            raise TopologyError(f"AS{self.asn}: {self.prefix} is too small; each link takes {_LINK}", loc=("prefix",))
         if self.is_provider and not any("resolver" in host.serves for host in self.hosts):
-            raise TopologyError(f"AS{self.asn} has customers and no host that serves resolver", loc=("hosts",))
+            why = f"AS{self.asn} has customers and no resolver; give it a host that serves resolver"
+            raise TopologyError(why, loc=("hosts",))
         return self
 
 
@@ -254,7 +267,7 @@ class Topology(_Part):
         for what in ("observatory", "broker"):
             having = [loc for loc, host in hosts.items() if getattr(host, what)]
             if len(having) > 1:
-                raise TopologyError(f"more than one host is {what}", loc=(*having[1], what))
+                raise TopologyError(f"more than one host is {what}; leave it at one of them", loc=(*having[1], what))
         # Where resolvers of a country, or of any other, are led to for a name.
         led = (
             ((*loc, "names", n), f"{name} for {cc or 'everybody'}")
@@ -266,7 +279,9 @@ class Topology(_Part):
         for loc, host in hosts.items():
             strange = [cc for cc in host.only_in if self.country(cc) is None]
             if strange:
-                raise TopologyError(f"{strange[0]} is not listed in countries", loc=(*loc, "only_in"))
+                raise TopologyError(
+                    f"{strange[0]} is not listed; add it to countries or take it out", loc=(*loc, "only_in")
+                )
         return self
 
     @model_validator(mode="after")
@@ -274,16 +289,17 @@ class Topology(_Part):
         for number, one in enumerate(self.networks):
             for other in self.networks[:number]:
                 if one.prefix.overlaps(other.prefix) or one.prefix6.overlaps(other.prefix6):
-                    why = f"AS{one.asn} and AS{other.asn} share addresses"
+                    why = f"AS{one.asn} and AS{other.asn} share addresses; give each its own"
                     raise TopologyError(why, loc=("networks", number, "prefix"))
             if one.is_provider and self.country(one.cc) is None:
-                why = f"AS{one.asn} has customers in {one.cc}, which is not listed in countries"
+                why = f"AS{one.asn} has customers in {one.cc}, which is not listed; add it to countries"
                 raise TopologyError(why, loc=("networks", number, "cc"))
         if _LINK * (2 * len(self.countries) + len(self.networks)) > CORE_PREFIX.num_addresses:
-            raise TopologyError(f"{CORE_PREFIX} is too small for the links between so many networks", loc=("networks",))
+            raise TopologyError(f"{CORE_PREFIX} is too small for so many routers; leave some out", loc=("networks",))
         for number, country in enumerate(self.countries):
             if sum(one.user_share or 0 for one in self.networks if one.cc == country.cc) > 1.001:
-                raise TopologyError(f"user shares in {country.cc} add up to more than 1", loc=("countries", number))
+                why = f"user shares in {country.cc} add up to more than 1; make some smaller"
+                raise TopologyError(why, loc=("countries", number))
         return self
 
     def with_probes(self, probes: Mapping[str, int]) -> Self:
@@ -291,9 +307,14 @@ class Topology(_Part):
         known = {f"AS{network.asn}": network for network in self.networks if network.is_provider}
         for name in probes:
             if name not in known:
-                raise TopologyError(f"{self.name} has no provider {name}, only {', '.join(known)}", loc=(name,))
+                raise TopologyError(f"{self.name} has no provider {name}; it has {', '.join(known)}")
         networks = [{**dict(one), "households": probes.get(f"AS{one.asn}", one.households)} for one in self.networks]
-        return self._validated({**dict(self), "networks": networks})
+        try:
+            return self.model_validate({**dict(self), "networks": networks})
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            cause = first.get("ctx", {}).get("error")
+            raise TopologyError(cause.why if isinstance(cause, TopologyError) else first["msg"]) from None
 
     def country(self, cc: str) -> Country | None:
         """A listed country, None for the world outside."""
@@ -360,44 +381,17 @@ class Topology(_Part):
             if scope in {one.name, f"AS{one.network.asn}", one.network.cc, f"{one.network.cc}/{one.region}"}
         )
 
-    @classmethod
-    def _validated(cls, values: Mapping[str, Any], file: Path | None = None) -> Self:
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise _explained(error, file) from None
-
 
 def load(path: Path) -> Topology:
-    """Read a topology file; a bare name is looked up among the lab's own. Raises TopologyError."""
-    file = path if path.suffix else TOPOLOGIES / f"{path}.toml"
-    try:
-        values = tomllib.loads(file.read_text())
-    except OSError as error:
-        raise TopologyError(f"cannot be read: {error.strerror}", file=file) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TopologyError(f"is not TOML: {error}", file=file) from None
-    return Topology._validated(values, file)
-
-
-def _explained(error: ValidationError, file: Path | None) -> TopologyError:
-    first = error.errors(include_url=False, include_input=False)[0]
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, TopologyError):
-        return TopologyError(cause.why, file=file, loc=(*first["loc"], *cause.loc))
-    if first["type"] == "extra_forbidden":
-        models: dict[str, type[_Part]] = {"countries": Country, "networks": Network, "hosts": Host}
-        within = [part for part in first["loc"][:-1] if isinstance(part, str)]
-        known = models[within[-1]] if within else Topology
-        return TopologyError(f"unknown key; known are {', '.join(known.model_fields)}", file=file, loc=first["loc"])
-    return TopologyError(first["msg"], file=file, loc=first["loc"])
+    """Read a topology file; a bare name is looked up among the lab's own. Raises FileError."""
+    return Document(path if path.suffix else TOPOLOGIES / f"{path}.toml", Topology).value
 
 
 def _refuse_twice(what: str, values: Iterable[tuple[tuple[str | int, ...], str | int]]) -> None:
     seen = set()
     for loc, value in values:
         if value in seen:
-            raise TopologyError(f"the same {what} twice: {value}", loc=loc)
+            raise TopologyError(f"the same {what} twice: {value}; change one", loc=loc)
         seen.add(value)
 
 
