@@ -8,9 +8,15 @@ import subprocess
 import time
 from pathlib import Path
 
+from civobs_wire.topics import ROOT, Leaf
+
 START_S = 10.0
 STOP_S = 10.0
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+
+
+_BRIDGE_RETRY_S = 1
+"""Between two tries of a bridge to connect; by itself Mosquitto waits for up to half a minute."""
 
 
 class BrokerStartError(RuntimeError):
@@ -130,6 +136,24 @@ class Broker:
                 time.sleep(0.02)
             else:
                 return
+
+
+def bridge_to(host: str, port: int = 1883) -> tuple[str, ...]:
+    """Options for a broker that hands on to another, the collector's, what probes say, and brings what it answers.
+
+    What is retained stays retained (MQTT v5), so a probe finds receipts and plans at either, and its will reaches
+    the collector. Receipts make up for what a bridge loses.
+    """
+    leaves = ((Leaf.BATCH, "out"), (Leaf.PRESENCE, "out"), (Leaf.RECEIPT, "in"), (Leaf.PLAN, "in"))
+    return (
+        "connection collector",
+        f"address {host}:{port}",
+        "bridge_protocol_version mqttv50",
+        "cleansession false",
+        "notifications false",
+        f"restart_timeout {_BRIDGE_RETRY_S}",
+        *(f"topic {ROOT}/+/+/{leaf} {direction} 1" for leaf, direction in leaves),
+    )
 
 
 def _free_port(host: str) -> int:

@@ -1,6 +1,7 @@
 """A probe in a home: the real agent, with its own settings, state, resolver and device identity."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,6 +11,9 @@ from civobs_agent.status import Status
 from civobs_lab.network import LabNetwork
 from civobs_lab.processes import Program, command_in, program
 from civobs_lab.topology import Household
+
+ASK_TIME_S = 60.0
+"""Lab seconds between two questions for the time, at most: how late a probe without a clock learns that it may."""
 
 
 class HomeProbe:
@@ -25,20 +29,42 @@ class HomeProbe:
         self._resolv_conf = self._folder / "resolv.conf"
         self._resolv_conf.write_text(f"nameserver {network.topology.resolver_of(household.network).address}\n")
         self._boot_id = self._folder / "boot_id"
+        self._settings: _Settings | None = None
 
     @property
     def config(self) -> Path:
         return self._folder / "agent.toml"
 
     def configure(self, *, url: str, claim: str, ca_file: Path) -> None:
-        """Write the settings of an agent that is yet to enrol."""
-        self.config.write_text(f"""\
+        """What the settings of an agent that is yet to enrol are to say; they are written at each start."""
+        self._settings = _Settings(url, claim, ca_file)
+
+    def start(self, *, clock_error_s: float = 0.0) -> None:
+        """Switch the device on: a new boot, and the agent runs.
+
+        With ``clock_error_s``, in seconds of the clock, it has no clock battery: its time is so far behind, and
+        known to nobody, until the observatory has told it.
+        """
+        self._boot_id.write_text(f"{uuid4()}\n")
+        self.config.write_text(self._settings_text(clock_error_s))
+        words = [program("civobs-agent"), "--config", str(self.config), "run"]
+        files = {Path("/etc/resolv.conf"): self._resolv_conf}
+        command = command_in(self._place, words, files)
+        self._program = Program(f"probe {self.household.name}", command, self._folder / "log")
+
+    def _settings_text(self, clock_error_s: float) -> str:
+        settings = self._settings
+        assert settings is not None  # ``configure`` comes first
+        return f"""\
 state_dir = {json.dumps(str(self._folder / "state"))}
 runtime_dir = {json.dumps(str(self._folder))}
 
 [observatory]
-url = {json.dumps(url)}
-claim = {json.dumps(claim)}
+url = {json.dumps(settings.url)}
+claim = {json.dumps(settings.claim)}
+
+[clock]
+ask_every_s = {ASK_TIME_S}
 
 [consent]
 version = "lab"
@@ -49,18 +75,16 @@ accepted_at = 2026-01-01T00:00:00Z
 enabled = true
 time_scale = {self._scale}
 lab_ranges = true
-trust_system_clock = true
+trust_system_clock = {json.dumps(not clock_error_s)}
+clock_offset_s = {-clock_error_s}
 boot_id_path = {json.dumps(str(self._boot_id))}
-roots = {json.dumps(str(ca_file))}
-""")
+roots = {json.dumps(str(settings.ca_file))}
+"""
 
-    def start(self) -> None:
-        """Switch the device on: a new boot, and the agent runs."""
-        self._boot_id.write_text(f"{uuid4()}\n")
-        words = [program("civobs-agent"), "--config", str(self.config), "run"]
-        files = {Path("/etc/resolv.conf"): self._resolv_conf}
-        command = command_in(self._place, words, files)
-        self._program = Program(f"probe {self.household.name}", command, self._folder / "log")
+    @property
+    def is_on(self) -> bool:
+        """Whether it has power."""
+        return self._program is not None
 
     @property
     def pid(self) -> int:
@@ -69,9 +93,9 @@ roots = {json.dumps(str(ca_file))}
         return self._program.pid
 
     def check(self) -> None:
-        """Raise ProgramError if the agent has ended."""
-        assert self._program is not None
-        self._program.check()
+        """Raise ProgramError if the agent has ended without being cut off from power."""
+        if self._program is not None:
+            self._program.check()
 
     def status(self) -> Status | None:
         """What the agent says of itself; None before it has said anything."""
@@ -82,7 +106,7 @@ roots = {json.dumps(str(ca_file))}
 
     def log_tail(self) -> str:
         """The end of its log."""
-        return "it was never started" if self._program is None else self._program.tail()
+        return "it is switched off" if self._program is None else self._program.tail()
 
     def ask_to_stop(self) -> None:
         """SIGTERM; follow with ``stop``."""
@@ -95,6 +119,14 @@ roots = {json.dumps(str(ca_file))}
             self._program.stop()
 
     def cut_power(self) -> None:
-        """SIGKILL."""
-        assert self._program is not None
-        self._program.kill()
+        """SIGKILL, until it is started again."""
+        program, self._program = self._program, None
+        if program is not None:
+            program.kill()
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    url: str
+    claim: str
+    ca_file: Path

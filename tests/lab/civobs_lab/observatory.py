@@ -11,26 +11,33 @@ import json
 import shutil
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 from psycopg.rows import dict_row
 
 from civobs_collector.__main__ import main as civobs_main
-from civobs_lab.broker import Broker
+from civobs_lab import lab_map
+from civobs_lab.broker import Broker, bridge_to
 from civobs_lab.network import LabNetwork
 from civobs_lab.plans import plan_text
 from civobs_lab.postgres import Kind, PostgresServer
 from civobs_lab.processes import Program, command_in, program
-from civobs_lab.topology import Household
+from civobs_lab.scenario import PlanChanges
+from civobs_lab.topology import Network, Placed
 
 BROKER_PORT = 1883
 API_PORT = 8080
 START_S = 60.0
 """For a loaded two-core machine; what has died is noticed at once."""
 _DATABASE = "civobs"
+
+Part = Literal["broker", "collector", "database", "second broker"]
+PARTS: tuple[Part, ...] = ("broker", "collector", "database")
+"""What there always is."""
+SECOND_BROKER: Part = "second broker"
 
 
 class ObservatoryError(RuntimeError):
@@ -45,8 +52,9 @@ class Observatory:
         self._folder = folder
         self._scale = time_scale
         self._here = network.topology.observatory()
+        self._second = network.topology.second_broker()
         self._config = folder / "collector.toml"
-        self._programs: list[Program] = []
+        self._programs: dict[str, Program] = {}
         self.database = PostgresServer(Kind.PLAIN, folder / "db")
 
     @property
@@ -62,6 +70,14 @@ class Observatory:
     @property
     def dsn(self) -> str:
         return self.database.dsn(_DATABASE)
+
+    @property
+    def map_file(self) -> Path:
+        """Which prefix of the lab is in which country and network, as MMDB; made when it is first asked for."""
+        file = self._folder / "lab.mmdb"
+        if not file.exists():
+            lab_map.write(self._network.topology, file)
+        return file
 
     def start_database(self) -> None:
         """Start it, make the tables, and tell it of countries that exist in this lab only."""
@@ -79,26 +95,51 @@ class Observatory:
             cc = ["--cc", network.cc] if topology.country(network.cc) else []
             self.civobs("probes", "network", "--asn", str(network.asn), "--name", network.name, *cc, *share)
 
-    def publish_plans(self, time_scales: Mapping[str, float] | None = None) -> None:
+    def publish_plans(
+        self, changes: PlanChanges | None = None, *, time_scales: Mapping[str, float] | None = None
+    ) -> None:
         """Make the keys, then build, sign and publish a plan for each country; ``time_scales`` names odd ones."""
         self.civobs("plan", "keygen")
         for country in self._network.topology.countries:
             file = self._folder / f"plan-{country.cc}.toml"
             scale = (time_scales or {}).get(country.cc, self._scale)
-            file.write_text(plan_text(self._network.topology, country.cc, scale))
+            file.write_text(plan_text(self._network.topology, country.cc, scale, changes or PlanChanges()))
             self.civobs("plan", "build", str(file), "--publish")
 
     def start_broker(self) -> None:
-        """Start Mosquitto and return once it listens."""
-        broker = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-        if broker is None:
-            raise ObservatoryError("mosquitto is not installed: run scripts/demo, which installs it")
-        conf = Broker(self._folder / "broker", host="0.0.0.0", port=BROKER_PORT).write_config()
-        self._run("broker", [broker, "-c", str(conf)], BROKER_PORT)
+        """Start Mosquitto, also the second where the topology has one, and return once each listens."""
+        self.start("broker")
+        if self._second is not None:
+            self.start(SECOND_BROKER)
 
     def start_collector(self) -> None:
         """Start all roles and return once the enrolment service listens."""
-        self._run("collector", [program("civobs"), "--config", str(self._config), "serve"], API_PORT)
+        self.start("collector")
+
+    def start(self, part: Part) -> None:
+        """Start one part, for the first time or after it was killed, and return once it answers."""
+        match part:
+            case "database":
+                self.database.start()
+            case "broker":
+                own = Broker(self._folder / "broker", host="0.0.0.0", port=BROKER_PORT)
+                self._start_broker(part, own, self._here)
+            case "second broker":
+                assert self._second is not None  # the topology has one, or nobody asks for it
+                bridged = Broker(
+                    self._folder / "second-broker", host="0.0.0.0", port=BROKER_PORT, options=bridge_to(self.address)
+                )
+                self._start_broker(part, bridged, self._second)
+            case "collector":
+                words = [program("civobs"), "--config", str(self._config), "serve"]
+                self._run(part, words, self._here, API_PORT)
+
+    def kill(self, part: Part) -> None:
+        """SIGKILL to one part. It is not missed by ``check`` until it is started again."""
+        if part == "database":
+            self.database.kill()
+        elif part in self._programs:
+            self._programs.pop(part).kill()
 
     def show_pages(self) -> str:
         """Serve the pages on the machine's own loopback as well; gives their address."""
@@ -109,13 +150,13 @@ class Observatory:
         self._write_config(config, host="127.0.0.1", port=port)
         command = command_in(None, [program("civobs"), "--config", str(config), "serve", "--roles", "api"])
         pages = Program("pages", command, self._folder / "log" / "pages")
-        self._programs.append(pages)
+        self._programs["pages"] = pages
         _wait_for_port(pages, "127.0.0.1", port)
         return f"http://127.0.0.1:{port}/"
 
-    def claim(self, household: Household) -> str:
+    def claim(self, network: Network, region: str) -> str:
         """A claim code for one household."""
-        words = ("--cc", household.network.cc, "--asn", str(household.network.asn), "--admin1", household.region)
+        words = ("--cc", network.cc, "--asn", str(network.asn), "--admin1", region)
         return str(json.loads(self.civobs("probes", "claim", *words, "--json"))["claim"])
 
     def civobs(self, *words: str) -> str:
@@ -133,22 +174,28 @@ class Observatory:
             return conn.execute(text, values).fetchall()
 
     def check(self) -> None:
-        """Raise ProgramError if a part has died."""
-        for each in self._programs:
+        """Raise ProgramError if a part has died that was not killed here."""
+        for each in self._programs.values():
             each.check()
 
     def stop(self) -> None:
         """Stop all, the collector first."""
-        for each in reversed(self._programs):
+        for each in reversed(self._programs.values()):
             each.stop()
         self._programs.clear()
         self.database.kill()
 
-    def _run(self, name: str, words: list[str], port: int) -> None:
-        place = self._network[self._here[1].name].namespace
-        started = Program(name, command_in(place, words), self._folder / "log" / name)
-        self._programs.append(started)
-        place.run(lambda: _wait_for_port(started, self.address, port))
+    def _start_broker(self, part: Part, broker: Broker, at: Placed) -> None:
+        mosquitto = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+        if mosquitto is None:
+            raise ObservatoryError("mosquitto is not installed: run scripts/demo, which installs it")
+        self._run(part, [mosquitto, "-c", str(broker.write_config())], at, BROKER_PORT)
+
+    def _run(self, part: Part, words: list[str], at: Placed, port: int) -> None:
+        place = self._network[at[1].name].namespace
+        started = Program(part, command_in(place, words), self._folder / "log" / part.replace(" ", "-"))
+        self._programs[part] = started
+        place.run(lambda: _wait_for_port(started, str(at[2].address), port))
 
     def _write_config(self, file: Path, *, host: str, port: int) -> None:
         scale = self._scale
@@ -173,12 +220,17 @@ port = {port}
 public_url = "http://{host}:{port}"
 
 [enrol]
-brokers = [{{ host = {json.dumps(self.address)}, port = {BROKER_PORT}, tls = false }}]
+brokers = [{", ".join(self._brokers())}]
 
 [keys]
 plan_key = {json.dumps(str(self._folder / "keys" / "plan.key"))}
 receipt_key = {json.dumps(str(self._folder / "keys" / "receipt.key"))}
 """)
+
+    def _brokers(self) -> Iterator[str]:
+        for at in (self._here, self._second):
+            if at is not None:
+                yield f'{{ host = "{at[2].address}", port = {BROKER_PORT}, tls = false }}'
 
 
 def _wait_for_port(started: Program, host: str, port: int) -> None:

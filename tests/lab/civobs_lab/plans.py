@@ -11,17 +11,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from civobs_lab.scenario import PlanChanges
 from civobs_lab.topology import Topology
 
 DEFAULT_PLAN = Path(__file__).parents[3] / "deploy" / "plan.example.toml"
 _ANCHOR_PORT = 443
 
 
-def plan_text(topology: Topology, cc: str, time_scale: float) -> str:
-    """A plan for a country's probes, as ``civobs plan build`` reads it."""
+def plan_text(topology: Topology, cc: str, time_scale: float, changes: PlanChanges) -> str:
+    """A plan for a country's probes, as ``civobs plan build`` reads it.
+
+    Every kind of measurement is made of every target that ``changes`` name, or that the default plan names. The
+    ladder ends at the first target abroad.
+    """
     default = tomllib.loads(DEFAULT_PLAN.read_text())
-    ladder = default["ladder"]
-    urls = _sites(topology, cc)
+    sites = _sites(topology, cc)
+    targets = [{"id": name, "url": _url(name)} for name in changes.targets] or _default_targets(default, sites)
     values: dict[str, Any] = {
         "cc": cc,
         "valid_days": 1,
@@ -29,25 +34,65 @@ def plan_text(topology: Topology, cc: str, time_scale: float) -> str:
         "keepalive_s": max(2, round(default["keepalive_s"] / time_scale)),
         # The budget is a day's, and in a fast lab a day's packets pass in minutes.
         "budget": {"bytes_per_day": round(default["budget"]["bytes_per_day"] * max(1.0, time_scale))},
-        "ladder": ladder,
+        "ladder": _ladder(default["ladder"], targets, sites, changes),
         "anchors": list(_anchors(topology, cc)),
-        "resolvers": [{"id": "root-n", "address": str(topology.host("root-n")[2].address)}],
-        "targets": [
-            {**target, "url": urls[0 if target["id"] == ladder["service"] else -1]} for target in default["targets"]
-        ],
-        "tasks": default["tasks"],
+        "resolvers": list(_resolvers(topology)),
+        "targets": targets,
+        "tasks": [_task(task, targets, changes) for task in default["tasks"] if targets],
     }
     return _toml(values)
 
 
+def _default_targets(default: dict[str, Any], sites: list[str]) -> list[dict[str, Any]]:
+    """The default plan's, the one for services at a site abroad and the others at one at home."""
+    service = default["ladder"]["service"]
+    return [{**one, "url": _url(sites[0 if one["id"] == service else -1])} for one in default["targets"] if sites]
+
+
+def _ladder(
+    default: dict[str, Any], targets: list[dict[str, Any]], sites: list[str], changes: PlanChanges
+) -> dict[str, Any]:
+    ids = [target["id"] for target in targets]
+    service = next((name for name in (default["service"], *sites, *ids) if name in ids), None)
+    values = {
+        **{key: value for key, value in default.items() if key != "service"},
+        "interval_s": changes.intervals.get("ladder", default["interval_s"]),
+        "trouble_interval_s": changes.intervals.get("trouble", default["trouble_interval_s"]),
+    }
+    return values if service is None else {**values, "service": service}
+
+
+def _task(default: dict[str, Any], targets: list[dict[str, Any]], changes: PlanChanges) -> dict[str, Any]:
+    return {
+        **default,
+        "targets": [target["id"] for target in targets] if changes.targets else default["targets"],
+        "interval_s": changes.intervals.get(default["kind"], default["interval_s"]),
+    }
+
+
+def _resolvers(topology: Topology) -> Iterator[dict[str, Any]]:
+    """One abroad that answers everybody: a resolver, or else a server of names."""
+    for service in ("resolver", "authority"):
+        for network, host, link in topology.hosts():
+            if service in host.serves and topology.country(network.cc) is None:
+                yield {"id": host.name, "address": str(link.address)}
+                return
+
+
+def _url(name: str) -> str:
+    return f"https://{name}/"
+
+
 def _sites(topology: Topology, cc: str) -> list[str]:
-    """Addresses of sites, those abroad first."""
-    sites = sorted(
-        (network.cc == cc, host.names[0])
-        for network, host, _ in topology.hosts()
-        if "web" in host.serves and (network.cc == cc or topology.country(network.cc) is None)
-    )
-    return [f"https://{name}/" for _, name in sites]
+    """Names of sites, those abroad first."""
+    return [
+        name
+        for _, name in sorted(
+            (network.cc == cc, host.names[0])
+            for network, host, _ in topology.hosts()
+            if "web" in host.serves and host.names and (network.cc == cc or topology.country(network.cc) is None)
+        )
+    ]
 
 
 def _anchors(topology: Topology, cc: str) -> Iterator[dict[str, Any]]:
