@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _VALID = timedelta(days=30)
+_EXPIRED = timedelta(days=7)
+"""For how long an expired one has been so: no clock in the lab is wrong by more."""
 
 
 class CertificateAuthority:
@@ -30,23 +32,31 @@ class CertificateAuthority:
         self.ca_file = folder / "ca.pem"
         self.ca_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, names: tuple[str, ...], addresses: tuple[IPv4Address | IPv6Address, ...]) -> Path:
-        """A PEM file with key and certificate for these names and addresses."""
+    def issue(
+        self,
+        names: tuple[str, ...],
+        addresses: tuple[IPv4Address | IPv6Address, ...],
+        *,
+        label: str | None = None,
+        expired: bool = False,
+    ) -> Path:
+        """A PEM file, ``label`` or the first name, with a certificate for these names and addresses and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         alternatives = [x509.DNSName(name) for name in names] + [x509.IPAddress(address) for address in addresses]
         certificate = (
-            _builder(subject, self._name, key.public_key())
+            _builder(subject, self._name, key.public_key(), expired=expired)
             .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        file = self._folder / f"{names[0]}.pem"
+        file = self._folder / f"{label or names[0]}.pem"
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        file.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+        # In this order: aioquic looks for the key behind the certificate.
+        file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + private)
         return file
 
 
@@ -63,8 +73,10 @@ _CA_USAGE = x509.KeyUsage(
 )
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, *, expired: bool = False
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC) - (_VALID + _EXPIRED if expired else timedelta(0))
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -1,0 +1,121 @@
+"""Orders from a ``Switchboard``: JSON lines over a Unix socket, each answered with a line."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from civobs_lab.servers.host import ServedHost
+from civobs_lab.servers.misbehaviour import Does, able
+from civobs_lab.servers.names import Lead, Names
+
+
+class OrderError(ValueError):
+    """Cannot be done; the text says what can."""
+
+
+class _Order(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Switch(_Order):
+    """Make a host misbehave, or stop it."""
+
+    verb: Literal["set", "clear"]
+    host: str
+    does: str
+
+
+class Move(_Order):
+    """Lead a name to another host, in some countries or, none named, everywhere."""
+
+    verb: Literal["move"]
+    name: str
+    host: str
+    countries: tuple[str, ...]
+
+
+class MoveBack(_Order):
+    """Undo the moves of a name: those for the same countries, or all."""
+
+    verb: Literal["move_back"]
+    name: str
+    countries: tuple[str, ...] | None
+
+
+ORDER: TypeAdapter[Switch | Move | MoveBack] = TypeAdapter(
+    Annotated[Switch | Move | MoveBack, Field(discriminator="verb")]
+)
+
+
+class Control:
+    """Obeys orders."""
+
+    def __init__(self, hosts: dict[str, ServedHost], names: Names) -> None:
+        self._hosts = hosts
+        self._names = names
+
+    async def listen(self, path: Path) -> asyncio.Server:
+        """Take orders from now on. Raises OSError."""
+        return await asyncio.start_unix_server(self._serve, path)
+
+    async def obey(self, order: Switch | Move | MoveBack) -> None:
+        """Do it. Raises OrderError, OSError."""
+        match order:
+            case Switch():
+                host, does = self._able(order.host, order.does)
+                await host.switch(does, 1 if order.verb == "set" else -1)
+            case Move():
+                self._check(order)
+                move = Lead(order.host, order.countries)
+                self._names.moves.setdefault(order.name, []).append(move)
+                self._present()
+            case MoveBack():
+                moves = self._names.moves.get(order.name, [])
+                moves[:] = [
+                    move
+                    for move in moves
+                    if order.countries is not None and set(move.countries) != set(order.countries)
+                ]
+                self._present()
+
+    def _able(self, name: str, word: str) -> tuple[ServedHost, Does]:
+        host = self._hosts.get(name)
+        if host is None:
+            raise OrderError(f"no host {name} has servers here; these have: {', '.join(sorted(self._hosts))}")
+        can = able(host.host.serves)
+        if word not in can:
+            serves = ", ".join(host.host.serves)
+            raise OrderError(f"{name} serves {serves} and cannot do {word}; it can do {', '.join(can)}")
+        return host, Does(word)
+
+    def _check(self, order: Move) -> None:
+        if order.name not in self._names.leads:
+            raise OrderError(f"no name {order.name}; there are {', '.join(sorted(self._names.leads))}")
+        if order.host not in self._names.addresses:
+            raise OrderError(f"no host {order.host}; there are {', '.join(sorted(self._names.addresses))}")
+
+    def _present(self) -> None:
+        for host in self._hosts.values():
+            host.present()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                writer.write(json.dumps({"error": await self._said(line)}).encode() + b"\n")
+                await writer.drain()
+        except OSError:
+            pass  # Whoever ordered has left.
+        finally:
+            writer.close()
+
+    async def _said(self, line: bytes) -> str | None:
+        try:
+            await self.obey(ORDER.validate_json(line))
+        except ValidationError as error:
+            return f"not an order: {error.errors(include_url=False)[0]['msg']}"
+        except (OrderError, OSError) as error:
+            return str(error)
+        return None
