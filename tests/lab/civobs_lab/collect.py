@@ -12,7 +12,7 @@ from civobs_lab.results import EventRun, LedgerRun, VersionRun
 NOT_OBSERVABLE = "not_observable"
 
 _VERSIONS = """
-SELECT e.event_key, e.public_id, v.published_at, v.detector_version, v.record
+SELECT e.event_key, e.public_id, v.published_at, v.record
 FROM event_version v JOIN event e USING (event_key)
 ORDER BY e.created_at, e.event_key, v.version
 """
@@ -68,12 +68,6 @@ def version_run(record: Mapping[str, Any], published_at: object) -> VersionRun:
             **{name: scope.get(name) or () for name in ("asns", "admin1", "targets", "mechanisms")},
         }
     )
-
-
-def detector_version(lab: Lab) -> str | None:
-    """What made the newest version; None before there is any."""
-    rows = lab.observatory.query(_VERSIONS)
-    return str(max(rows, key=lambda row: row["published_at"])["detector_version"]) if rows else None
 
 
 def recorded_rows(lab: Lab) -> dict[str, int]:

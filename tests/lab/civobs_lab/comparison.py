@@ -19,6 +19,14 @@ FORMAT = 1
 """Of the document; raised when a key changes its meaning or goes away."""
 
 
+LEGEND = (
+    "Shares of what was asked; times in lab seconds, the worst of a scenario. What chance does to a run is not shown: "
+    "the JSON names the tolerances. A scenario is worse if anything of it is."
+)
+_OTHERS = 49
+"""Columns that all but the scenario's name take."""
+
+
 class Change(StrEnum):
     """What became of a measure or of a scenario."""
 
@@ -75,15 +83,15 @@ class Comparison:
     scenarios: tuple[ScenarioChange, ...]
 
     @property
-    def exit_code(self) -> int:
-        """1 if anything is worse. A scenario that was not run again is not worse, but it is shown."""
-        return int(any(one.change is Change.WORSE for one in self.scenarios))
+    def worse(self) -> bool:
+        """Whether anything is. A scenario that was not run again is not worse, but it is shown."""
+        return any(one.change is Change.WORSE for one in self.scenarios)
 
     def document(self) -> dict[str, Any]:
         """For programs."""
         return {
             "comparison": FORMAT,
-            "exit_code": self.exit_code,
+            "worse": self.worse,
             "scenarios": [
                 {
                     "scenario": one.scenario,
@@ -103,26 +111,25 @@ class Comparison:
             ],
         }
 
-    def page(self) -> Group:
+    def page(self, *, width: int = 120) -> Group:
         """For people: a line for every measure that changed, and the sum."""
-        made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-        for name, justify in (("scenario", "left"), ("measure", "left"), ("before", "right"), ("after", "right")):
-            made.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True, overflow="ellipsis")
+        made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+        made.add_column("scenario", no_wrap=True, overflow="ellipsis", max_width=max(10, width - _OTHERS))
+        made.add_column("measure", no_wrap=True)
+        for name in ("before", "after"):
+            made.add_column(name, no_wrap=True, justify="right")
         made.add_column("", no_wrap=True)
         for one in self.scenarios:
             if one.change in (Change.NEW, Change.GONE):
-                word = Text(one.change, style=_STYLES[one.change])
-                made.add_row(Text(one.scenario), "verdict", one.before or "-", one.after or "-", word)
+                made.add_row(Text(one.scenario), "verdict", one.before or "-", one.after or "-", _colour(one.change))
             for number, each in enumerate(one.differences):
-                name = "" if number else one.scenario
-                word = Text(each.change, style=_STYLES[each.change])
-                made.add_row(Text(name), each.measure, _shown(each, each.before), _shown(each, each.after), word)
+                cells = (each.measure, _shown(each, each.before), _shown(each, each.after), _colour(each.change))
+                made.add_row("" if number else Text(one.scenario), *cells)
         counts = ", ".join(f"{sum(one.change is each for one in self.scenarios)} {each}" for each in Change)
-        legend = (
-            "Parts are shares of what was asked, times lab seconds, the worst of a scenario. "
-            "Differences within what chance does to a run are not shown (tolerances in the JSON)."
-        )
-        return Group(made, Text(), Text(legend, style="dim"), Text(f"Scenarios: {counts}.", style="bold"))
+        changes = [each.change for one in self.scenarios for each in one.differences]
+        measures = ", ".join(f"{changes.count(each)} {each}" for each in (Change.BETTER, Change.WORSE))
+        total = Text(f"Scenarios: {counts}. Measures: {measures}.", style="bold")
+        return Group(made, Text(), Text(LEGEND, style="dim"), total)
 
 
 def compare(before: Sequence[ScenarioScore], after: Sequence[ScenarioScore]) -> Comparison:
@@ -164,6 +171,10 @@ def _change(measure: Measure, before: float | None, after: float | None, scale: 
 
 _EPSILON = 1e-9
 """Shares are fractions."""
+
+
+def _colour(change: Change) -> Text:
+    return Text(change, style=_STYLES[change])
 
 
 def _shown(each: Difference, value: float | None) -> str:
@@ -244,8 +255,7 @@ def _rejected(one: ScenarioScore) -> float | None:
 
 _TICK = "detection runs every 30 s, Mosquitto looks for silent clients every 6 s of the clock"
 _HALF_BIN = "half a bin: known from presence alone"
-_HALF_SLOT = "half of the ladder's interval in trouble"
-_SLOT = "the ladder's interval in trouble"
+_SLOT = "the ladder's interval in trouble: where in it a fault falls is chance"
 
 MEASURES: tuple[Measure, ...] = (
     Measure("verdict", "most", lambda one: _VERDICTS.index(one.verdict)),
@@ -260,12 +270,12 @@ MEASURES: tuple[Measure, ...] = (
     Measure("campaign", "most", _of_truths("one_campaign")),
     Measure("delay", "least", lambda one: _worst([each.delay_s for each in _times(one)]), 30, 6, _TICK),
     Measure("start error before", "least", _error("start_before"), 150, 0, _HALF_BIN),
-    Measure("start error", "least", _error("start_after"), 30, 0, _HALF_SLOT),
+    Measure("start error", "least", _error("start_after"), 60, 0, _SLOT),
     Measure("start bounds", "least", _width("start_after"), 60, 0, _SLOT),
     Measure("start outside", "least", _outside("start_after")),
     Measure("end dated", "most", _dated("end")),
     Measure("end error before", "least", _error("end_before"), 150, 0, _HALF_BIN),
-    Measure("end error", "least", _error("end_after"), 30, 0, _HALF_SLOT),
+    Measure("end error", "least", _error("end_after"), 60, 0, _SLOT),
     Measure("end bounds", "least", _width("end_after"), 60, 0, _SLOT),
     Measure("end outside", "least", _outside("end_after")),
     Measure("unsettled", "least", lambda one: sum(each.settled is False for each in _times(one))),

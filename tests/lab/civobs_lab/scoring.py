@@ -122,7 +122,7 @@ def _truth(result: RunResult, truth: TruthRun, part: tuple[OccurrenceScore, ...]
     events = [event for row, event in found.pairs.items() if found.occurrences[row].truth is truth]
     campaigns = {event.run.campaign for event in events}
     return TruthScore(
-        name=_name(truth),
+        name=truth.name,
         kind=truth.kind,
         cc=truth.cc,
         verdict=Verdict.RIGHT,
@@ -131,13 +131,6 @@ def _truth(result: RunResult, truth: TruthRun, part: tuple[OccurrenceScore, ...]
         false_calls=tuple(event.name for event in found.public if _false_call(event, truth, result, found)),
         said=truth.cc in result.not_observable if truth.says == "not_observable" else None,
     )
-
-
-def _name(truth: TruthRun) -> str:
-    if truth.name:
-        return truth.name
-    where = [*(f"AS{asn}" for asn in truth.asns), *(f"{truth.cc}/{region}" for region in truth.admin1)]
-    return f"{truth.kind} in {'+'.join(where) or truth.cc}"
 
 
 def _false_call(event: Event, truth: TruthRun, result: RunResult, found: Matches) -> bool:
@@ -279,7 +272,7 @@ def _broken(result: RunResult) -> ScenarioScore:
     """A miss of everything."""
     truths = tuple(
         TruthScore(
-            name=_name(truth),
+            name=truth.name,
             kind=truth.kind,
             cc=truth.cc,
             verdict=Verdict.BROKE,

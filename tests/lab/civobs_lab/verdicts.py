@@ -1,8 +1,8 @@
 """Holds a score against the rules: which were not kept, why in words, and what that makes of it.
 
-A truth is wrong if a rule that makes it wrong was not kept each time it was asked, else partly right if any was not
-kept. A scenario is wrong if all that was to be found or said is wrong, or, where there was nothing to be found, if
-anything was called; it is right if everything is.
+A truth is wrong if it was never found, or if a rule was not kept that makes it wrong; else partly right if any rule was
+not kept. A scenario is wrong if all that was to be found or said is wrong, or if something was published that must not
+be; where nothing was to be found, any false alarm does that. It is right if everything is.
 """
 
 from collections.abc import Iterator
@@ -36,8 +36,8 @@ def _verdict(scenario: ScenarioScore, misses: tuple[Miss, ...]) -> Verdict:
     if scenario.broke is not None:
         return Verdict.BROKE
     wanted = [truth for truth in scenario.truths if truth.kind != NOTHING or truth.said is not None]
-    calls = any(truth.false_calls for truth in scenario.truths) or bool(scenario.false_alarms)
-    if all(truth.verdict is Verdict.WRONG for truth in wanted) if wanted else calls:
+    missed = all(truth.verdict is Verdict.WRONG for truth in wanted) if wanted else bool(scenario.false_alarms)
+    if missed or any(truth.false_calls for truth in scenario.truths):
         return Verdict.WRONG
     whole = not misses and all(truth.verdict is Verdict.RIGHT for truth in scenario.truths)
     return Verdict.RIGHT if whole else Verdict.PARTLY
@@ -45,9 +45,9 @@ def _verdict(scenario: ScenarioScore, misses: tuple[Miss, ...]) -> Verdict:
 
 def _misses(truth: TruthScore, result: RunResult, level: str) -> Iterator[Miss]:
     for event in truth.false_calls:
-        yield Miss(rule="nothing", why=f"{event} was published of it")
+        yield Miss(rule="nothing", why=f"{event} was published")
     if truth.said is False:
-        yield Miss(rule="says", why=f"nothing says of {truth.cc} that this cannot be seen")
+        yield Miss(rule="says", why=f"the record does not say of {truth.cc} that it cannot be seen")
     several = len(truth.occurrences) > 1
     for number, one in enumerate(truth.occurrences, 1):
         for miss in _of_occurrence(truth, one, result, level):
