@@ -18,7 +18,7 @@ name = "World"
 cc = "XW"
 prefix = "198.18.1.0/24"
 prefix6 = "2001:db8:1::/48"
-hosts = [{ name = "site", serves = ["web"], names = ["www.site.example"] }]
+hosts = [{ name = "site", serves = ["web", "authority"], names = ["www.site.example"] }]
 
 [[networks]]
 asn = 64500
@@ -174,17 +174,17 @@ def test_no_two_links_share_an_address():
         ("asn = 64500", "asn = 64496", 14, "the same ASN twice: 64496"),
         ("user_share = 0.5", "user_share = 0.6", 3, "add up to more than 1"),
         ('cc = "XW"', 'cc = "XB"\nhouseholds = 1', 12, "AS64496 has customers and no resolver"),
-        ('["web"]', '["resolver"]\n}]\nhouseholds = 1\n#', 8, "customers in XW, which is not listed"),
         ('["resolver"]', '["web"]', 21, "no resolver; give it a host that serves resolver"),
         ('["resolver"]', '["resolver", "authority"]', 21, "authority and resolver both need port 53"),
         ('name = "resolver"', 'name = "site"', 21, "the same host twice: site"),
         ('name = "site"', 'name = "as64500"', 11, "another place's name; call it something else"),
         ('name = "site"', 'name = "Site"', 11, "write one of the form"),
-        ('["web"]', '["wep"]', 11, "did you mean 'web'?"),
-        ('["web"]', '["web"], colour = 1', 11, "unknown key `colour`"),
-        ('["web"]', '["web"], only_in = ["XB"]', 11, "XB is not listed"),
+        ('["web"', '["wep"', 11, "did you mean 'web'?"),
+        ('"authority"]', '"authority"], colour = 1', 11, "unknown key `colour`"),
+        ('"authority"]', '"authority"], only_in = ["XB"]', 11, "XB is not listed"),
         ('access = "mobile"', 'acess = "mobile"', 27, "did you mean 'access'?"),
         ('access = "mobile"', 'ipv6 = "none"', 27, "absent, broken, working"),
+        ('["web", "authority"]', '["web"]', 5, "resolvers have nobody to ask"),
         ('["North", "South"]', "[]", 3, "at least 1"),
         ('["North", "South"]', '["North/West"]', 3, "write one of the form"),
         ('name = "small"', "", 1, "the file has no `name`"),
@@ -196,6 +196,11 @@ def test_a_fault_is_told_with_its_line(written, old, new, line, words):
         written((old, new))
     assert caught.value.where.endswith(f"small.toml:{line}")
     assert words in str(caught.value)
+
+
+def test_customers_need_a_listed_country(written):
+    with pytest.raises(FileError, match=r"small\.toml:8: AS64496 has customers in XW, which is not listed"):
+        written(('cc = "XW"', 'cc = "XW"\nhouseholds = 1'), ('["web", "authority"]', '["resolver"]'))
 
 
 def test_one_name_may_lead_elsewhere_in_one_country_only(written):

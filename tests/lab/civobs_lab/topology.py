@@ -35,7 +35,8 @@ _LINK = 4
 """Addresses of a link: each is a /30."""
 _HOMES6 = 0x1000
 """Networks inside homes are /64s from here on, links to them and to hosts are those below."""
-
+_SAME_PORT = {53: ("authority", "resolver"), 80: ("web", "portal", "echo")}
+"""Services that one host cannot have together."""
 _TAKEN = re.compile(r"core$|as\d|(gateway|exchange|nat|home|device)-|[a-z]{2}-\d+-\d")
 """What other places (network.py) and households are called: scopes and places are looked up by one word."""
 
@@ -51,20 +52,8 @@ DomainName = Annotated[str, Field(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?
 CountryCode = Annotated[str, Field(pattern="^X[A-Z]$")]
 """From ISO 3166-1's user-assigned codes, so that no real country is ever named."""
 Service = Literal[
-    "tcp",
-    "authority",
-    "resolver",
-    "web",
-    "h3",
-    "dot",
-    "doh",
-    "throughput",
-    "stun",
-    "ntp",
-    "portal",
-    "echo",
+    "tcp", "authority", "resolver", "web", "h3", "dot", "doh", "throughput", "stun", "ntp", "portal", "echo"
 ]
-_SAME_PORT: dict[int, tuple[Service, ...]] = {53: ("authority", "resolver"), 80: ("web", "portal", "echo")}
 Access = Literal["fixed", "mobile"]
 
 
@@ -279,9 +268,8 @@ class Topology(_Part):
         for loc, host in hosts.items():
             strange = [cc for cc in host.only_in if self.country(cc) is None]
             if strange:
-                raise TopologyError(
-                    f"{strange[0]} is not listed; add it to countries or take it out", loc=(*loc, "only_in")
-                )
+                why = f"{strange[0]} is not listed; add it to countries or take it out"
+                raise TopologyError(why, loc=(*loc, "only_in"))
         return self
 
     @model_validator(mode="after")
@@ -300,6 +288,15 @@ class Topology(_Part):
             if sum(one.user_share or 0 for one in self.networks if one.cc == country.cc) > 1.001:
                 why = f"user shares in {country.cc} add up to more than 1; make some smaller"
                 raise TopologyError(why, loc=("countries", number))
+        return self
+
+    @model_validator(mode="after")
+    def _resolves_names(self) -> Self:
+        serving = [(network.cc, service) for network, host, _ in self.hosts() for service in host.serves]
+        abroad = [cc for cc, service in serving if service == "authority" and self.country(cc) is None]
+        if any(service == "resolver" for _, service in serving) and not abroad:
+            why = 'resolvers have nobody to ask; give a host outside all countries serves = ["authority"]'
+            raise TopologyError(why, loc=("networks",))
         return self
 
     def with_probes(self, probes: Mapping[str, int]) -> Self:
