@@ -94,6 +94,15 @@ def _score(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _compare(arguments: argparse.Namespace) -> int:
+    comparison = board.compare(board.read_runs(arguments.before), board.read_runs(arguments.after))
+    if arguments.json:
+        print(json.dumps(comparison.document(), indent=2))
+    else:
+        Console(highlight=False).print(comparison.page())
+    return comparison.exit_code
+
+
 def _shell(arguments: argparse.Namespace) -> int:
     world = shell.world(arguments.world)
     machine.require()

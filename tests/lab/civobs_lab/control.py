@@ -196,4 +196,3 @@ def _listening(folder: Path) -> socket.socket:
         os.close(directory)
     made.listen()
     return made
-

@@ -151,9 +151,7 @@ def build(topology: Topology, *, time_scale: float) -> Iterator[Lab]:
         yield lab
 
 
-def _start_servers(
-    network: LabNetwork, certificates: CertificateAuthority, folder: Path, time_scale: float
-) -> Program:
+def _start_servers(network: LabNetwork, certificates: CertificateAuthority, folder: Path, time_scale: float) -> Program:
     description, control = folder / "servers.json", folder / SWITCHBOARD
     description.write_text(json.dumps(describe(network, certificates, control, time_scale=time_scale)))
     command = command_in(None, [sys.executable, "-m", "civobs_lab.servers", str(description)])

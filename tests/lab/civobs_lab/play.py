@@ -198,7 +198,7 @@ class _Run:
         )
 
     def _timeline(self, lab: Lab) -> None:
-        length_s = timeline.length_s(self._scenario, self.loaded.topology)
+        length_s = run_times.length_s(self.loaded)
         for step in timeline.steps(self._scenario, self.loaded.topology):
             if step.at_s > length_s:
                 break
@@ -218,7 +218,7 @@ class _Run:
         else:
             self._done.append(Done(step, datetime.now(UTC)))
             self._broken.pop(key, None)
-        self._tell(lab)
+        self._tell(None)
 
     def _settle(self, lab: Lab) -> None:
         ended_s = self._lab_s()

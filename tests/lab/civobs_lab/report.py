@@ -1,112 +1,109 @@
 """The demonstration's result, as a table for people and as JSON for programs."""
 
-from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table
 
-from civobs_collector.detect.record import Transition
-from civobs_lab.published import Published, error_s
+from civobs_lab import rules
+from civobs_lab.matching import Event, events_of
+from civobs_lab.results import Interval, RunResult
+from civobs_lab.scores import OccurrenceScore, ScenarioScore, TimeScore
 
-if TYPE_CHECKING:
-    from civobs_lab.demo import Outcome
-
-CUT_CC, CONTROL_CC = "XA", "XB"
-"""The country that is cut off, and the one that nothing happens to."""
-BIN_S = 300.0
-"""Lab seconds of one bin of the detector (``detect/params.py``, grid.bin)."""
-EDGE_S = 60.0
-"""architecture.md §6: start within a minute once the stored records have arrived."""
+CONTROL_CC = "XB"
+"""The country that nothing happens to."""
 
 
-def table(outcome: "Outcome") -> Table:
-    """What was done, what was published, how far apart they are."""
-    made = Table(title="What was done, and what was published", title_justify="left")
-    for name in ("", "done", "published", "difference", "bar"):
-        made.add_column(name, overflow="fold")
-    event = outcome.event
-    record = None if event is None else event.record
-    made.add_row("country", CUT_CC, "-" if record is None else record.scope.cc, "", CUT_CC)
-    if record is not None and event is not None:
-        kind = record.kind.replace("_", " ")
-        published_as = f"{kind}, {record.depth}, {record.scope.level}, {event.first.public_id}"
-        made.add_row("what", "shutdown of all providers", published_as, "", "")
-    made.add_row(
-        "alert",
-        _clock(outcome.truth_start),
-        _clock(None if event is None else event.first.published_at),
-        _seconds(delay_s(outcome), outcome.scale),
-        f"≤ {2 * BIN_S:g} s",
-    )
-    for name, truth, bounds in (
-        ("start", outcome.truth_start, None if record is None else record.onset),
-        ("end", outcome.truth_end, None if record is None else record.resolution),
-    ):
-        error = None if truth is None else error_s(bounds, truth)
-        made.add_row(name, _clock(truth), _bounds(bounds), _seconds(error, outcome.scale), f"± {EDGE_S:g} s")
-    made.add_row(f"events for {CONTROL_CC}", "nothing", str(len(outcome.control_events)), "", "0")
-    ledger = outcome.ledger
-    if ledger is not None:
-        made.add_row("measurements", f"{ledger.recorded} recorded", f"{ledger.stored} stored", "", "")
-        made.add_row("lost", "", str(ledger.lost), "", "0")
-        made.add_row("doubled", "", str(ledger.doubled), "", "0")
-    made.caption = f"Differences in lab time, {outcome.scale:g} times as fast as the clock; times are UTC."
-    return made
+class Report:
+    """One run of the demonstration's scenario, which has one truth that happens once."""
+
+    def __init__(self, result: RunResult, score: ScenarioScore) -> None:
+        self.result = result
+        self.score = score
+        self._cut = result.truths[0]
+        self._occurrence: OccurrenceScore = score.truths[0].occurrences[0]
+        standing = [event for event in events_of(result) if not event.retracted]
+        self._event = next((event for event in standing if event.name == self._occurrence.event), None)
+        self._others = [e for e in standing if e.last.cc == self._cut.cc and e is not self._event]
+        self._control = [e for e in standing if e.last.cc == CONTROL_CC]
+
+    def wrong(self) -> list[str]:
+        """What did not come true, in words."""
+        misses = [*self.score.misses, *(miss for truth in self.score.truths for miss in truth.misses)]
+        return [miss.why for miss in misses]
+
+    def table(self) -> Table:
+        """What was done, what was published, how far apart they are."""
+        made = Table(title="What was done, and what was published", title_justify="left")
+        for name in ("", "done", "published", "difference", "bar"):
+            made.add_column(name, overflow="fold")
+        cut, found, event = self._cut, self._occurrence, self._event
+        made.add_row("country", cut.cc, "-" if event is None else event.last.cc, "", cut.cc)
+        if event is not None:
+            said = f"{event.last.kind.replace('_', ' ')}, {event.last.depth}, {event.last.level}, {event.name}"
+            made.add_row("what", "shutdown of all providers", said, "", "")
+        alert_s = rules.alert_bar_s(self.result, cut.kind, cut.level)
+        alerted = "-" if event is None else _clock(event.first.published_at)
+        made.add_row("alert", _clock(found.start), alerted, _seconds(found.delay_s), f"≤ {alert_s:.0f} s")
+        for name, truth, bounds, error in (
+            ("start", found.start, None if event is None else event.last.onset, found.start_after),
+            ("end", found.end, None if event is None else event.last.resolution, found.end_after),
+        ):
+            bar = f"± {rules.bar(name, cut.kind):g} s"
+            made.add_row(name, _clock(truth), _bounds(bounds), _seconds(error.error_s if error else None), bar)
+        made.add_row(f"events for {CONTROL_CC}", "nothing", str(len(self._control)), "", "0")
+        if (ledger := self.result.ledger) is not None:
+            made.add_row("measurements", f"{ledger.recorded} recorded", f"{ledger.stored} stored", "", "")
+            made.add_row("lost", "", str(ledger.lost), "", "0")
+            made.add_row("doubled", "", str(ledger.doubled), "", "0")
+        scale = self.result.time_scale
+        made.caption = f"Differences in lab time, {scale:g} times as fast as the clock; times are UTC."
+        return made
+
+    def document(self) -> dict[str, Any]:
+        """The same as JSON. Plain seconds are the clock's, ``_scaled`` are the lab's."""
+        found, ledger = self._occurrence, self.result.ledger
+        return {
+            "right": not self.wrong(),
+            "wrong": self.wrong(),
+            **({} if ledger is None else ledger.model_dump()),
+            "event": None if self._event is None else _event(self._event),
+            "other_events": [_event(each) for each in self._others],
+            "control_events": [_event(each) for each in self._control],
+            **self._both("delay_s", found.delay_s),
+            **self._both("start_error_s", _error_s(found.start_after)),
+            **self._both("end_error_s", _error_s(found.end_after)),
+            "truth": {"start": _iso(found.start), "end": _iso(found.end)},
+            "scale": self.result.time_scale,
+            "seconds_total": self.result.seconds,
+            "phases": self.result.phases,
+        }
+
+    def _both(self, name: str, lab_s: float | None) -> dict[str, float | None]:
+        if lab_s is None:
+            return {name: None, f"{name}_scaled": None}
+        return {name: round(lab_s / self.result.time_scale, 2), f"{name}_scaled": round(lab_s, 1)}
 
 
-def document(outcome: "Outcome", seconds_total: float) -> dict[str, Any]:
-    """The same as JSON. Plain seconds are the clock's, ``_scaled`` are the lab's."""
-    event = outcome.event
-    record = None if event is None else event.record
-    start = None if record is None or outcome.truth_start is None else error_s(record.onset, outcome.truth_start)
-    end = None if record is None or outcome.truth_end is None else error_s(record.resolution, outcome.truth_end)
+def _event(event: Event) -> dict[str, Any]:
+    last = event.last
     return {
-        "right": outcome.right,
-        "wrong": outcome.wrong(),
-        **({} if outcome.ledger is None else asdict(outcome.ledger)),
-        "event": None if event is None else _event(event),
-        "other_events": [_event(each) for each in outcome.others],
-        "control_events": [_event(each) for each in outcome.control_events],
-        **_both("delay_s", delay_s(outcome), outcome.scale),
-        **_both("start_error_s", start, outcome.scale),
-        **_both("end_error_s", end, outcome.scale),
-        "truth": {"start": _iso(outcome.truth_start), "end": _iso(outcome.truth_end)},
-        "scale": outcome.scale,
-        "seconds_total": round(seconds_total, 1),
-        "phases": outcome.phases,
+        "public_id": event.run.public_id,
+        "kind": last.kind,
+        "cc": last.cc,
+        "level": last.level,
+        "depth": last.depth,
+        "status": last.status,
+        "provisional": last.provisional,
+        "versions": len(event.run.versions),
+        "onset": last.onset.model_dump(mode="json"),
+        "resolution": None if last.resolution is None else last.resolution.model_dump(mode="json"),
+        "households": {"down": last.households_down, "of": last.households},
     }
 
 
-def delay_s(outcome: "Outcome") -> float | None:
-    """From the cut to the first version, in seconds of the clock."""
-    if outcome.event is None or outcome.truth_start is None:
-        return None
-    return (outcome.event.first.published_at - outcome.truth_start).total_seconds()
-
-
-def _event(event: Published) -> dict[str, Any]:
-    record = event.record
-    return {
-        "public_id": event.last.public_id,
-        "kind": record.kind.value,
-        "cc": record.scope.cc,
-        "level": record.scope.level.value,
-        "depth": record.depth.value,
-        "status": record.status.value,
-        "provisional": record.provisional,
-        "versions": len(event.versions),
-        "onset": record.onset.model_dump(mode="json"),
-        "per_signal": [signal.model_dump(mode="json") for signal in record.per_signal],
-        "resolution": None if record.resolution is None else record.resolution.model_dump(mode="json"),
-        "households": {"down": record.affected.n_down, "of": record.affected.n_households},
-    }
-
-
-def _both(name: str, seconds: float | None, scale: float) -> dict[str, float | None]:
-    if seconds is None:
-        return {name: None, f"{name}_scaled": None}
-    return {name: round(seconds, 2), f"{name}_scaled": round(seconds * scale, 1)}
+def _error_s(time: TimeScore | None) -> float | None:
+    return None if time is None else time.error_s
 
 
 def _iso(at: datetime | None) -> str | None:
@@ -117,9 +114,9 @@ def _clock(at: datetime | None) -> str:
     return "-" if at is None else f"{at:%H:%M:%S}.{at.microsecond // 100_000}"
 
 
-def _bounds(bounds: Transition | None) -> str:
+def _bounds(bounds: Interval | None) -> str:
     return "-" if bounds is None else f"{_clock(bounds.earliest)} to {_clock(bounds.latest)}"
 
 
-def _seconds(seconds: float | None, scale: float) -> str:
-    return "-" if seconds is None else f"{seconds * scale:+.0f} s"
+def _seconds(lab_s: float | None) -> str:
+    return "-" if lab_s is None else f"{lab_s:+.0f} s"

@@ -25,6 +25,16 @@ _EXPECTED_STOP_S = 6.0
 _MARGIN = 1.25
 
 
+def length_s(loaded: Loaded) -> float:
+    """Lab seconds of the timeline: as the scenario says, or until all is over; what has no end is given an hour."""
+    scenario = loaded.scenario
+    if scenario.length is not None:
+        return scenario.length
+    ends = [step.at_s for step in timeline.steps(scenario, loaded.topology)]
+    ends += [fault.start + timeline.OPEN_END_S for fault in scenario.fault if fault.end is None]
+    return max(ends, default=timeline.OPEN_END_S)
+
+
 def first_rows_s(loaded: Loaded) -> float:
     """Seconds of the clock for every probe to have delivered, at most."""
     return FIRST_ROWS_S + PROBE_S * _probes(loaded) + SEALED_S / loaded.scenario.time_scale
@@ -34,7 +44,7 @@ def limit_s(loaded: Loaded) -> float:
     """Seconds of the clock after which a run has hung."""
     scenario = loaded.scenario
     around = _BUILD_S + _OBSERVATORY_S + first_rows_s(loaded) + 2 * DELIVER_S + _STOP_S
-    return around + _MARGIN * (_length_s(loaded) + max(scenario.settle, QUIET_AFTER_S)) / scenario.time_scale
+    return around + _MARGIN * (length_s(loaded) + max(scenario.settle, QUIET_AFTER_S)) / scenario.time_scale
 
 
 def expected_s(loaded: Loaded) -> float:
@@ -42,11 +52,7 @@ def expected_s(loaded: Loaded) -> float:
     scenario = loaded.scenario
     after = min(max(scenario.settle, QUIET_AFTER_S), 2 * QUIET_AFTER_S)
     around = _EXPECTED_START_S + _EXPECTED_PROBE_S * _probes(loaded) + _EXPECTED_STOP_S
-    return around + (SEALED_S / 4 + _length_s(loaded) + after) / scenario.time_scale
-
-
-def _length_s(loaded: Loaded) -> float:
-    return timeline.length_s(loaded.scenario, loaded.topology)
+    return around + (SEALED_S / 4 + length_s(loaded) + after) / scenario.time_scale
 
 
 def _probes(loaded: Loaded) -> int:
