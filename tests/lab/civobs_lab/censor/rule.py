@@ -101,6 +101,8 @@ class Rule(BaseModel):
     loss_percent: Annotated[float, Field(gt=0, le=100)] | None = None
     delay_ms: Annotated[float, Field(gt=0, le=10_000)] | None = None
     answers: tuple[IPv4Address | IPv6Address, ...] = ()
+    redirect: str | None = None
+    """Where a block page sends its reader, by a redirection; left out, it says 403 itself."""
     truth_late_ms: Annotated[float, Field(ge=0, le=10_000)] = 0.0
     """On the path: for how long true answers are held, so that the forged one wins by so much."""
 

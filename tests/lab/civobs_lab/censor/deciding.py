@@ -1,0 +1,197 @@
+"""What is done with a packet, given the rules and what was seen before. Reads and forges; touches no queue.
+
+A rule is triggered by a name that is read, or, without names, by every packet it selects. From then on the connection,
+and with ``residual`` everything between its two ends, is remembered and suffers the same.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from scapy.packet import Packet as ScapyPacket
+
+from civobs_lab.censor import forging
+from civobs_lab.censor.conversations import READ_BYTES, Conversations
+from civobs_lab.censor.holding import Shaper
+from civobs_lab.censor.names import Sighting
+from civobs_lab.censor.orders import ANSWERS, DATAGRAM, DNS_PORT, Order
+from civobs_lab.censor.packet import RST, TCP, Flow, Packet
+from civobs_lab.censor.rule import Direction, Layer, Method
+
+_MOST = 65536
+
+Send = Callable[[ScapyPacket], None]
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(slots=True)
+class Decision:
+    """What becomes of one packet."""
+
+    mark: int = 0
+    """Tells the kernel which rules were triggered: it remembers for itself, and does what is its own to do."""
+    dropped: bool = False
+    until: float = 0.0
+    """Held until then."""
+    orders: tuple[int, ...] = ()
+    """By which orders it is held."""
+    payload: bytes | None = None
+    """Another whole packet to let go in its place."""
+
+
+class Decider:
+    """Rules with their memory."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._orders: tuple[Order, ...] = ()
+        self._dns_ports = frozenset({DNS_PORT})
+        self._conversations = Conversations()
+        self._shaper = Shaper()
+        self._flows: OrderedDict[tuple[int, Flow], float] = OrderedDict()
+        self._ends: OrderedDict[tuple[int, object], float] = OrderedDict()
+
+    def obey(self, orders: Iterable[Order]) -> None:
+        """Take these orders and no others; those that stay keep their memory."""
+        self._orders = tuple(orders)
+        self._dns_ports = frozenset({DNS_PORT}).union(*(order.dns_ports for order in self._orders))
+        numbers = {order.number for order in self._orders}
+        for flow in [key for key in self._flows if key[0] not in numbers]:
+            del self._flows[flow]
+        for ends in [key for key in self._ends if key[0] not in numbers]:
+            del self._ends[ends]
+
+    def decide(self, packet: Packet, now: float) -> Decision:
+        """Look at one packet. ``now`` is of the clock that ``until`` is of."""
+        decision = Decision()
+        sightings = self._conversations.read(packet, self._dns_ports)
+        for order in self._orders:
+            sighting = _trigger(order, packet, sightings)
+            if sighting is not None or (not order.layers and order.concerns(packet)):
+                self._remember(order, packet, sighting, now)
+                triggered = True
+            elif order.in_user_space and self._remembered(order, packet, now):
+                sighting = next((each for each in sightings if each.layer in order.layers), None)
+                triggered = False
+            else:
+                continue
+            if sighting is not None:
+                decision.mark |= _mark(order, packet, sighting)
+            self._act(order, packet, sighting, decision, now)
+            if order.rule.method is Method.RESET:
+                self._reset(order, packet, triggered=triggered)
+        return decision
+
+    def _remember(self, order: Order, packet: Packet, sighting: Sighting | None, now: float) -> None:
+        if sighting is not None and not _is_alone(packet, sighting):
+            _note(self._flows, (order.number, packet.flow), 0.0)
+        if order.rule.residual:
+            _note(self._ends, (order.number, packet.ends), now + order.rule.residual)
+
+    def _remembered(self, order: Order, packet: Packet, now: float) -> bool:
+        if (order.number, packet.flow) in self._flows:
+            return True
+        return self._ends.get((order.number, packet.ends), now) > now
+
+    def _act(self, order: Order, packet: Packet, sighting: Sighting | None, decision: Decision, now: float) -> None:
+        """What is not the kernel's to do."""
+        rule = order.rule
+        match rule.method:
+            case Method.INJECT_DNS | Method.BLOCK_PAGE:
+                self._answer(order, packet, sighting, decision, now)
+            case Method.REWRITE if packet.payload and packet.outgoing:
+                self._rewrite(packet, decision)
+            case Method.DELAY if order.touches(packet):
+                _hold(order, decision, now + (rule.delay_ms or 0) / 1000)
+            case Method.SHAPE if order.touches(packet):
+                turn = self._shaper.turn((order.number, packet.flow, packet.outgoing), len(packet.raw), rule, now)
+                decision.dropped |= turn is None
+                _hold(order, decision, turn or now)
+        if rule.truth_late_ms and not packet.outgoing and (order.number, packet.flow) in self._flows:
+            _hold(order, decision, now + rule.truth_late_ms / 1000)
+
+    def _reset(self, order: Order, packet: Packet, *, triggered: bool) -> None:
+        direction = order.rule.direction
+        if packet.protocol != TCP or packet.flags & RST:
+            return
+        # In the path the kernel answers the customer itself when it takes the packet away, and all that follow.
+        to_customer = order.rule.on_path and direction is not Direction.OUT
+        to_server = direction is not Direction.IN and (order.rule.on_path or triggered)
+        for forged in forging.resets(packet, to_customer=to_customer, to_server=to_server):
+            self._send(forged)
+
+    def _answer(self, order: Order, packet: Packet, sighting: Sighting | None, decision: Decision, now: float) -> None:
+        """Answer what was asked, and in the path let neither the question nor what follows it pass."""
+        rule = order.rule
+        if sighting is None:
+            decision.dropped |= not rule.on_path and (order.number, packet.flow) in self._flows
+            return
+        if rule.truth_late_ms or not _is_alone(packet, sighting):
+            _note(self._flows, (order.number, packet.flow), now)
+        decision.dropped |= not rule.on_path
+        if sighting.question is None:
+            self._answer_tcp(order, packet, forging.block_page(rule))
+            return
+        answer = forging.dns_answer(sighting.question, rule)
+        if packet.protocol == TCP:
+            self._answer_tcp(order, packet, len(answer).to_bytes(2, "big") + answer)
+        else:
+            self._send(forging.udp_answer(packet, answer))
+
+    def _answer_tcp(self, order: Order, packet: Packet, payload: bytes) -> None:
+        for forged in forging.tcp_answer(packet, payload):
+            self._send(forged)
+        if not order.rule.on_path:
+            for forged in forging.resets(packet, to_customer=False, to_server=True):
+                self._send(forged)
+
+    def _rewrite(self, packet: Packet, decision: Decision) -> None:
+        conversation = self._conversations.tcp(packet)
+        at = conversation.offset(packet)
+        if at > READ_BYTES:
+            return
+        said = bytes(conversation.said)
+        if at + len(packet.payload) > len(said):
+            # Out of its turn: the customer will send it again.
+            decision.dropped = True
+            return
+        begin = conversation.begin_of_request(at)
+        altered = forging.other_letters(said[begin:])[at - begin :][: len(packet.payload)]
+        if altered != packet.payload:
+            decision.payload = forging.with_payload(packet, altered)
+
+
+def _trigger(order: Order, packet: Packet, sightings: list[Sighting]) -> Sighting | None:
+    """What was seen of the order's names."""
+    if not sightings or not order.concerns(packet):
+        return None
+    # Answers carry the question too; to a rule for what goes out, or for questions, they are nothing.
+    answer_counts = order.rule.method not in ANSWERS and order.rule.direction is not Direction.OUT
+    for sighting in sightings:
+        if sighting.layer is Layer.DNS and packet.server_port not in order.dns_ports:
+            continue
+        if sighting.layer in order.layers and (packet.outgoing or answer_counts) and order.wants(sighting.name):
+            return sighting
+    return None
+
+
+def _mark(order: Order, packet: Packet, sighting: Sighting) -> int:
+    """Tells the kernel of it."""
+    return (0 if order.bit is None else 1 << order.bit) | (DATAGRAM if _is_alone(packet, sighting) else 0)
+
+
+def _is_alone(packet: Packet, sighting: Sighting) -> bool:
+    return sighting.layer is Layer.DNS and packet.protocol != TCP
+
+
+def _hold(order: Order, decision: Decision, until: float) -> None:
+    decision.until = max(decision.until, until)
+    decision.orders += (order.number,)
+
+
+def _note(table: OrderedDict[Key, float], key: Key, value: float) -> None:
+    table[key] = value
+    table.move_to_end(key)
+    if len(table) > _MOST:
+        table.popitem(last=False)
