@@ -68,15 +68,6 @@ def enter(fd: int) -> None:
     _checked(_libc.setns(fd, _CLONE_NEWNET), "enter a network namespace")
 
 
-def may_make_namespaces() -> bool:
-    """Whether this process is allowed to."""
-    try:
-        os.close(_in_thread(_make))
-    except PermissionError:
-        return False
-    return True
-
-
 def _make() -> int:
     _checked(_libc.unshare(_CLONE_NEWNET), "make a network namespace")
     for key, value in {**_SYSCTLS, _PING_GROUPS: _own_groups()}.items():
