@@ -141,7 +141,7 @@ class PowerCut(_Fault):
 
     @model_validator(mode="after")
     def _homes_return_after_they_went(self) -> Self:
-        if self.end is not None and self.spread > self.end - self.start:
+        if self.end is not None and 0 < self.end - self.start <= self.spread:
             raise wrong("a home would return before it went", "write a `spread` shorter than the power cut", "spread")
         if self.every is not None and self.end is not None and self.end + self.return_spread > self.start + self.every:
             raise wrong("homes would go again before they returned", "write a shorter `return_spread`", "return_spread")
@@ -249,11 +249,23 @@ class Censor(_Fault):
     loss_percent: float | None = None
     delay_ms: float | None = None
     answers: tuple[str, ...] = ()
+    redirect: str | None = None
     truth_late_ms: float = 0.0
 
     def rule(self, **resolved: object) -> Rule:
         """The censor's rule; ``resolved`` are ``addresses``, ``customers`` and ``residual`` in the clock's seconds."""
-        same = {"method", "names", "layers", "protocol", "ports", "family", "direction", "on_path", "answers"}
+        same = {
+            "method",
+            "names",
+            "layers",
+            "protocol",
+            "ports",
+            "family",
+            "direction",
+            "on_path",
+            "answers",
+            "redirect",
+        }
         same |= {"rate_kbit", "burst_kbyte", "after_kbyte", "loss_percent", "delay_ms", "truth_late_ms"}
         return Rule.model_validate(self.model_dump(include=same) | resolved)
 

@@ -5,10 +5,7 @@ The models say what may be written; here is what depends on the world it is play
 
 from collections.abc import Iterator, Sequence
 
-from pydantic import ValidationError
-
-from civobs_lab import strict_toml
-from civobs_lab.censor.rule import Rule
+from civobs_lab import fault_effect
 from civobs_lab.fault_kinds import Censor, Fault, NameMoves, Whitelist
 from civobs_lab.scenario import Scenario, Truth
 from civobs_lab.strict_toml import Problem, Where, nearest
@@ -85,7 +82,10 @@ class _Names:
 
 
 def _fault(fault: Fault, known: _Names, where: Where) -> Iterator[Problem]:
-    yield from known.scope(fault.scope, fault.scopes, (*where, "scope"))
+    wrong_scope = list(known.scope(fault.scope, fault.scopes, (*where, "scope")))
+    if wrong_scope:
+        yield from wrong_scope
+        return
     match fault:
         case Whitelist():
             for index, host in enumerate(fault.allowed):
@@ -98,6 +98,7 @@ def _fault(fault: Fault, known: _Names, where: Where) -> Iterator[Problem]:
             yield from _censor(fault, known, where)
         case _:
             pass
+    yield from fault_effect.problems(fault, known.topology, where)
 
 
 def _censor(fault: Censor, known: _Names, where: Where) -> Iterator[Problem]:
@@ -105,12 +106,6 @@ def _censor(fault: Censor, known: _Names, where: Where) -> Iterator[Problem]:
         yield from known.one(host, "host", (*where, "hosts", index))
     for index, household in enumerate(fault.households):
         yield from known.one(household, "household", (*where, "households", index))
-    if fault.at == "gateway" and fault.scope not in known.regions:
-        yield Problem((*where, "at"), "a network has no gateway", "leave `at` out, or name a country as the scope")
-    try:
-        fault.rule(addresses=fault.addresses)
-    except ValidationError as error:
-        yield from strict_toml.problems(error, Rule, where)
 
 
 def _truth(truth: Truth, known: _Names, where: Where) -> Iterator[Problem]:

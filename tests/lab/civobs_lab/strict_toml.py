@@ -212,8 +212,8 @@ def _value_problem(error: ErrorDetails, key: str, schema: dict[str, Any]) -> tup
         case kind if kind in _EXPECTED:
             remedy = f"write {_EXPECTED[kind]}"
         case _:
-            said = error["msg"].removeprefix("Input ").removeprefix("should ")
-            remedy = f"it should {said}" if error["msg"].startswith("Input should ") else said
+            said = re.sub("^(Input|String|Value) ", "it ", error["msg"])
+            remedy = said if "should" in said else f"{said}; write one that is"
     return cause, remedy
 
 
