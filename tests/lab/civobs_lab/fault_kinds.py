@@ -141,7 +141,7 @@ class PowerCut(_Fault):
 
     @model_validator(mode="after")
     def _homes_return_after_they_went(self) -> Self:
-        if self.end is not None and 0 < self.end - self.start <= self.spread:
+        if self.end is not None and self.spread >= self.end - self.start:
             raise wrong("a home would return before it went", "write a `spread` shorter than the power cut", "spread")
         if self.every is not None and self.end is not None and self.end + self.return_spread > self.start + self.every:
             raise wrong("homes would go again before they returned", "write a shorter `return_spread`", "return_spread")
