@@ -63,9 +63,10 @@ def _ladder(
 
 
 def _task(default: dict[str, Any], targets: list[dict[str, Any]], changes: PlanChanges) -> dict[str, Any]:
+    able = [target["id"] for target in targets if default["kind"] != "tls" or target["url"].startswith("https://")]
     return {
         **default,
-        "targets": [target["id"] for target in targets] if changes.targets else default["targets"],
+        "targets": able if changes.targets else default["targets"],
         "interval_s": changes.intervals.get(default["kind"], default["interval_s"]),
     }
 
@@ -79,8 +80,9 @@ def _resolvers(topology: Topology) -> Iterator[dict[str, Any]]:
                 return
 
 
-def _url(name: str) -> str:
-    return f"https://{name}/"
+def _url(target: str) -> str:
+    """Of a name, or of one with ``http://`` before it."""
+    return f"{target}/" if "://" in target else f"https://{target}/"
 
 
 def _sites(topology: Topology, cc: str) -> list[str]:

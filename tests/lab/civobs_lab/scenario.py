@@ -89,7 +89,8 @@ class PlanChanges(_Part):
     """What the probes do otherwise than by the default plan."""
 
     targets: tuple[str, ...] = ()
-    """Names of the topology to measure against; empty is one abroad and one at home."""
+    """Names of the topology to measure against, by HTTPS, or with ``http://`` before them; empty is one abroad and one
+    at home."""
     intervals: dict[str, Span] = {}
     """By kind of measurement; ``ladder`` is the calm interval and ``trouble`` the other."""
 

@@ -33,7 +33,7 @@ def problems(scenario: Scenario, topology: Topology) -> Iterator[Problem]:
     """All that is wrong, given the topology with the scenario's probes in it."""
     known = _Names(topology)
     for index, target in enumerate(scenario.plan.targets):
-        yield from known.name(target, ("plan", "targets", index))
+        yield from known.name(target.removeprefix("http://"), ("plan", "targets", index))
     for index, fault in enumerate(scenario.fault):
         yield from _fault(fault, known, ("fault", index))
     for index, truth in enumerate(scenario.truth):
