@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from civobs_collector.errors import CivobsCollectorError
-from civobs_lab.demo import require
+from civobs_lab import machine
 from civobs_lab.household import HomeProbe
 from civobs_lab.lab import Lab, build
 from civobs_lab.network import UPLINK
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers as JSON")
     arguments = parser.parse_args(argv)
     try:
-        require()
+        machine.require()
     except CivobsCollectorError as error:
         sys.stderr.write(f"bench: {error.cause}\n       {error.remedy}\n")
         return error.exit_code
@@ -95,7 +95,7 @@ def measure(seconds: float) -> Cost:
     """Run the two agents for so many seconds of the clock."""
     with build(load(Path("two-countries")), time_scale=SCALE) as lab:
         lab.observatory.start_database()
-        lab.observatory.publish_plans({SLOW_CC: 1.0})
+        lab.observatory.publish_plans(time_scales={SLOW_CC: 1.0})
         lab.observatory.start_broker()
         lab.observatory.start_collector()
         homes = {
