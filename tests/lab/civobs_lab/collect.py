@@ -3,11 +3,14 @@
 Records are read as plain JSON: what another version of civobs adds to them or has not got yet must not stop a score.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from civobs_lab.lab import Lab
 from civobs_lab.results import EventRun, LedgerRun, VersionRun
+
+Query = Callable[[str, dict[str, Any] | None], list[dict[str, Any]]]
+"""Text and values to rows by name, such as ``Observatory.query``."""
 
 NOT_OBSERVABLE = "not_observable"
 
@@ -28,8 +31,13 @@ _REJECTED = "SELECT count(*) AS batches FROM rejected_batch"
 
 def events(lab: Lab) -> tuple[EventRun, ...]:
     """Every event with all its versions, also those that were retracted. Raises psycopg.Error."""
+    return read_events(lab.observatory.query)
+
+
+def read_events(query: Query) -> tuple[EventRun, ...]:
+    """The same from any database of the collector."""
     chains: dict[Any, list[dict[str, Any]]] = {}
-    for row in lab.observatory.query(_VERSIONS):
+    for row in query(_VERSIONS, None):
         chains.setdefault(row["event_key"], []).append(row)
     return tuple(event_run(chain) for chain in chains.values())
 
@@ -80,21 +88,25 @@ def recorded_rows(lab: Lab) -> dict[str, int]:
     return found
 
 
-def ledger(lab: Lab, recorded: Mapping[str, int], *, rejected_expected: bool = False) -> LedgerRun:
-    """Look up every row number up to each probe's count.
+def ledger(lab: Lab, recorded: Mapping[str, int]) -> LedgerRun:
+    """Look up every row number up to each probe's count. Raises psycopg.Error."""
+    return read_ledger(lab.observatory.query, recorded)
+
+
+def read_ledger(query: Query, recorded: Mapping[str, int]) -> LedgerRun:
+    """The same in any database of the collector.
 
     A probe numbers its rows from 1 without gaps, so what it recorded is known from its own count, without asking the
     collector; every one of those numbers must be in the database exactly once.
     """
-    rows = lab.observatory.query(_COUNTS, {"probes": list(recorded), "lasts": list(recorded.values())})
+    rows = query(_COUNTS, {"probes": list(recorded), "lasts": list(recorded.values())})
     expected = sum(recorded.values())
     return LedgerRun(
         recorded=expected,
         stored=sum(row["rows"] for row in rows),
         lost=expected - sum(row["numbers"] for row in rows),
         doubled=sum(row["rows"] - row["numbers"] for row in rows),
-        rejected_batches=lab.observatory.query(_REJECTED)[0]["batches"],
-        rejected_expected=rejected_expected,
+        rejected_batches=query(_REJECTED, None)[0]["batches"],
     )
 
 
@@ -104,4 +116,10 @@ def not_observable(lab: Lab) -> tuple[str, ...]:
     The sentence on mobile networks that every event carries is not counted: it stands there whatever happened, and
     nowhere where there is no event.
     """
-    return tuple(sorted({each.versions[-1].cc for each in events(lab) if each.versions[-1].access == NOT_OBSERVABLE}))
+    return said_not_observable(events(lab))
+
+
+def said_not_observable(published: tuple[EventRun, ...]) -> tuple[str, ...]:
+    """The same of events that have been read."""
+    said = {event.versions[-1].cc for event in published if event.versions[-1].access == NOT_OBSERVABLE}
+    return tuple(sorted(said))
