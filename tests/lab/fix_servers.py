@@ -16,7 +16,7 @@ from civobs_lab.servers import READY, describe
 from civobs_lab.switchboard import Switchboard
 from civobs_lab.topology import load
 
-TIME_SCALE = 100.0
+TIME_SCALE = 10.0
 START_S = 30.0
 WORLD = """
 name = "servers"

@@ -5,6 +5,7 @@ import http.client
 import socket
 import ssl
 from dataclasses import dataclass, field
+from functools import partial
 
 import dns.message
 import dns.query
@@ -15,8 +16,9 @@ from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionTerminated
 
-TIMEOUT_S = 3.0
-SILENCE_S = 0.4
+TIMEOUT_S = 5.0
+"""For what should come."""
+SILENCE_S = 0.3
 """How long to wait for what should not come: a lab's answer is there within 50 ms."""
 
 
@@ -62,15 +64,24 @@ def _page(connection, method, path, body, headers):
 
 
 def get_h3(address, certificates, *, host, path="/", method="GET", body=b"", timeout_s=TIMEOUT_S):
-    """HTTP/3. Raises ConnectionError, with the QUIC error's number as its first argument once connected."""
+    """HTTP/3. Raises QuicError, TimeoutError."""
+    ended = []
 
     async def fetch():
         settings = QuicConfiguration(alpn_protocols=H3_ALPN, server_name=host, cafile=str(certificates.ca_file))
         async with asyncio.timeout(timeout_s):
-            async with connect(address, 443, configuration=settings, create_protocol=_Client) as client:
+            made = partial(_Client, ended=ended)
+            async with connect(address, 443, configuration=settings, create_protocol=made) as client:
                 return await client.fetch(method, host, path, body)
 
-    return asyncio.run(fetch())
+    try:
+        return asyncio.run(fetch())
+    except ConnectionError:
+        raise QuicError(ended[0].error_code, ended[0].reason_phrase) from None
+
+
+class QuicError(OSError):
+    """How a connection ended: QUIC's or HTTP/3's number, and the reason given."""
 
 
 @dataclass
@@ -80,15 +91,15 @@ class _Exchange:
 
 
 class _Client(QuicConnectionProtocol):
-    def __init__(self, *words, **named):
+    def __init__(self, *words, ended, **named):
         super().__init__(*words, **named)
+        self._ended = ended
         self._http = H3Connection(self._quic)
         self._exchange = None
-        self._ended = None
 
     async def fetch(self, method, host, path, body):
-        if self._ended is not None:
-            raise ConnectionError(self._ended)
+        if self._ended:
+            raise ConnectionError
         self._exchange = _Exchange(asyncio.get_running_loop().create_future())
         stream = self._quic.get_next_available_stream_id()
         lines = {":method": method, ":scheme": "https", ":authority": host, ":path": path}
@@ -101,9 +112,9 @@ class _Client(QuicConnectionProtocol):
 
     def quic_event_received(self, event):
         if isinstance(event, ConnectionTerminated):
-            self._ended = event.error_code
+            self._ended.append(event)
             if self._exchange is not None and not self._exchange.done.done():
-                self._exchange.done.set_exception(ConnectionError(event.error_code))
+                self._exchange.done.set_exception(ConnectionError)
         for each in self._http.handle_event(event):
             page = self._exchange.page
             if isinstance(each, HeadersReceived):
@@ -118,6 +129,17 @@ class _Client(QuicConnectionProtocol):
 def ask(server, name, kind="A", timeout_s=TIMEOUT_S):
     """A question over UDP."""
     return dns.query.udp(dns.message.make_query(name, kind), server, timeout=timeout_s)
+
+
+def ask_tls(server, certificates, name, kind="A", timeout_s=TIMEOUT_S):
+    """A question over TLS. dnspython's own client wraps a socket that is not connected, and hides how it ends."""
+    query = dns.message.make_query(name, kind)
+    with (
+        socket.create_connection((server, 853), timeout=timeout_s) as tcp,
+        trusting(certificates).wrap_socket(tcp, server_hostname=server) as tls,
+    ):
+        dns.query.send_tcp(tls, query)
+        return dns.query.receive_tcp(tls)[0]
 
 
 def addresses(answer):

@@ -15,13 +15,13 @@ from aioice.stun import Class, Message, Method, parse_message
 from tests.lab.lab_clients import (
     addresses,
     ask,
+    ask_tls,
     connects,
     get,
     get_h3,
     get_tls,
     send_datagram,
     tell,
-    trusting,
 )
 
 pytestmark = pytest.mark.netns
@@ -86,9 +86,8 @@ def test_names_are_asked_for_over_udp_tcp_tls_and_https(served):
     right = {served.at("site")}
     assert addresses(served.home(dns.query.udp, query, served.at("resolver-xa"), timeout=3)) == right
     assert addresses(served.home(dns.query.tcp, query, served.at("resolver-xa"), timeout=3)) == right
-    measure, context = served.at("measure"), trusting(served.certificates)
-    over_tls = served.home(dns.query.tls, query, measure, timeout=3, ssl_context=context, server_hostname=measure)
-    assert addresses(over_tls) == right
+    measure = served.at("measure")
+    assert addresses(served.home(ask_tls, measure, served.certificates, "www.site.example")) == right
     wire, kind = query.to_wire(), {"Content-Type": "application/dns-message"}
     posted = served.home(
         get_tls, measure, served.certificates, host=measure, path="/dns-query", method="POST", body=wire, headers=kind

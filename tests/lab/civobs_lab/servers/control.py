@@ -68,17 +68,14 @@ class Control:
                 host, does = self._able(order.host, order.does)
                 await host.switch(does, 1 if order.verb == "set" else -1)
             case Move():
-                self._check(order)
-                move = Lead(order.host, order.countries)
-                self._names.moves.setdefault(order.name, []).append(move)
+                if order.host not in self._names.addresses:
+                    raise OrderError(f"no host {order.host}; there are {', '.join(sorted(self._names.addresses))}")
+                self._moves(order.name).append(Lead(order.host, order.countries))
                 self._present()
             case MoveBack():
-                moves = self._names.moves.get(order.name, [])
-                moves[:] = [
-                    move
-                    for move in moves
-                    if order.countries is not None and set(move.countries) != set(order.countries)
-                ]
+                moves = self._moves(order.name)
+                others = order.countries is not None
+                moves[:] = [move for move in moves if others and set(move.countries) != set(order.countries or ())]
                 self._present()
 
     def _able(self, name: str, word: str) -> tuple[ServedHost, Does]:
@@ -91,11 +88,10 @@ class Control:
             raise OrderError(f"{name} serves {serves} and cannot do {word}; it can do {', '.join(can)}")
         return host, Does(word)
 
-    def _check(self, order: Move) -> None:
-        if order.name not in self._names.leads:
-            raise OrderError(f"no name {order.name}; there are {', '.join(sorted(self._names.leads))}")
-        if order.host not in self._names.addresses:
-            raise OrderError(f"no host {order.host}; there are {', '.join(sorted(self._names.addresses))}")
+    def _moves(self, name: str) -> list[Lead]:
+        if name not in self._names.leads:
+            raise OrderError(f"no name {name}; there are {', '.join(sorted(self._names.leads))}")
+        return self._names.moves.setdefault(name, [])
 
     def _present(self) -> None:
         for host in self._hosts.values():

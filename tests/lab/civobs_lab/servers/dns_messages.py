@@ -26,7 +26,6 @@ def mannered(answer: Answer, conduct: Conduct) -> Answer:
     """The same answers, as far as the host's conduct leaves them true."""
 
     async def answer_as_told(query: dns.message.Message, client: str) -> dns.message.Message:
-        await conduct.hesitate()
         if conduct.now(Does.SERVFAIL):
             return _bare(query, dns.rcode.SERVFAIL)
         if conduct.now(Does.NXDOMAIN):
@@ -36,6 +35,16 @@ def mannered(answer: Answer, conduct: Conduct) -> Answer:
         return await answer(query, client)
 
     return answer_as_told
+
+
+def in_time(answer: Answer, conduct: Conduct) -> Answer:
+    """The same answers, when the host's conduct has them come."""
+
+    async def answer_in_time(query: dns.message.Message, client: str) -> dns.message.Message:
+        await conduct.hesitate()
+        return await answer(query, client)
+
+    return answer_in_time
 
 
 async def respond(data: bytes, client: str, answer: Answer) -> bytes | None:

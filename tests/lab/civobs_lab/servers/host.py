@@ -38,7 +38,8 @@ class ServedHost:
         self._site = Site(host.serves, (*host.names, *self._addresses), self.conduct, answer)
         self._lay_out_pages()
         if answer is not None:
-            self._lay_out_names(answer)
+            # Over HTTPS the page is late already.
+            self._lay_out_names(dns_messages.in_time(answer, self.conduct))
         self._lay_out_rest()
 
     async def open(self) -> None:

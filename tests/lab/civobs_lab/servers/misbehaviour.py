@@ -82,7 +82,11 @@ TABLE = (
         _HTTP,
         "the answer begins 2 lab seconds late (0.1 s of the clock at least), its body comes at 16 KiB a lab second",
     ),
-    Row(Does.SLOW, (*_NAMES, "stun", "ntp"), "the answer is 2 lab seconds late (0.1 s of the clock at least)"),
+    Row(
+        Does.SLOW,
+        ("authority", "resolver", "dot", "stun", "ntp"),
+        "the answer is 2 lab seconds late (0.1 s of the clock at least)",
+    ),
     Row(Does.ERROR, _HTTP, "status 503 with a short page"),
     Row(Does.ERROR, ("stun",), "error response 500"),
     Row(Does.ERROR, ("ntp",), "kiss of death: stratum 0, code DENY"),
