@@ -99,8 +99,9 @@ def _compare(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(comparison.document(), indent=2))
     else:
-        Console(highlight=False).print(comparison.page())
-    return comparison.exit_code
+        console = Console(highlight=False)
+        console.print(comparison.page(width=console.width))
+    return int(comparison.worse)
 
 
 def _shell(arguments: argparse.Namespace) -> int:
@@ -155,10 +156,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    scenarios = {"nargs": "*", "metavar": "SCENARIO", "help": "a file, or one of the lab's by name (default: all)"}
 
     listing = commands.add_parser("list", help="the scenarios, with a line on each")
-    listing.add_argument("scenarios", **scenarios)
+    _take_scenarios(listing)
     listing.set_defaults(do=_list)
 
     running = commands.add_parser(
@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Run scenarios, each in a world of its own, and show how what was published compares with what "
         "was done. One that breaks down is told as such, and the others go on.",
     )
-    running.add_argument("scenarios", **scenarios)
+    _take_scenarios(running)
     running.add_argument("--json", type=Path, metavar="DIR", help="keep each result as DIR/SCENARIO.json")
     running.add_argument("--resume", action="store_true", help="skip the scenarios whose result DIR has")
     running.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="so many at a time (default: %(default)s)")
@@ -204,6 +204,12 @@ def _parser() -> argparse.ArgumentParser:
     walking.add_argument("--scale", type=_scale, metavar="N", help="lab seconds in one second, for the probes")
     walking.set_defaults(do=_shell)
     return parser
+
+
+def _take_scenarios(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "scenarios", nargs="*", metavar="SCENARIO", help="a file, or one of the lab's by name (default: all)"
+    )
 
 
 def _jobs(text: str) -> int:

@@ -5,6 +5,7 @@ belong to the process that made them. It tells where it stands, and at last its 
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TextIO
@@ -36,7 +37,7 @@ def main() -> int:
     arguments = parser.parse_args()
     leave_on_signals(quietly=True)
     loaded = at_scale(scenario_file.load(arguments.file), arguments.scale)
-    with open(arguments.tell, "w", encoding="utf-8") as runner:
+    with os.fdopen(arguments.tell, "w", encoding="utf-8") as runner:
         result = play(loaded, say=lambda progress: _tell(runner, Message(progress=progress)), logs=arguments.logs)
         _tell(runner, Message(result=result))
     return 0

@@ -7,7 +7,7 @@ import json
 import os
 import select
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
@@ -51,26 +51,20 @@ class Control:
 
     def obey(self, line: str) -> str:
         """Do what a line says and give the answer. Raises CommandError."""
-        match line.split():
-            case []:
-                return ""
-            case ["begin", *words] if words:
-                return self._begin(words)
-            case ["end", "all"]:
-                self._lab.mend()
-                return "nothing is broken\n"
-            case ["end", *words] if words:
-                return self._end(words)
-            case ["broken"]:
-                return "".join(f"{_label(fault)}\n" for fault in self._broken()) or "nothing is broken\n"
-            case ["kinds"]:
-                return "".join(_kinds())
-            case ["places"]:
-                return "".join(_places(self._lab.network))
-            case ["status"]:
-                return "".join(self._status()) or "there are no probes: start with --probes\n"
-            case _:
-                return HELP
+        verb, *words = line.split() or [""]
+        if verb in ("begin", "end"):
+            return self._begin(words) if verb == "begin" else self._end(words)
+        lists: dict[str, tuple[Callable[[], Iterable[str]], str]] = {
+            "": (list, ""),
+            "broken": (lambda: map(_label, self._broken()), "nothing is broken\n"),
+            "kinds": (_kinds, ""),
+            "places": (lambda: _places(self._lab.network), ""),
+            "status": (self._status, "there are no probes: start with --probes\n"),
+        }
+        if verb not in lists:
+            return HELP
+        make, otherwise = lists[verb]
+        return "".join(f"{each}\n" for each in make()) or otherwise
 
     def wait_for(self, ready: Callable[[], bool], descriptor: int | None = None) -> None:
         """Obey what comes by the socket until ``ready`` holds or the descriptor can be read."""
@@ -118,6 +112,11 @@ class Control:
         return f"{_label(fault)}: broken\n"
 
     def _end(self, words: list[str]) -> str:
+        if words == ["all"]:
+            self._lab.mend()
+            return "nothing is broken\n"
+        if not words:
+            raise CommandError("say what to mend, as in: end national_shutdown XA, or: end all")
         wanted = _label(self._known[words[0]]) if words[0] in self._known else " ".join(words[:2])
         for index, fault in enumerate(self._faults):
             if _label(fault) == wanted and self._mend(index):
@@ -134,7 +133,7 @@ class Control:
         return [self._faults[index] for index in dict.fromkeys(index for index, _ in self._lab.broken)]
 
     def _fault(self, words: list[str]) -> Fault:
-        if words[0] in self._known:
+        if words and words[0] in self._known:
             return self._known[words[0]]
         if len(words) < 2:
             raise CommandError("say what to break and where, as in: begin national_shutdown XA")
@@ -156,7 +155,7 @@ class Control:
         for probe in self._lab.probes:
             status = probe.status()
             said = "not started" if status is None else status.state
-            yield f"{probe.household.name:<16} {said}\n"
+            yield f"{probe.household.name:<16} {said}"
 
 
 def _value(text: str) -> object:
@@ -177,13 +176,13 @@ def _kinds() -> Iterator[str]:
     for kind in get_args(get_args(Fault)[0]):
         (name,) = get_args(kind.model_fields["kind"].annotation)
         summary = (kind.__doc__ or "").splitlines()[0]
-        yield f"{name:<20} {' or '.join(kind.scopes):<42} {summary}\n"
+        yield f"{name:<20} {' or '.join(kind.scopes):<42} {summary}"
 
 
 def _places(network: LabNetwork) -> Iterator[str]:
     for name, place in network.places.items():
         addresses = " ".join(f"{address}/{length}" for _, address, length in place.addresses if address.version == 4)
-        yield f"{name:<24} {addresses}\n"
+        yield f"{name:<24} {addresses}"
 
 
 def _listening(folder: Path) -> socket.socket:

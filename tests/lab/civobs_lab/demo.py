@@ -7,6 +7,7 @@ import json
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from rich.console import Console
 from rich.status import Status
@@ -15,12 +16,14 @@ from civobs_collector.errors import ConfigError, ResourceError
 from civobs_lab import machine, scenario_file, scoring
 from civobs_lab.lab import Lab
 from civobs_lab.leaving import Left, leave_on_signals
-from civobs_lab.play import Progress, at_scale, play
+from civobs_lab.play import TIMELINE, Progress, at_scale, play
 from civobs_lab.report import Report
 from civobs_lab.results import RunResult
 from civobs_lab.watch import words
 
 SCENARIO = "national-shutdown"
+_FRIENDLIER = {TIMELINE: "let them measure in peace"}
+_WORTH_A_LINE_S = 0.05
 
 
 def run(*, json_file: Path | None, keep: bool, scale: float, logs: Path | None = None) -> int:
@@ -76,7 +79,7 @@ class _Phases:
         self._now: tuple[str, tuple[str, ...]] | None = None
         self._began = time.monotonic()
 
-    def __enter__(self) -> "_Phases":
+    def __enter__(self) -> Self:
         self._status.start()
         return self
 
@@ -93,10 +96,11 @@ class _Phases:
 
     def end(self) -> None:
         """Write down what is over."""
-        if self._now is not None:
+        seconds = time.monotonic() - self._began
+        if self._now is not None and seconds >= _WORTH_A_LINE_S:
             phase, broken = self._now
-            what = f"{phase}, with a {', '.join(broken)}" if broken else phase
-            self._console.print(f"{time.monotonic() - self._began:6.1f} s  {what}")
+            what = f"CUT: {', '.join(broken)}" if broken else _FRIENDLIER.get(phase, phase)
+            self._console.print(f"{seconds:6.1f} s  {what}")
         self._now = None
 
 

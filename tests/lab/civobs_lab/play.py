@@ -29,6 +29,8 @@ from civobs_lab.scenario import Truth
 from civobs_lab.scenario_file import Loaded
 from civobs_lab.timeline import Done, Step
 
+TIMELINE = "play the timeline"
+"""The phase in which a scenario happens."""
 STILL_S = 1800.0
 """Lab seconds without a change after which a run with a fault that never ends has nothing more to wait for: an event
 that is over would have been closed by then (``rule.merge``)."""
@@ -151,7 +153,7 @@ class _Run:
                 silent = households - _delivering(lab)
                 raise ObservatoryError(f"{silent} of {households} probes did not deliver within {limit_s:.0f} s")
         self._zero = datetime.now(UTC), time.monotonic()
-        with self.phase("play the timeline"):
+        with self.phase(TIMELINE):
             meter = Meter([probe.pid for probe in lab.probes])
             meter.start()
             self._timeline(lab)

@@ -100,7 +100,8 @@ class Child:
         logs = None if places.logs is None else places.logs / loaded.name
         if logs is not None:
             logs.mkdir(parents=True, exist_ok=True)
-        self._said: IO[bytes] = tempfile.TemporaryFile() if logs is None else (logs / "run").open("w+b")
+        # Closed with the child, whose last words are read from it.
+        self._said: IO[bytes] = tempfile.TemporaryFile() if logs is None else (logs / "run").open("w+b")  # noqa: SIM115
         self.fd, tell = os.pipe()
         os.set_blocking(self.fd, False)
         try:
