@@ -95,6 +95,8 @@ class Filtered(Breakage):
 
 _BURST_BYTES = 3200
 """Two full packets: what a token bucket needs to send one at all while another arrives."""
+_ROOT = 0xFFFFFFFF
+"""``TC_H_ROOT`` of linux/pkt_sched.h."""
 _Change = Callable[[IPRoute, int], None]
 
 
@@ -116,7 +118,7 @@ class Congested(Breakage):
         self._at_device(lab, change)
 
     def mend(self, lab: Lab, others: Iterable[Breakage]) -> None:
-        self._at_device(lab, lambda netlink, index: netlink.tc("del", "tbf", index))
+        self._at_device(lab, lambda netlink, index: netlink.tc("del", index=index, parent=_ROOT))
         for other in others:
             if isinstance(other, Congested) and (other.place, other.device) == (self.place, self.device):
                 other.begin(lab)

@@ -38,7 +38,7 @@ def plan_text(topology: Topology, cc: str, time_scale: float, changes: PlanChang
         "anchors": list(_anchors(topology, cc)),
         "resolvers": list(_resolvers(topology)),
         "targets": targets,
-        "tasks": [_task(task, targets, changes) for task in default["tasks"] if targets],
+        "tasks": [task for each in default["tasks"] if (task := _task(each, targets, changes))["targets"]],
     }
     return _toml(values)
 
