@@ -145,7 +145,7 @@ def test_what_chance_does_to_a_run_is_no_difference():
         return named("cut", [ASKED], [event(version(START + delay), closed(onset=onset))])
 
     assert changes(alerted(400, 0), alerted(600, 40)) == (Change.SAME, {})
-    assert changes(alerted(400, 0), alerted(700, 0)) == (Change.WORSE, {"delay": Change.WORSE})
+    assert changes(alerted(400, 0), alerted(650, 0)) == (Change.WORSE, {"delay": Change.WORSE})
     assert changes(alerted(400, -80), alerted(400, 0)) == (
         Change.BETTER,
         {"verdict": Change.BETTER, "start error": Change.BETTER},

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from civobs_collector.detect.record import EventKind
 from civobs_lab.matching import FAMILIES
 from civobs_lab.results import LedgerRun, RunResult
-from civobs_lab.rules import BY_ID
+from civobs_lab.rules import BY_ID, alert_bar_s
 from civobs_lab.scores import Verdict
 from civobs_lab.scoring import score, total
 from tests.lab.fix_scores import END, START, UNTIL, at, bounds, closed, event, household_event, run, truth, version
@@ -92,11 +92,17 @@ def test_an_undetermined_cause_is_neither_right_nor_wrong():
 
 
 def test_an_alert_has_two_bins_and_what_the_broker_costs_more_in_a_fast_lab():
-    late = run([ASKED], [event(version(START + 775), closed())])
-    assert "alert.connectivity" in rules(score(late))
+    assert "alert.connectivity" in rules(score(run([ASKED], [event(version(START + 775), closed())])))
     assert "alert.connectivity" not in rules(score(run([ASKED], [event(version(START + 773), closed())])))
-    in_life = late.model_copy(update={"time_scale": 1.0})
-    assert only(score(in_life)).delay_s == pytest.approx(775 / 30, abs=0.01)
+    assert alert_bar_s(run([], time_scale=1.0), "outage", "network") == 600
+
+
+def test_where_probes_measure_more_seldom_start_and_end_may_be_off_by_more():
+    off = closed(onset=bounds(START - 300, START + 300, START + 250))
+    asked_less = run([ASKED], [event(version(), off)], intervals={"ladder": 1800.0, "trouble": 300.0})
+    assert rules(score(run([ASKED], [event(version(), off)]))) == {"start.connectivity"}
+    assert score(asked_less).verdict is Verdict.RIGHT
+    assert score(asked_less).coarser == 6
 
 
 def test_a_truth_that_goes_on_wants_an_event_without_an_end():

@@ -50,6 +50,7 @@ class Measure:
     of: Callable[[ScenarioScore], float | None]
     """None is: not asked, or nothing to measure."""
     tolerance: float = 0.0
+    """Lab seconds, wider in proportion where a scenario's probes measure more seldom."""
     tolerance_clock_s: float = 0.0
     """In seconds of the clock, which are more in a fast lab; added to the tolerance."""
     source: str = "counted, not measured: any difference is one"
@@ -155,14 +156,15 @@ def _scenario(name: str, old: ScenarioScore | None, new: ScenarioScore | None) -
 
 def _difference(measure: Measure, old: ScenarioScore, new: ScenarioScore) -> Difference:
     before, after = measure.of(old), measure.of(new)
-    return Difference(measure.id, before, after, _change(measure, before, after, max(old.time_scale, new.time_scale)))
+    scale, coarser = max(old.time_scale, new.time_scale), max(old.coarser, new.coarser)
+    tolerance = measure.tolerance * coarser + measure.tolerance_clock_s * scale
+    return Difference(measure.id, before, after, _change(measure, before, after, tolerance))
 
 
-def _change(measure: Measure, before: float | None, after: float | None, scale: float) -> Change:
+def _change(measure: Measure, before: float | None, after: float | None, tolerance: float) -> Change:
     if before is None or after is None:
         # Whether there is something to measure is a measure of its own: found, dated.
         return Change.SAME
-    tolerance = measure.tolerance + measure.tolerance_clock_s * scale
     gain = after - before if measure.best == "most" else before - after
     if abs(gain) <= tolerance + _EPSILON:
         return Change.SAME
@@ -253,7 +255,7 @@ def _rejected(one: ScenarioScore) -> float | None:
     return 0 if one.ledger.rejected_expected else one.ledger.rejected_batches
 
 
-_TICK = "detection runs every 30 s, Mosquitto looks for silent clients every 6 s of the clock"
+_TICK = "detection runs every 30 s, or 0.5 s of the clock, and Mosquitto looks for silent clients every 6 s of it"
 _HALF_BIN = "half a bin: known from presence alone"
 _SLOT = "the ladder's interval in trouble: where in it a fault falls is chance"
 
@@ -268,7 +270,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure("cause wrong", "least", lambda one: _cause(one).wrong),
     Measure("said", "most", _of_truths("said")),
     Measure("campaign", "most", _of_truths("one_campaign")),
-    Measure("delay", "least", lambda one: _worst([each.delay_s for each in _times(one)]), 30, 6, _TICK),
+    Measure("delay", "least", lambda one: _worst([each.delay_s for each in _times(one)]), 30, 6.5, _TICK),
     Measure("start error before", "least", _error("start_before"), 150, 0, _HALF_BIN),
     Measure("start error", "least", _error("start_after"), 60, 0, _SLOT),
     Measure("start bounds", "least", _width("start_after"), 60, 0, _SLOT),

@@ -123,6 +123,8 @@ class RunResult(_Part):
     time_scale: float
     bin_s: float
     """Lab seconds of the detector's bin."""
+    intervals: dict[str, float] = {}
+    """Lab seconds, where probes measured at others than the default plan's; ``ladder`` in peace, and ``trouble``."""
     started_at: datetime
     seconds: float
     """Of the clock, all phases."""

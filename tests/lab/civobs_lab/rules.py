@@ -14,6 +14,13 @@ SHORTEST_KEEPALIVE_S = 2.0
 """Seconds of the clock: what ``plans.py`` gives a probe at least, because MQTT has whole seconds."""
 KEEPALIVE_S = 60.0
 """Lab seconds: the default plan's."""
+TICK_S = 30.0
+"""Lab seconds between two runs of the detector…"""
+SHORTEST_TICK_S = 0.5
+"""…and seconds of the clock, at least (``observatory.py``)."""
+LADDER_S, TROUBLE_S = 300.0, 60.0
+"""Lab seconds between two runs of the ladder, in peace and in trouble, by the default plan: the bars of start and end
+speak of it."""
 KEEPALIVES = 1.5
 """MQTT v5 §3.1.2.10: a client is lost after so many keepalives."""
 CLOCK_S = 0.1
@@ -69,23 +76,38 @@ _PROMPT = frozenset({"outage", "shutdown_suspected", "collector_blocked"})
 
 
 def bar(rule: str, kind: str) -> float:
-    """The bar of ``alert``, ``start`` or ``end`` for a kind."""
+    """The bar of ``alert``, ``start`` or ``end`` for a kind, in life and with the default plan."""
     value = BY_ID[f"{rule}.{family(kind)}"].bar
     assert value is not None
     return value
 
 
+def coarser(result: RunResult) -> float:
+    """How much more seldom the ladder was climbed than by the default plan, at least 1: nothing is dated better."""
+    mine = result.intervals
+    return max(1.0, mine.get("ladder", LADDER_S) / LADDER_S, mine.get("trouble", TROUBLE_S) / TROUBLE_S)
+
+
+def edge_bar_s(result: RunResult, edge: str, kind: str) -> float:
+    """Lab seconds by which a start or an end may be off."""
+    return bar(edge, kind) * (coarser(result) if family(kind) == "connectivity" else 1.0)
+
+
 def alert_bar_s(result: RunResult, kind: str, level: str) -> float | None:
     """Lab seconds within which an alert is in time; None where no bar is set.
 
-    What the broker's and MQTT's whole seconds cost more in a fast lab than in life is added, so that the time scale
-    does not change the verdict.
+    What the broker's, MQTT's and the detector's shortest pauses cost more in a fast lab than in life is added, so that
+    the time scale does not change the verdict.
     """
     if family(kind) == "services":
         return bar("alert", kind)
     if kind not in _PROMPT or level == "probe":
         return None
     scale = result.time_scale
-    here = KEEPALIVES * max(SHORTEST_KEEPALIVE_S * scale, KEEPALIVE_S) + BROKER_LOOKS_S * scale
-    in_life = KEEPALIVES * KEEPALIVE_S + BROKER_LOOKS_S
-    return bar("alert", kind) * result.bin_s + max(0.0, here - in_life)
+    return bar("alert", kind) * result.bin_s + _pauses_s(scale) - _pauses_s(1.0)
+
+
+def _pauses_s(scale: float) -> float:
+    """Lab seconds until a lost probe is seen, at most."""
+    keepalive = max(SHORTEST_KEEPALIVE_S * scale, KEEPALIVE_S)
+    return KEEPALIVES * keepalive + BROKER_LOOKS_S * scale + max(SHORTEST_TICK_S * scale, TICK_S)

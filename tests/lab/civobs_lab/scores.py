@@ -125,7 +125,8 @@ class ScenarioScore(_Part):
     version: str
     detector_version: str | None
     time_scale: float
-    bin_s: float
+    coarser: float
+    """How much more seldom than by the default plan the ladder was climbed: bars of start and end are so much wider."""
     seconds: float
     """Of the clock."""
     verdict: Verdict

@@ -17,7 +17,7 @@ from civobs_lab.matching import (
     touches,
 )
 from civobs_lab.results import Interval, RunResult, Span, TruthRun, VersionRun
-from civobs_lab.rules import CLOCK_S
+from civobs_lab.rules import CLOCK_S, coarser
 from civobs_lab.scores import (
     Alarm,
     Check,
@@ -291,6 +291,6 @@ def _missed(truth: TruthRun, span: Span | None) -> OccurrenceScore:
 
 def _scenario(result: RunResult, **judged: object) -> ScenarioScore:
     """Without its verdict."""
-    same = ("scenario", "title", "resembles", "version", "detector_version", "time_scale", "bin_s", "seconds")
+    same = ("scenario", "title", "resembles", "version", "detector_version", "time_scale", "seconds")
     taken = {name: getattr(result, name) for name in (*same, "ledger", "load")}
-    return ScenarioScore.model_validate({**taken, "verdict": Verdict.RIGHT, **judged})
+    return ScenarioScore.model_validate({**taken, "coarser": coarser(result), "verdict": Verdict.RIGHT, **judged})

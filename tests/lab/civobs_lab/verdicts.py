@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from civobs_lab.matching import NOTHING, family
 from civobs_lab.results import RunResult
-from civobs_lab.rules import BY_ID, WRONG, alert_bar_s, bar
+from civobs_lab.rules import BY_ID, WRONG, alert_bar_s, edge_bar_s
 from civobs_lab.scores import Miss, OccurrenceScore, ScenarioScore, TimeScore, TruthScore, Verdict
 
 _CHECKS = ("kind", "scope", "mechanism", "depth")
@@ -73,27 +73,27 @@ def _of_occurrence(truth: TruthScore, one: OccurrenceScore, result: RunResult, l
     if limit is not None and one.delay_s is not None and one.delay_s > limit:
         rule = f"alert.{family(truth.kind)}"
         yield Miss(rule=rule, why=f"published {one.delay_s:.0f} s after the start, bar {limit:.0f} s")
-    yield from _edge("start", one.start_after, truth.kind)
-    yield from _end(one, truth.kind)
+    yield from _edge("start", one.start_after, truth.kind, result)
+    yield from _end(one, truth.kind, result)
     if one.settled is False:
         yield Miss(rule="settled", why="still open or provisional at the end of the run")
     if one.split:
         yield Miss(rule="split", why=f"also published as {', '.join(one.split)}")
 
 
-def _end(one: OccurrenceScore, kind: str) -> Iterator[Miss]:
+def _end(one: OccurrenceScore, kind: str, result: RunResult) -> Iterator[Miss]:
     if one.end is None and one.ended:
         yield Miss(rule=f"end.{family(kind)}", why="said to have ended, and had not")
     elif one.end is not None and one.end_after is None:
         yield Miss(rule=f"end.{family(kind)}", why="no end published")
     else:
-        yield from _edge("end", one.end_after, kind)
+        yield from _edge("end", one.end_after, kind, result)
 
 
-def _edge(edge: str, time: TimeScore | None, kind: str) -> Iterator[Miss]:
+def _edge(edge: str, time: TimeScore | None, kind: str, result: RunResult) -> Iterator[Miss]:
     if time is None:
         return
-    limit = bar(edge, kind)
+    limit = edge_bar_s(result, edge, kind)
     if abs(time.error_s) > limit:
         yield Miss(rule=f"{edge}.{family(kind)}", why=f"{edge} off by {time.error_s:+.0f} s, bar ±{limit:.0f} s")
     if not time.inside:
