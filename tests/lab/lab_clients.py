@@ -28,7 +28,7 @@ class Page:
 
     status: int
     headers: dict[str, str]
-    body: bytes
+    body: bytes | bytearray
 
 
 def trusting(certificates):
@@ -87,7 +87,7 @@ class QuicError(OSError):
 @dataclass
 class _Exchange:
     done: asyncio.Future
-    page: Page = field(default_factory=lambda: Page(0, {}, b""))
+    page: Page = field(default_factory=lambda: Page(0, {}, bytearray()))
 
 
 class _Client(QuicConnectionProtocol):

@@ -19,8 +19,7 @@ async def _serve(lab: Description) -> None:
     hosts = {host.name: ServedHost(host, lab, names) for host in lab.hosts}
     for host in hosts.values():
         await host.open()
-    if lab.control is not None:
-        await Control(hosts, names).listen(lab.control)
+    await Control(hosts, names).listen(lab.control)
     print(READY, flush=True)
     await stop.wait()
 

@@ -1,13 +1,15 @@
 """What the servers' process has to know of a lab, handed over as a JSON file."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from civobs_lab.certificates import CertificateAuthority
-from civobs_lab.network import LabNetwork
-from civobs_lab.topology import Attachment, Host, Topology
+if TYPE_CHECKING:
+    # The servers' process reads descriptions and makes none: netlink's library alone would cost it twelve megabytes.
+    from civobs_lab.certificates import CertificateAuthority
+    from civobs_lab.network import LabNetwork
+    from civobs_lab.topology import Attachment, Host, Topology
 
 WRONG_NAME = "wrong.invalid"
 TLS_SERVICES = frozenset({"web", "h3", "dot", "doh", "throughput"})
@@ -62,12 +64,12 @@ class Description(_Part):
     """Name (empty for the root) to the IPv4 addresses of its authorities. Every name is a zone of its own."""
     prefixes: tuple[tuple[str, str], ...]
     """Prefixes with their country."""
-    control: Path | None
+    control: Path
     time_scale: float
 
 
 def describe(
-    network: LabNetwork, certificates: CertificateAuthority, control: Path | None = None, *, time_scale: float = 30.0
+    network: "LabNetwork", certificates: "CertificateAuthority", control: Path, *, time_scale: float = 30.0
 ) -> dict[str, Any]:
     """What ``python -m civobs_lab.servers`` reads, as JSON.
 
@@ -96,7 +98,9 @@ def describe(
     return described.model_dump(mode="json")
 
 
-def _hosts(network: LabNetwork, authority: CertificateAuthority, all_names: tuple[str, ...]) -> tuple[HostServers, ...]:
+def _hosts(
+    network: "LabNetwork", authority: "CertificateAuthority", all_names: tuple[str, ...]
+) -> tuple[HostServers, ...]:
     wrong = authority.issue((WRONG_NAME,), ())
     return tuple(
         HostServers(
@@ -116,7 +120,7 @@ def _hosts(network: LabNetwork, authority: CertificateAuthority, all_names: tupl
 
 
 def _certificates(
-    authority: CertificateAuthority, host: Host, link: Attachment, all_names: tuple[str, ...], wrong: Path
+    authority: "CertificateAuthority", host: "Host", link: "Attachment", all_names: tuple[str, ...], wrong: Path
 ) -> Certificates:
     names, addresses = host.names or (host.name,), (link.address, link.address6)
     return Certificates(
@@ -127,11 +131,11 @@ def _certificates(
     )
 
 
-def _second(host: Host, link: Attachment) -> tuple[str, ...]:
+def _second(host: "Host", link: "Attachment") -> tuple[str, ...]:
     return (str(link.second), str(link.second6)) if host.second_address else ()
 
 
-def _authorities(topology: Topology) -> dict[str, tuple[str, ...]]:
+def _authorities(topology: "Topology") -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {"": []}
     for here, host, link in topology.hosts():
         if "authority" in host.serves:
@@ -139,5 +143,5 @@ def _authorities(topology: Topology) -> dict[str, tuple[str, ...]]:
     return {zone: tuple(addresses) for zone, addresses in found.items()}
 
 
-def _zone(topology: Topology, cc: str) -> str:
+def _zone(topology: "Topology", cc: str) -> str:
     return cc if topology.country(cc) else ""
