@@ -14,7 +14,7 @@ from civobs_lab import machine
 started_as = os.getuid()
 machine.require()
 from civobs_lab.lab import build
-from civobs_lab.ledger import recorded_rows
+from civobs_lab.collect import recorded_rows
 from civobs_lab.topology import TOPOLOGIES, load
 
 with build(load(TOPOLOGIES / "two-countries.toml"), time_scale=30.0) as lab:
