@@ -84,8 +84,14 @@ class Document(Generic[M]):
 
 
 def problems(error: ValidationError, model: type[BaseModel], at: Where = ()) -> list[Problem]:
-    """All that a model refused; ``at`` is its place in the file."""
-    return [_problem(each, _schema(model), at) for each in error.errors(include_url=False)]
+    """All that a model refused; ``at`` is its place in the file.
+
+    What a table with an unknown key lacks is left out: the key was probably meant for it.
+    """
+    found = error.errors(include_url=False)
+    strange = {each["loc"][:-1] for each in found if each["type"] == "extra_forbidden"}
+    told = [each for each in found if each["type"] != "missing" or each["loc"][:-1] not in strange]
+    return [_problem(each, _schema(model), at) for each in told]
 
 
 def nearest(word: str, known: Iterable[str], *, otherwise: str) -> str:
