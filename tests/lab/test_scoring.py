@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from civobs_collector.detect.record import EventKind
 from civobs_lab.matching import FAMILIES
 from civobs_lab.results import LedgerRun, RunResult
-from civobs_lab.rules import BY_ID, alert_bar_s
+from civobs_lab.rules import BY_ID, alert_bar_s, alert_rule, edge_rule
 from civobs_lab.scores import Verdict
 from civobs_lab.scoring import score, total
 from tests.lab.fix_scores import END, START, UNTIL, at, bounds, closed, event, household_event, run, truth, version
@@ -103,6 +103,13 @@ def test_where_probes_measure_more_seldom_start_and_end_may_be_off_by_more():
     assert rules(score(run([ASKED], [event(version(), off)]))) == {"start.connectivity"}
     assert score(asked_less).verdict is Verdict.RIGHT
     assert score(asked_less).coarser == 6
+
+
+def test_what_is_known_from_lost_connections_alone_is_dated_by_their_bars():
+    late = closed(kind="collector_blocked", onset=bounds(START - 100, START + 200, START + 80))
+    blocked = truth("collector_blocked")
+    assert score(run([blocked], [event(late)], time_scale=1.0)).truths[0].misses
+    assert "start.presence" not in rules(score(run([blocked], [event(late)])))
 
 
 def test_a_truth_that_goes_on_wants_an_event_without_an_end():
@@ -321,7 +328,8 @@ def test_a_score_survives_json():
 
 def test_every_kind_has_a_family_and_every_miss_a_rule():
     assert set(FAMILIES) == {kind.value for kind in EventKind}
-    assert {f"{rule}.{family}" for rule in ("alert", "start", "end") for family in FAMILIES.values()} <= set(BY_ID)
+    asked = {edge_rule(edge, kind) for edge in ("start", "end") for kind in FAMILIES}
+    assert asked | {alert_rule(kind) for kind in FAMILIES} <= set(BY_ID)
 
 
 # Properties.

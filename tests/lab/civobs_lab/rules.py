@@ -54,13 +54,13 @@ RULES: tuple[Rule, ...] = (
     Rule("alert.connectivity", "published so soon after the start", PARTLY, "architecture.md §6", 2, "bins"),
     Rule("alert.services", "published so soon after the start", PARTLY, "detection.md §3.3: bins of 1 h", 7200, "s"),
     Rule("start.connectivity", "start right to so much after backfill", PARTLY, "architecture.md §6", 60, "s"),
+    Rule("start.presence", "start right to so much", PARTLY, "detection.md §3.6: presence alone", 90, "s"),
     Rule("start.services", "start right to so much", PARTLY, "detection.md §3.6: hourly targets", 1800, "s"),
-    Rule(
-        "end.connectivity", "end right to so much after backfill", PARTLY, "detection.md §3.6: stored ladder", 60, "s"
-    ),
+    Rule("end.connectivity", "end right to so much after backfill", PARTLY, "detection.md §3.6: 1-min ladder", 60, "s"),
+    Rule("end.presence", "end right to so much", PARTLY, "detect/params.py: presence.reconnect", 300, "s"),
     Rule("end.services", "end right to so much", PARTLY, "detection.md §3.6: hourly targets", 1800, "s"),
     Rule("bounds", "the truth lies within the published bounds of start and end", PARTLY, "detection.md §4, case 14"),
-    Rule("settled", "the last version is not provisional", PARTLY, "detection.md §3.6"),
+    Rule("settled", "the last version is not provisional, and closed if it is over", PARTLY, "detection.md §3.6"),
     Rule("split", "one event for one occurrence", PARTLY, "detection.md §3.6: merge gaps under 30 min"),
     Rule("campaign", "what recurs is one campaign, with an event for each time", PARTLY, "detection.md §4, case 7"),
     Rule("run.alarms", "no event that matches no truth", PARTLY, "lab.md: false alarms"),
@@ -75,11 +75,18 @@ _PROMPT = frozenset({"outage", "shutdown_suspected", "collector_blocked"})
 """Connectivity kinds with a bar for the alert: homes that lose power one by one are not lost together."""
 
 
-def bar(rule: str, kind: str) -> float:
-    """The bar of ``alert``, ``start`` or ``end`` for a kind, in life and with the default plan."""
-    value = BY_ID[f"{rule}.{family(kind)}"].bar
-    assert value is not None
-    return value
+_PRESENCE_ONLY = frozenset({"collector_blocked"})
+"""Kinds of which stored rows tell nothing but that all was well: they are dated by lost connections."""
+
+
+def edge_rule(edge: str, kind: str) -> str:
+    """The id of the rule on a ``start`` or an ``end``."""
+    return f"{edge}.{'presence' if kind in _PRESENCE_ONLY else family(kind)}"
+
+
+def alert_rule(kind: str) -> str:
+    """The id of the rule on the alert."""
+    return f"alert.{family(kind)}"
 
 
 def coarser(result: RunResult) -> float:
@@ -90,7 +97,10 @@ def coarser(result: RunResult) -> float:
 
 def edge_bar_s(result: RunResult, edge: str, kind: str) -> float:
     """Lab seconds by which a start or an end may be off."""
-    return bar(edge, kind) * (coarser(result) if family(kind) == "connectivity" else 1.0)
+    bar = _bar(edge_rule(edge, kind))
+    if kind in _PRESENCE_ONLY:
+        return bar + _costs_more_s(result.time_scale)
+    return bar * coarser(result) if family(kind) == "connectivity" else bar
 
 
 def alert_bar_s(result: RunResult, kind: str, level: str) -> float | None:
@@ -99,15 +109,22 @@ def alert_bar_s(result: RunResult, kind: str, level: str) -> float | None:
     What the broker's, MQTT's and the detector's shortest pauses cost more in a fast lab than in life is added, so that
     the time scale does not change the verdict.
     """
+    bar = _bar(alert_rule(kind))
     if family(kind) == "services":
-        return bar("alert", kind)
+        return bar
     if kind not in _PROMPT or level == "probe":
         return None
-    scale = result.time_scale
-    return bar("alert", kind) * result.bin_s + _pauses_s(scale) - _pauses_s(1.0)
+    ticks_s = max(0.0, SHORTEST_TICK_S * result.time_scale - TICK_S)
+    return bar * result.bin_s + _costs_more_s(result.time_scale) + ticks_s
 
 
-def _pauses_s(scale: float) -> float:
-    """Lab seconds until a lost probe is seen, at most."""
-    keepalive = max(SHORTEST_KEEPALIVE_S * scale, KEEPALIVE_S)
-    return KEEPALIVES * keepalive + BROKER_LOOKS_S * scale + max(SHORTEST_TICK_S * scale, TICK_S)
+def _bar(rule: str) -> float:
+    value = BY_ID[rule].bar
+    assert value is not None
+    return value
+
+
+def _costs_more_s(scale: float) -> float:
+    """Lab seconds by which a lost connection is seen later, at most, than in life."""
+    keepalive_s = max(SHORTEST_KEEPALIVE_S * scale, KEEPALIVE_S)
+    return KEEPALIVES * (keepalive_s - KEEPALIVE_S) + BROKER_LOOKS_S * (scale - 1)

@@ -7,9 +7,9 @@ be; where nothing was to be found, any false alarm does that. It is right if eve
 
 from collections.abc import Iterator
 
-from civobs_lab.matching import NOTHING, family
+from civobs_lab.matching import NOTHING
 from civobs_lab.results import RunResult
-from civobs_lab.rules import BY_ID, WRONG, alert_bar_s, edge_bar_s
+from civobs_lab.rules import BY_ID, WRONG, alert_bar_s, alert_rule, edge_bar_s, edge_rule
 from civobs_lab.scores import Miss, OccurrenceScore, ScenarioScore, TimeScore, TruthScore, Verdict
 
 _CHECKS = ("kind", "scope", "mechanism", "depth")
@@ -71,7 +71,7 @@ def _of_occurrence(truth: TruthScore, one: OccurrenceScore, result: RunResult, l
         yield Miss(rule="cause", why=f"cause said to be {one.cause.published}, not {one.cause.truth}")
     limit = alert_bar_s(result, truth.kind, level)
     if limit is not None and one.delay_s is not None and one.delay_s > limit:
-        rule = f"alert.{family(truth.kind)}"
+        rule = alert_rule(truth.kind)
         yield Miss(rule=rule, why=f"published {one.delay_s:.0f} s after the start, bar {limit:.0f} s")
     yield from _edge("start", one.start_after, truth.kind, result)
     yield from _end(one, truth.kind, result)
@@ -83,9 +83,9 @@ def _of_occurrence(truth: TruthScore, one: OccurrenceScore, result: RunResult, l
 
 def _end(one: OccurrenceScore, kind: str, result: RunResult) -> Iterator[Miss]:
     if one.end is None and one.ended:
-        yield Miss(rule=f"end.{family(kind)}", why="said to have ended, and had not")
+        yield Miss(rule=edge_rule("end", kind), why="said to have ended, and had not")
     elif one.end is not None and one.end_after is None:
-        yield Miss(rule=f"end.{family(kind)}", why="no end published")
+        yield Miss(rule=edge_rule("end", kind), why="no end published")
     else:
         yield from _edge("end", one.end_after, kind, result)
 
@@ -95,7 +95,7 @@ def _edge(edge: str, time: TimeScore | None, kind: str, result: RunResult) -> It
         return
     limit = edge_bar_s(result, edge, kind)
     if abs(time.error_s) > limit:
-        yield Miss(rule=f"{edge}.{family(kind)}", why=f"{edge} off by {time.error_s:+.0f} s, bar ±{limit:.0f} s")
+        yield Miss(rule=edge_rule(edge, kind), why=f"{edge} off by {time.error_s:+.0f} s, bar ±{limit:.0f} s")
     if not time.inside:
         yield Miss(rule="bounds", why=f"the true {edge} lies outside the published bounds, {time.width_s:.0f} s wide")
 
