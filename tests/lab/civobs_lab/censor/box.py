@@ -16,7 +16,7 @@ from pathlib import Path
 from civobs_lab.censor import kernel
 from civobs_lab.censor.errors import CensorError
 from civobs_lab.censor.orders import ANSWER, ORDERS, Order, needs_reader, refuse_what_cannot_act
-from civobs_lab.censor.rule import Rule
+from civobs_lab.censor.rule import Method, Rule
 from civobs_lab.network import Place
 from civobs_lab.processes import Program, ProgramError, command_in
 
@@ -31,6 +31,9 @@ _QUEUES = (
     ),
 )
 """A packet that both concern goes to the first."""
+
+_LIMITS = ("net/ipv4/icmp_ratelimit", "net/ipv6/icmp/ratelimit")
+"""Milliseconds between refusals to the same host; the kernel's default lets most of a burst time out instead."""
 
 __all__ = ["CensorBox", "CensorError"]
 
@@ -55,6 +58,8 @@ class CensorBox:
         try:
             if order.bit is not None:
                 self._tell()
+            if rule.method is Method.REJECT:
+                self._place.namespace.run(_answer_everything)
             self._nft(kernel.table(order))
         except CensorError:
             del self._orders[order.number]
@@ -164,3 +169,8 @@ class CensorBox:
         if done.returncode != 0:
             said = done.stderr.strip().partition("\n")[0]
             raise CensorError(f"{words[0]} refuses at {self._place.namespace.name}: {said}")
+
+
+def _answer_everything() -> None:
+    for limit in _LIMITS:
+        Path("/proc/sys", limit).write_text("0")

@@ -80,7 +80,7 @@ def _statements(rule: Rule) -> Iterator[str]:
             yield "reject with icmpx admin-prohibited"
         case Method.LOSS:
             steps = round((rule.loss_percent or 0) * _LOSS_STEPS / 100)
-            yield f"numgen random mod {_LOSS_STEPS} < {steps} drop"
+            yield f"numgen random mod {_LOSS_STEPS} < {steps} drop" if steps < _LOSS_STEPS else "drop"
         case Method.POLICE:
             yield from _police(rule, "")
         case Method.SLOW_AFTER:
