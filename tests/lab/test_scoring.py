@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from civobs_collector.detect.record import EventKind
 from civobs_lab.matching import FAMILIES
 from civobs_lab.results import LedgerRun, RunResult
-from civobs_lab.rules import BY_ID, alert_bar_s, alert_rule, edge_rule
+from civobs_lab.rules import BY_ID, alert_bar_s, alert_rule, edge_bar_s, edge_rule
 from civobs_lab.scores import Verdict
 from civobs_lab.scoring import score, total
 from tests.lab.fix_scores import END, START, UNTIL, at, bounds, closed, event, household_event, run, truth, version
@@ -106,10 +106,10 @@ def test_where_probes_measure_more_seldom_start_and_end_may_be_off_by_more():
 
 
 def test_what_is_known_from_lost_connections_alone_is_dated_by_their_bars():
-    late = closed(kind="collector_blocked", onset=bounds(START - 100, START + 200, START + 80))
-    blocked = truth("collector_blocked")
-    assert score(run([blocked], [event(late)], time_scale=1.0)).truths[0].misses
-    assert "start.presence" not in rules(score(run([blocked], [event(late)])))
+    assert edge_bar_s(run([], time_scale=1.0), "start", "collector_blocked") == 90
+    late = closed(kind="collector_blocked", onset=bounds(START - 100, START + 300, START + 200))
+    assert score(run([truth("collector_blocked")], [event(version(), late)])).verdict is Verdict.RIGHT
+    assert rules(score(run([ASKED], [event(version(), late)]))) >= {"kind", "start.connectivity"}
 
 
 def test_a_truth_that_goes_on_wants_an_event_without_an_end():
