@@ -86,6 +86,7 @@ def test_the_document_has_its_format_its_rules_and_plain_values(scores):
 def test_runs_are_read_from_their_folder_by_name(tmp_path):
     for name in ("b", "a"):
         (tmp_path / f"{name}.json").write_text(run([ASKED], [event()], scenario=name).model_dump_json())
+    (tmp_path / "board.json").write_text(json.dumps(board.document([])))
     assert [one.scenario for one in board.read_runs(tmp_path)] == ["a", "b"]
 
 

@@ -106,17 +106,18 @@ def test_where_probes_measure_more_seldom_start_and_end_may_be_off_by_more():
 
 
 def test_what_is_known_from_lost_connections_alone_is_dated_by_their_bars():
-    assert edge_bar_s(run([], time_scale=1.0), "start", "collector_blocked") == 90
+    assert edge_bar_s(run([], time_scale=1.0), edge_rule("start", "collector_blocked")) == 90
     late = closed(kind="collector_blocked", onset=bounds(START - 100, START + 300, START + 200))
     assert score(run([truth("collector_blocked")], [event(version(), late)])).verdict is Verdict.RIGHT
     assert rules(score(run([ASKED], [event(version(), late)]))) >= {"kind", "start.connectivity"}
 
 
-def test_a_truth_that_goes_on_wants_an_event_without_an_end():
+def test_a_truth_that_goes_on_wants_an_event_without_an_end_and_has_no_stored_rows_yet():
     goes_on = truth(spans=((START, None),))
-    assert score(run([goes_on], [event(version())])).truths[0].occurrences[0].settled is False
-    told = version(published=5000.0, provisional=False)
-    assert score(run([goes_on], [event(told)])).verdict is Verdict.PARTLY, "published too late"
+    open_still = version(onset=bounds(START - 60, START + 300, START + 200))
+    scored = score(run([goes_on], [event(open_still)]))
+    assert scored.verdict is Verdict.RIGHT
+    assert (only(scored).settled, only(scored).end_after) == (None, None)
     assert "end.connectivity" in rules(score(run([goes_on], [event()])))
 
 

@@ -3,6 +3,7 @@
 ``compare`` sets two of them side by side.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,16 +45,19 @@ LEGEND = (
 
 def read_runs(folder: Path) -> list[ScenarioScore]:
     """Score every run whose result is in a folder, by name. Raises ConfigError in words for people."""
-    found = [score(_read(file)) for file in sorted(folder.glob("*.json")) if file.name != "board.json"]
+    results = [_read(file) for file in sorted(folder.glob("*.json"))]
+    found = [score(result) for result in results if result is not None]
     if not found:
         why = "no result of a run in it" if folder.is_dir() else "no such folder"
         raise ConfigError(f"{folder}: {why}", "name the folder that scripts/lab run wrote with --json")
     return sorted(found, key=lambda one: one.scenario)
 
 
-def _read(file: Path) -> RunResult:
+def _read(file: Path) -> RunResult | None:
+    """None for a board, which may be kept beside the results."""
     try:
-        return RunResult.model_validate_json(file.read_bytes())
+        text = file.read_bytes()
+        return None if _is_board(text) else RunResult.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
@@ -63,6 +67,14 @@ def _read(file: Path) -> RunResult:
         ) from None
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}", "make it readable") from None
+
+
+def _is_board(text: bytes) -> bool:
+    try:
+        kept = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(kept, dict) and "board" in kept
 
 
 def table(scores: Sequence[ScenarioScore], *, width: int = 120) -> Table:

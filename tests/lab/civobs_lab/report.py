@@ -49,7 +49,7 @@ class Report:
             ("start", found.start, None if event is None else event.last.onset, found.start_after),
             ("end", found.end, None if event is None else event.last.resolution, found.end_after),
         ):
-            bar = f"± {rules.edge_bar_s(self.result, name, cut.kind):g} s"
+            bar = f"± {rules.edge_bar_s(self.result, rules.edge_rule(name, cut.kind)):g} s"
             made.add_row(name, _clock(truth), _bounds(bounds), _seconds(error.error_s if error else None), bar)
         made.add_row(f"events for {CONTROL_CC}", "nothing", str(len(self._control)), "", "0")
         if (ledger := self.result.ledger) is not None:

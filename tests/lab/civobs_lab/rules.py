@@ -79,9 +79,10 @@ _PRESENCE_ONLY = frozenset({"collector_blocked"})
 """Kinds of which stored rows tell nothing but that all was well: they are dated by lost connections."""
 
 
-def edge_rule(edge: str, kind: str) -> str:
-    """The id of the rule on a ``start`` or an ``end``."""
-    return f"{edge}.{'presence' if kind in _PRESENCE_ONLY else family(kind)}"
+def edge_rule(edge: str, kind: str, *, goes_on: bool = False) -> str:
+    """The id of the rule on a ``start`` or an ``end``. While a loss goes on, no stored rows can have told of it."""
+    blind = kind in _PRESENCE_ONLY or (goes_on and family(kind) == "connectivity")
+    return f"{edge}.{'presence' if blind else family(kind)}"
 
 
 def alert_rule(kind: str) -> str:
@@ -95,12 +96,15 @@ def coarser(result: RunResult) -> float:
     return max(1.0, mine.get("ladder", LADDER_S) / LADDER_S, mine.get("trouble", TROUBLE_S) / TROUBLE_S)
 
 
-def edge_bar_s(result: RunResult, edge: str, kind: str) -> float:
-    """Lab seconds by which a start or an end may be off."""
-    bar = _bar(edge_rule(edge, kind))
-    if kind in _PRESENCE_ONLY:
-        return bar + _costs_more_s(result.time_scale)
-    return bar * coarser(result) if family(kind) == "connectivity" else bar
+def edge_bar_s(result: RunResult, rule: str) -> float:
+    """Lab seconds by which a start or an end may be off, by the id of its rule."""
+    match rule.partition(".")[2]:
+        case "presence":
+            return _bar(rule) + _costs_more_s(result.time_scale)
+        case "connectivity":
+            return _bar(rule) * coarser(result)
+        case _:
+            return _bar(rule)
 
 
 def alert_bar_s(result: RunResult, kind: str, level: str) -> float | None:

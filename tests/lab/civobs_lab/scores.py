@@ -81,6 +81,7 @@ class OccurrenceScore(_Part):
     """Whether the last version gives an end."""
     confidence: str | None = None
     settled: bool | None = None
+    """Closed, and not provisional; not asked while it goes on."""
 
     @property
     def found(self) -> bool:

@@ -112,7 +112,7 @@ def _occurrence(result: RunResult, found: Matches, row: int) -> OccurrenceScore:
             "end_after": _time(last.resolution, span.end, result),
             "ended": last.resolution is not None,
             "confidence": last.confidence,
-            "settled": not last.provisional and (last.status == "closed" or span.end is None),
+            "settled": None if span.end is None else last.status == "closed" and not last.provisional,
         }
     )
 

@@ -57,11 +57,9 @@ def _misses(truth: TruthScore, result: RunResult, level: str) -> Iterator[Miss]:
 
 
 def _of_occurrence(truth: TruthScore, one: OccurrenceScore, result: RunResult, level: str) -> Iterator[Miss]:
-    if one.start is None:
-        yield Miss(rule="found", why="it was never done")
-    elif not one.found:
-        yield Miss(rule="found", why="merged into another's event" if one.merged else "not found")
     if not one.found:
+        never = "it was never done" if one.start is None else "not found"
+        yield Miss(rule="found", why="merged into another's event" if one.merged else never)
         return
     for name in _CHECKS:
         check = getattr(one, name)
@@ -73,29 +71,28 @@ def _of_occurrence(truth: TruthScore, one: OccurrenceScore, result: RunResult, l
     if limit is not None and one.delay_s is not None and one.delay_s > limit:
         rule = alert_rule(truth.kind)
         yield Miss(rule=rule, why=f"published {one.delay_s:.0f} s after the start, bar {limit:.0f} s")
-    yield from _edge("start", one.start_after, truth.kind, result)
-    yield from _end(one, truth.kind, result)
+    if one.start_after is not None:
+        yield from _edge(edge_rule("start", truth.kind, goes_on=one.end is None), one.start_after, result)
+    yield from _end(one, edge_rule("end", truth.kind), result)
     if one.settled is False:
         yield Miss(rule="settled", why="still open or provisional at the end of the run")
     if one.split:
         yield Miss(rule="split", why=f"also published as {', '.join(one.split)}")
 
 
-def _end(one: OccurrenceScore, kind: str, result: RunResult) -> Iterator[Miss]:
+def _end(one: OccurrenceScore, rule: str, result: RunResult) -> Iterator[Miss]:
     if one.end is None and one.ended:
-        yield Miss(rule=edge_rule("end", kind), why="said to have ended, and had not")
+        yield Miss(rule=rule, why="said to have ended, and had not")
     elif one.end is not None and one.end_after is None:
-        yield Miss(rule=edge_rule("end", kind), why="no end published")
-    else:
-        yield from _edge("end", one.end_after, kind, result)
+        yield Miss(rule=rule, why="no end published")
+    elif one.end_after is not None:
+        yield from _edge(rule, one.end_after, result)
 
 
-def _edge(edge: str, time: TimeScore | None, kind: str, result: RunResult) -> Iterator[Miss]:
-    if time is None:
-        return
-    limit = edge_bar_s(result, edge, kind)
+def _edge(rule: str, time: TimeScore, result: RunResult) -> Iterator[Miss]:
+    edge, limit = rule.partition(".")[0], edge_bar_s(result, rule)
     if abs(time.error_s) > limit:
-        yield Miss(rule=edge_rule(edge, kind), why=f"{edge} off by {time.error_s:+.0f} s, bar ±{limit:.0f} s")
+        yield Miss(rule=rule, why=f"{edge} off by {time.error_s:+.0f} s, bar ±{limit:.0f} s")
     if not time.inside:
         yield Miss(rule="bounds", why=f"the true {edge} lies outside the published bounds, {time.width_s:.0f} s wide")
 
