@@ -24,7 +24,8 @@ from civobs_lab.fault_kinds import (
     Server,
     Whitelist,
 )
-from civobs_lab.strict_toml import Problem, Where, nearest
+from civobs_lab.strict_toml import Problem, nearest
+from civobs_lab.toml_lines import Where
 from civobs_lab.topology import Host, Network, Topology
 
 

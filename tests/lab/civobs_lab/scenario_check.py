@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from civobs_lab import fault_effect
 from civobs_lab.fault_kinds import Censor, Fault, NameMoves, Whitelist
 from civobs_lab.scenario import Scenario, Truth
-from civobs_lab.strict_toml import Problem, Where, nearest
+from civobs_lab.strict_toml import Problem, nearest
+from civobs_lab.toml_lines import Where
 from civobs_lab.topology import Topology, TopologyError
 
 
