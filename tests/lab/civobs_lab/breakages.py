@@ -6,6 +6,7 @@ last fault that wants it is over. Mending what is whole is harmless.
 
 import os
 import signal
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -14,9 +15,9 @@ from pyroute2 import IPRoute
 
 from civobs_lab import forger
 from civobs_lab.censor.rule import Rule
-from civobs_lab.lab import Lab
+from civobs_lab.lab import POLL_S, Lab
 from civobs_lab.network import UPLINK
-from civobs_lab.observatory import Part
+from civobs_lab.observatory import START_S, Part
 from civobs_lab.processes import Program
 from civobs_lab.topology import Network
 
@@ -239,10 +240,15 @@ class Adversary(Breakage):
             program.stop()
 
     def tell(self, sign: signal.Signals) -> None:
-        """Have them tell of an outage, or of its end. Raises ProgramError if they are not there any more."""
-        if self._program is not None:
+        """Have them tell of an outage, or of its end. Raises ProgramError if they could not enrol, or are gone."""
+        if self._program is None:
+            return
+        end = time.monotonic() + START_S
+        while forger.READY not in self._program.tail() and time.monotonic() < end:
             self._program.check()
-            os.kill(self._program.pid, sign)
+            time.sleep(POLL_S)
+        self._program.check()
+        os.kill(self._program.pid, sign)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 At first they tell that all is well. At ``OUTAGE`` they leave their connections together without a word, so that the
 broker says of each that it is lost, and go on recording ladders that fail; at ``OVER`` they come back, deliver those,
-and are well again. Run in the place they pretend to measure from, as ``python -m civobs_lab.forger FILE``.
+and are well again. Run in the network they pretend to measure from, as ``python -m civobs_lab.forger FILE``.
 """
 
 import asyncio
@@ -34,6 +34,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from civobs_agent import AGENT
 from civobs_lab.network import LabNetwork
 from civobs_lab.processes import Program, command_in
 from civobs_lab.topology import Network
@@ -50,8 +51,8 @@ from civobs_wire.topics import Leaf, Topic
 
 OUTAGE = signal.SIGUSR1
 OVER = signal.SIGUSR2
-AGENT = "civobs-agent 0.2.0"
-"""What they say they are."""
+READY = "enrolled"
+"""Said when the identities are, and signals are heard."""
 ENROL_TIMEOUT_S = 20.0
 GOODBYE_S = 2.0
 _FAMILIES: tuple[Family, ...] = (4, 6)
@@ -60,12 +61,12 @@ _FAMILIES: tuple[Family, ...] = (4, 6)
 def start(
     network: LabNetwork, where: Network, folder: Path, claims: Sequence[str], url: str, time_scale: float
 ) -> Program:
-    """Start one in a network; an identity for each claim code."""
+    """Start one at a server of a network; an identity for each claim code."""
     folder.mkdir(parents=True, exist_ok=True)
     description = folder / "forger.json"
     description.write_text(json.dumps({"claims": list(claims), "url": url, "time_scale": time_scale}))
     words = [sys.executable, "-m", "civobs_lab.forger", str(description)]
-    place = network[f"as{where.asn}"].namespace
+    place = network[where.hosts[0].name].namespace
     return Program(f"forger AS{where.asn}", command_in(place, words), folder.parent / "log" / folder.name)
 
 
@@ -256,6 +257,7 @@ async def behave(identities: Sequence[Identity], time_scale: float) -> None:
     signs: asyncio.Queue[signal.Signals] = asyncio.Queue()
     for sign in (OUTAGE, OVER, signal.SIGTERM):
         loop.add_signal_handler(sign, signs.put_nowait, sign)
+    print(READY, flush=True)
     for each in identities:
         each.connect()
     well = True
