@@ -103,7 +103,7 @@ class _Told:
         self._switchboard.clear(*self._words)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("servers")
     file = folder / "world.toml"

@@ -13,6 +13,7 @@ import pytest
 from aioice.stun import Class, Message, Method, parse_message
 
 from tests.lab.lab_clients import (
+    TIMEOUT_S,
     addresses,
     ask,
     ask_tls,
@@ -45,6 +46,12 @@ def test_a_request_that_is_no_http_is_refused_as_such(served):
     assert answer.startswith(b"HTTP/1.1 400")
 
 
+@pytest.mark.parametrize("host", ["[", "a:b:c", "", "www.site.example:80"])
+def test_an_odd_host_is_nothing_to_be_troubled_by(served, host):
+    request = f"GET http://[?n=[ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    assert served.home(tell, served.at("site"), 80, request.encode()).startswith(b"HTTP/1.1 200")
+
+
 def test_several_requests_go_over_one_connection(served):
     request = b"GET / HTTP/1.1\r\nHost: www.site.example\r\n\r\n"
     assert served.home(tell, served.at("site"), 80, request * 3).count(b"HTTP/1.1 200") == 3
@@ -69,7 +76,7 @@ def test_throughput_is_measured_both_ways_over_both_transports(served):
         assert told["seconds"] >= 0
 
 
-@pytest.mark.parametrize("asked", ["", "?n=", "?n=-1", "?n=x", "?n=999999999999", "?n=%C2%B2"])
+@pytest.mark.parametrize("asked", ["", "?n=", "?n=-1", "?n=x", "?n=999999999999", "?n=" + 5000 * "9", "?n=%C2%B2"])
 def test_a_size_that_is_none_is_refused(served, asked):
     page = served.home(
         get_tls,
@@ -231,5 +238,5 @@ def test_the_echo_returns_a_request_byte_for_byte(served, request_bytes):
 
 
 def test_the_plain_anchor_accepts_and_closes(served):
-    assert connects(served.at("root"), 443) == 0
+    assert served.home(connects, served.at("root"), 443, TIMEOUT_S) == 0
     assert served.home(tell, served.at("root"), 443, b"") == b""

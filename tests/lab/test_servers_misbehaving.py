@@ -5,6 +5,8 @@ import socket
 import ssl
 import struct
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import dns.exception
 import dns.message
@@ -13,6 +15,7 @@ import dns.rcode
 import pytest
 from aioice.stun import Class, Message, Method, parse_message
 from aioquic.h3.connection import ErrorCode
+from aioquic.quic.packet import QuicErrorCode
 from aioquic.tls import AlertDescription
 
 from civobs_lab.servers.misbehaviour import ALL, LIE_ADDRESSES, SLOW_BYTE_S, SLOW_S, TABLE, Does, able
@@ -256,6 +259,25 @@ def test_a_silent_server_says_nothing_more_on_open_connections(served):
             return one.recv(1)
 
     assert served.home(talk) == b"b"
+
+
+def test_a_quic_connection_ends_when_its_port_is_shut(served):
+    size = round(10 * SLOW_BYTE_S * TIME_SCALE)
+    fetch = partial(get_h3, served.at("measure"), served.certificates, host=served.at("measure"))
+    with served.told("measure", "slow"), ThreadPoolExecutor(max_workers=1) as one:
+        download = one.submit(served.home, fetch, path=f"/bytes?n={size}")
+        time.sleep(2 * SLOW_S / TIME_SCALE)
+        with served.told("measure", "refuse"), pytest.raises(QuicError) as ended:
+            download.result()
+    assert ended.value.args[0] == QuicErrorCode.NO_ERROR
+
+
+@pytest.mark.parametrize("port", [53, 123, 443, 3478])
+def test_noise_is_not_answered(served, port):
+    host = "root" if port == 53 else "measure"
+    for noise in (b"", b"\x00", bytes(range(256)), b"\xff" * 1200):
+        with pytest.raises(TimeoutError):
+            served.home(send_datagram, served.at(host), port, noise, SILENCE_S / 4)
 
 
 def test_an_expired_certificate_goes_before_what_has_moved_there_and_a_wrong_one_before_that(served):

@@ -56,12 +56,13 @@ class Control:
     def __init__(self, hosts: dict[str, ServedHost], names: Names) -> None:
         self._hosts = hosts
         self._names = names
+        self._one_at_a_time = asyncio.Lock()
 
     async def listen(self, path: Path) -> asyncio.Server:
         """Take orders from now on. Raises OSError."""
         return await asyncio.start_unix_server(self._serve, path)
 
-    async def obey(self, order: Switch | Move | MoveBack) -> None:
+    async def _obey(self, order: Switch | Move | MoveBack) -> None:
         """Do it. Raises OrderError, OSError."""
         match order:
             case Switch():
@@ -109,7 +110,9 @@ class Control:
 
     async def _said(self, line: bytes) -> str | None:
         try:
-            await self.obey(ORDER.validate_json(line))
+            order = ORDER.validate_json(line)
+            async with self._one_at_a_time:
+                await self._obey(order)
         except ValidationError as error:
             return f"not an order: {error.errors(include_url=False)[0]['msg']}"
         except (OrderError, OSError) as error:

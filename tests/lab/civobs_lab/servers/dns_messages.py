@@ -1,12 +1,12 @@
-"""DNS over UDP, TCP and TLS: messages in, messages out; what the answer is, others know."""
+"""DNS over whatever carries it: messages in, messages out; what the answer is, others know."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import cast
 
 import dns.exception
 import dns.flags
 import dns.message
+import dns.opcode
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
@@ -53,7 +53,7 @@ async def respond(data: bytes, client: str, answer: Answer) -> bytes | None:
         query = dns.message.from_wire(data)
     except dns.exception.DNSException:
         return None
-    if query.flags & dns.flags.QR or len(query.question) != 1:
+    if query.flags & dns.flags.QR or query.opcode() != dns.opcode.QUERY or len(query.question) != 1:
         return None
     return (await answer(query, client)).to_wire()
 
@@ -69,28 +69,6 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, a
             return
         writer.write(len(reply).to_bytes(2, "big") + reply)
         await writer.drain()
-
-
-class Datagrams(asyncio.DatagramProtocol):
-    """Questions and answers over one UDP socket."""
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Python 3.11's own transport is not registered as what it is.
-        self._transport = cast("asyncio.DatagramTransport", transport)
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        task = asyncio.get_running_loop().create_task(self._respond(data, addr), name="dns answer")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _respond(self, data: bytes, addr: tuple[str, int]) -> None:
-        reply = await respond(data, plain(addr[0]), self._answer)
-        if reply is not None and not self._transport.is_closing():
-            self._transport.sendto(reply, addr)
 
 
 def _bare(query: dns.message.Message, code: dns.rcode.Rcode) -> dns.message.Message:

@@ -6,6 +6,7 @@ back bare as it comes (RFC 862).
 """
 
 import asyncio
+import re
 
 from civobs_lab.servers.misbehaviour import Conduct, Does
 
@@ -14,6 +15,7 @@ QUIET_S = 1.0
 IDLE_S = 20.0
 MAX_REQUEST = 65_536
 _END = b"\r\n\r\n"
+_LENGTH = re.compile(rb"(?im)^content-length[ \t]*:[ \t]*([0-9]{1,6})[ \t]*\r?$")
 
 
 async def echo_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, conduct: Conduct) -> None:
@@ -60,12 +62,8 @@ async def _request(reader: asyncio.StreamReader) -> bytes:
 
 def _complete(data: bytes) -> bool:
     head, end, body = data.partition(_END)
-    lengths = [
-        value.strip()
-        for name, _, value in (line.partition(b":") for line in head.split(b"\r\n"))
-        if name.strip().lower() == b"content-length"
-    ]
-    return bool(end) and len(body) >= (int(lengths[0]) if lengths and lengths[0].isdigit() else 0)
+    length = _LENGTH.search(head)
+    return bool(end) and len(body) >= (int(length[1]) if length else 0)
 
 
 def _altered(data: bytes, conduct: Conduct) -> bytes:

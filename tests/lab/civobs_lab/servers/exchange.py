@@ -41,11 +41,11 @@ class Request:
 
     @property
     def path(self) -> str:
-        return urlsplit(self.target).path
+        return self.target.partition("?")[0]
 
     def value(self, name: str) -> str:
         """One value of the query; empty if it is not there."""
-        return parse_qs(urlsplit(self.target).query).get(name, [""])[0]
+        return parse_qs(self.target.partition("?")[2]).get(name, [""])[0]
 
 
 @dataclass(slots=True)
@@ -82,8 +82,11 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 
 def named_host(header: str) -> str:
-    """The host of a Host header or an authority."""
-    return (urlsplit(f"//{header}").hostname or "") if header else ""
+    """The host of a Host header or an authority; empty for nonsense."""
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def plain(address: str) -> str:

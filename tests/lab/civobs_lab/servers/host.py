@@ -10,7 +10,9 @@ from pathlib import Path
 from aioquic.quic.configuration import QuicConfiguration
 
 from civobs_lab.servers import dns_messages, echo, http1, http3, ntp
+from civobs_lab.servers.datagrams import Datagrams, Respond
 from civobs_lab.servers.description import NAME_SERVICES, Certificates, Description, HostServers
+from civobs_lab.servers.exchange import plain
 from civobs_lab.servers.misbehaviour import Conduct, Does
 from civobs_lab.servers.name_servers import Authority, Resolver, ttl_s
 from civobs_lab.servers.names import Names
@@ -112,7 +114,7 @@ class ServedHost:
         over_tcp = partial(dns_messages.converse, answer=answer)
         if {"authority", "resolver"} & self._serves:
             self._tcp(53, over_tcp)
-            self._udp(53, partial(dns_messages.Datagrams, answer))
+            self._answering(53, lambda data, client: dns_messages.respond(data, plain(client[0]), answer))
         if "dot" in self._serves:
             self._tcp(853, over_tcp, self._tls("dot"))
 
@@ -121,7 +123,7 @@ class ServedHost:
             self._tcp(echo.HTTP_PORT, partial(echo.echo_http, conduct=self.conduct))
             self._tcp(echo.BARE_PORT, partial(echo.echo_bare, conduct=self.conduct))
         if "ntp" in self._serves:
-            self._udp(ntp.PORT, partial(ntp.NtpServer, self.conduct))
+            self._answering(ntp.PORT, lambda data, _: ntp.respond(data, self.conduct))
         if "stun" in self._serves:
             for addresses in zip(self._addresses, *([self.host.second] if self.host.second else []), strict=True):
                 server = StunServer(addresses, self.conduct)
@@ -141,6 +143,9 @@ class ServedHost:
         self, number: int, handler: StreamHandler, tls: ssl.SSLContext | None = None, *, speaks_first: bool = False
     ) -> None:
         self._ports.append(TcpPort(self.host.namespace, self.conduct, number, handler, tls, speaks_first=speaks_first))
+
+    def _answering(self, number: int, respond: Respond) -> None:
+        self._udp(number, partial(Datagrams, respond))
 
     def _udp(self, number: int, protocol: Callable[[], asyncio.DatagramProtocol], address: str = EVERYWHERE) -> None:
         self._ports.append(UdpPort(self.host.namespace, self.conduct, number, protocol, address))

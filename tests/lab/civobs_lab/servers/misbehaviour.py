@@ -63,7 +63,7 @@ TABLE = (
         Does.REFUSE,
         ALL,
         "ports are closed: a SYN is answered with a reset, a datagram with ICMP port unreachable; "
-        "open TCP connections go on",
+        "open TCP connections go on, QUIC ones are closed",
     ),
     Row(Does.RESET, ("tcp",), "a connection is reset as soon as it is open"),
     Row(

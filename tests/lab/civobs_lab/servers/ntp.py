@@ -1,9 +1,7 @@
 """An NTP server (RFC 5905) that tells this machine's time, or three hours more."""
 
-import asyncio
 import struct
 import time
-from typing import cast
 
 from civobs_lab.servers.misbehaviour import LIE_CLOCK_S, Conduct, Does
 
@@ -14,51 +12,38 @@ of reference, origin, receive and transmit."""
 _EPOCH_S = 2_208_988_800
 """From 1900 to 1970."""
 _CLIENT, _SERVER = 3, 4
+_UNSYNCHRONISED = 0xC0
 _PRECISION = -20
 """A microsecond, as a power of two."""
 _UPDATED_S = 16.0
 """How long ago the server says that it set its own clock."""
 
 
-class NtpServer(asyncio.DatagramProtocol):
-    """Answers clients, of versions 1 to 4, on one socket."""
+async def respond(data: bytes, conduct: Conduct) -> bytes | None:
+    """The answer to a client of versions 1 to 4."""
+    received = _now(conduct)
+    if len(data) < _HEADER.size or data[0] & 7 != _CLIENT or not 1 <= data[0] >> 3 & 7 <= 4:
+        return None
+    await conduct.hesitate()
+    refused = conduct.now(Does.ERROR)
+    version, poll, origin = data[0] & 0x38, data[2], data[40:48]
+    return _HEADER.pack(
+        (_UNSYNCHRONISED if refused else 0) | version | _SERVER,
+        0 if refused else 1,
+        poll if poll < 128 else poll - 256,
+        _PRECISION,
+        0,
+        0,
+        b"DENY" if refused else b"LAB\0",
+        _timestamp(received - _UPDATED_S),
+        int.from_bytes(origin, "big"),
+        _timestamp(received),
+        _timestamp(_now(conduct)),
+    )
 
-    def __init__(self, conduct: Conduct) -> None:
-        self._conduct = conduct
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.DatagramTransport", transport)
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if len(data) < _HEADER.size or data[0] & 7 != _CLIENT or not 1 <= data[0] >> 3 & 7 <= 4:
-            return
-        task = asyncio.get_running_loop().create_task(self._respond(data, addr, self._now()), name="ntp answer")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _respond(self, data: bytes, addr: tuple[str, int], received: float) -> None:
-        await self._conduct.hesitate()
-        refused = self._conduct.now(Does.ERROR)
-        version, poll, origin = data[0] & 0x38, data[2], data[40:48]
-        reply = _HEADER.pack(
-            (0xC0 if refused else 0) | version | _SERVER,
-            0 if refused else 1,
-            poll if poll < 128 else poll - 256,
-            _PRECISION,
-            0,
-            0,
-            b"DENY" if refused else b"LAB\0",
-            _timestamp(received - _UPDATED_S),
-            int.from_bytes(origin, "big"),
-            _timestamp(received),
-            _timestamp(self._now()),
-        )
-        if not self._transport.is_closing():
-            self._transport.sendto(reply, addr)
-
-    def _now(self) -> float:
-        return time.time() + (LIE_CLOCK_S if self._conduct.now(Does.LIE) else 0.0)
+def _now(conduct: Conduct) -> float:
+    return time.time() + (LIE_CLOCK_S if conduct.now(Does.LIE) else 0.0)
 
 
 def _timestamp(seconds: float) -> int:

@@ -14,6 +14,7 @@ anything else there.
 import base64
 import binascii
 import json
+import re
 
 import dns.exception
 
@@ -23,6 +24,7 @@ from civobs_lab.servers.misbehaviour import Conduct, Does
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_BYTES_H3 = 16 * 1024 * 1024
+_SIZE = re.compile("[0-9]{1,12}")
 _DNS_TYPE = "application/dns-message"
 _PAGE = "<!doctype html><title>{title}</title><p>{text}\n"
 _OTHERS_PAGE = _PAGE.format(title="Domains for sale", text="This domain may be for sale.").encode()
@@ -106,7 +108,7 @@ def _bytes(request: Request, max_bytes: int) -> Response:
         told = {"received": request.received, "seconds": seconds}
         return Response(200, "application/json", json.dumps(told).encode() + b"\n")
     number = request.value("n")
-    if not (number.isascii() and number.isdigit()) or int(number) > max_bytes:
+    if not _SIZE.fullmatch(number) or int(number) > max_bytes:
         return Response(400, "text/plain", f"n has to be a number up to {max_bytes}.\n".encode())
     return Response(200, "application/octet-stream", noise=int(number), headers=(("cache-control", "no-store"),))
 

@@ -13,6 +13,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from aioquic.asyncio.server import QuicServer
+
 from civobs_lab.namespace import enter
 from civobs_lab.servers.misbehaviour import Conduct, Does
 
@@ -173,21 +175,25 @@ class UdpPort(Port):
         self._protocol = protocol
         self._socket: socket.socket | None = None
         self._transport: asyncio.DatagramTransport | None = None
+        self._at_work: asyncio.DatagramProtocol | None = None
 
     async def open(self) -> None:
         self._socket = self._make(socket.SOCK_DGRAM)
         if self._conduct.now(Does.SILENT):
             self._filter(self._socket)
         loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(self._protocol, sock=self._socket)
+        self._transport, self._at_work = await loop.create_datagram_endpoint(self._protocol, sock=self._socket)
 
     async def shut(self) -> None:
         if self._transport is None:
             return
+        if isinstance(self._at_work, QuicServer):
+            # Or timers of its connections would go on and send on a socket that is gone.
+            self._at_work.close()
         self._transport.abort()
         # The transport closes its socket in the loop's next round.
         await asyncio.sleep(0)
-        self._transport = self._socket = None
+        self._transport = self._socket = self._at_work = None
 
     def mind_silence(self) -> None:
         if self._socket is not None:
