@@ -1,6 +1,8 @@
 """The observatory of a lab has two ways in, parts that die and come back, and probes that lose power or tell lies."""
 
 import queue
+import subprocess
+import sys
 from pathlib import Path
 
 import maxminddb
@@ -8,7 +10,7 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from civobs_lab import faults
+from civobs_lab import faults, power_on
 from civobs_lab.lab import build
 from civobs_lab.observatory import BROKER_PORT
 from civobs_lab.scenario import Scenario
@@ -169,6 +171,12 @@ def test_a_power_cut_seen_by_the_second_broker_ends_in_a_new_boot_with_an_unknow
     assert lab.wait_until(lambda: status(lab).clock == "synced", WAIT_S)
     assert delivers(lab)
     assert not lab.broken
+
+
+def test_a_device_that_was_just_switched_on_has_no_uptime():
+    command = [sys.executable, "-I", "-S", power_on.__file__, "/bin/cat", "/proc/uptime"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert float(said.split()[0]) < 5
 
 
 def test_parts_of_the_observatory_die_without_breaking_the_run_and_come_back(lab):

@@ -1,6 +1,7 @@
 """A probe in a home: the real agent, with its own settings, state, resolver and device identity."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -8,10 +9,12 @@ from uuid import uuid4
 from civobs_agent import status as agent_status
 from civobs_agent.errors import NotFoundError
 from civobs_agent.status import Status
+from civobs_lab import power_on
 from civobs_lab.network import LabNetwork
 from civobs_lab.processes import Program, command_in, program
 from civobs_lab.topology import Household
 
+_POWER_ON = (sys.executable, "-I", "-S", power_on.__file__)
 ASK_TIME_S = 60.0
 """Lab seconds between two questions for the time, at most: how late a probe without a clock learns that it may."""
 
@@ -47,7 +50,7 @@ class HomeProbe:
         """
         self._boot_id.write_text(f"{uuid4()}\n")
         self.config.write_text(self._settings_text(clock_error_s))
-        words = [program("civobs-agent"), "--config", str(self.config), "run"]
+        words = [*_POWER_ON, program("civobs-agent"), "--config", str(self.config), "run"]
         files = {Path("/etc/resolv.conf"): self._resolv_conf}
         command = command_in(self._place, words, files)
         self._program = Program(f"probe {self.household.name}", command, self._folder / "log")
