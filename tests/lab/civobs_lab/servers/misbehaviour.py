@@ -79,12 +79,12 @@ TABLE = (
     Row(Does.CLOSE, ("h3", "throughput"), "a QUIC connection is closed with H3_INTERNAL_ERROR after its handshake"),
     Row(
         Does.SLOW,
-        _HTTP,
+        ("web", "h3", "throughput", "doh"),
         "the answer begins 2 lab seconds late (0.1 s of the clock at least), its body comes at 16 KiB a lab second",
     ),
     Row(
         Does.SLOW,
-        ("authority", "resolver", "dot", "stun", "ntp"),
+        ("authority", "resolver", "dot", "portal", "echo", "stun", "ntp"),
         "the answer is 2 lab seconds late (0.1 s of the clock at least)",
     ),
     Row(Does.ERROR, _HTTP, "status 503 with a short page"),
