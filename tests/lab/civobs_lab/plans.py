@@ -54,10 +54,12 @@ def _ladder(
 ) -> dict[str, Any]:
     ids = [target["id"] for target in targets]
     service = next((name for name in (default["service"], *sites, *ids) if name in ids), None)
+    interval_s = changes.intervals.get("ladder", default["interval_s"])
     values = {
         **{key: value for key, value in default.items() if key != "service"},
-        "interval_s": changes.intervals.get("ladder", default["interval_s"]),
-        "trouble_interval_s": changes.intervals.get("trouble", default["trouble_interval_s"]),
+        "interval_s": interval_s,
+        # It may not run more slowly in trouble than in peace.
+        "trouble_interval_s": changes.intervals.get("trouble", min(default["trouble_interval_s"], interval_s)),
     }
     return values if service is None else {**values, "service": service}
 
