@@ -16,7 +16,7 @@ LONGEST_S = 480
 def result(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     file = folder / "demo.json"
-    command = [CIVOBS, "demo", "--json", str(file), "--logs", str(folder / "logs")]
+    command = [CIVOBS, "demo", "--scale", "40", "--json", str(file), "--logs", str(folder / "logs")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_S, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(file.read_text())

@@ -67,9 +67,9 @@ def _run(arguments: argparse.Namespace) -> int:
     places = Places(arguments.json, arguments.logs)
     if arguments.resume and arguments.json is None:
         raise ConfigError("--resume goes on with a folder of results, and none is named", "add --json DIR")
-    machine.require()
     for folder in filter(None, (arguments.json, arguments.logs)):
         _make(folder)
+    machine.require()
     names = {loaded.name for loaded in scenarios}
     kept = _kept(places) if arguments.resume else []
     scenarios = [each for each in scenarios if each.name not in {score.scenario for score in kept}]

@@ -9,11 +9,11 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from civobs_lab.censor.box import CensorBox, CensorError
 from civobs_lab.certificates import CertificateAuthority
 from civobs_lab.household import HomeProbe
 from civobs_lab.network import LabNetwork
@@ -24,9 +24,6 @@ from civobs_lab.scenario import PlanChanges
 from civobs_lab.servers import READY, describe
 from civobs_lab.switchboard import Switchboard
 from civobs_lab.topology import Household, Topology
-
-if TYPE_CHECKING:
-    from civobs_lab.censor.box import CensorBox
 
 POLL_S = 0.25
 SWITCHBOARD = "switchboard"
@@ -46,7 +43,7 @@ class Lab:
     probes: list[HomeProbe] = field(default_factory=list)
     broken: dict[tuple[int, str], Callable[[], None]] = field(default_factory=dict)
     """What is broken now, by the fault's number in its scenario and the thing it is done to; calling mends it."""
-    _censors: "dict[str, CensorBox]" = field(default_factory=dict)
+    _censors: dict[str, CensorBox] = field(default_factory=dict)
 
     def start_observatory(self, changes: PlanChanges | None = None) -> None:
         """Database, plans, broker, collector."""
@@ -76,10 +73,8 @@ class Lab:
                 return probe
         raise KeyError(household)
 
-    def censor_at(self, place: str) -> "CensorBox":
+    def censor_at(self, place: str) -> CensorBox:
         """The censor's box at a place; made when it is first asked for."""
-        from civobs_lab.censor.box import CensorBox
-
         if place not in self._censors:
             self._censors[place] = CensorBox(self.network[place], self.folder / "censors" / place)
         return self._censors[place]
@@ -91,11 +86,13 @@ class Lab:
             mend()
 
     def check(self) -> None:
-        """Raise ProgramError if anything that should run has ended."""
+        """Raise ProgramError or CensorError if anything that should run has ended."""
         self.servers.check()
         self.observatory.check()
         for probe in self.probes:
             probe.check()
+        for box in self._censors.values():
+            box.check()
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Wait for something, in seconds of the clock; False if it does not happen in time."""
@@ -113,14 +110,17 @@ class Lab:
         for log in [*self.folder.glob("log/*"), *self.folder.glob("*.toml"), self.folder / "db" / "log"]:
             if log.is_file():
                 shutil.copy(log, target / (log.name if log.parent != self.folder / "db" else "database"))
-        for log in self.folder.glob("homes/*/log"):
-            shutil.copy(log, target / f"probe-{log.parent.name}")
+        for kind, logs in (("probe", "homes/*/log"), ("censor", "censors/*/log")):
+            for log in self.folder.glob(logs):
+                shutil.copy(log, target / f"{kind}-{log.parent.name}")
 
     def _stop(self) -> None:
         for probe in self.probes:
             probe.ask_to_stop()
         for box in self._censors.values():
-            box.close()
+            # Its rules go with its place, whatever it says.
+            with suppress(CensorError):
+                box.close()
         for probe in self.probes:
             probe.stop()
         self.observatory.stop()

@@ -90,7 +90,7 @@ def at_scale(loaded: Loaded, time_scale: float | None) -> Loaded:
     return replace(loaded, scenario=loaded.scenario.model_copy(update={"time_scale": time_scale}))
 
 
-def never_ran(loaded: Loaded, broke: str, *, started_at: datetime, seconds: float) -> RunResult:
+def never_ran(loaded: Loaded, broke: str | None, *, started_at: datetime, seconds: float) -> RunResult:
     """The result of a run that gave none itself."""
     run = _Run(loaded, lambda _: None)
     run.broke = broke

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -53,14 +53,21 @@ class Places:
         return None if self.results is None else self.results / f"{name}.json"
 
 
-def run(scenarios: Sequence[Loaded], places: Places, watcher: Watcher, *, jobs: int = 1) -> list[RunResult]:
-    """Run all, so many at a time; their results in the order in which they ended."""
+def run(
+    scenarios: Sequence[Loaded],
+    places: Places,
+    watcher: Watcher,
+    *,
+    jobs: int = 1,
+    limit_s: Callable[[Loaded], float] = run_times.limit_s,
+) -> list[RunResult]:
+    """Run all, so many at a time; their results in the order in which they ended. After ``limit_s`` one has hung."""
     waiting = deque(scenarios)
     results: list[RunResult] = []
     with _children() as running:
         while waiting or running:
             while waiting and len(running) < jobs:
-                child = Child(waiting.popleft(), places)
+                child = Child(waiting.popleft(), places, limit_s)
                 running.append(child)
                 watcher.began(child.loaded)
             for child in _ready(running):
@@ -86,11 +93,11 @@ def write(result: RunResult, file: Path | None) -> None:
 class Child:
     """The process of one scenario."""
 
-    def __init__(self, loaded: Loaded, places: Places) -> None:
+    def __init__(self, loaded: Loaded, places: Places, limit_s: Callable[[Loaded], float]) -> None:
         self.loaded = loaded
         self._began = time.monotonic()
         self._started_at = datetime.now(UTC)
-        self._limit_s = run_times.limit_s(loaded)
+        self._limit_s = limit_s(loaded)
         self._result: RunResult | None = None
         self._partial = b""
         self._phase = "start"

@@ -1,0 +1,55 @@
+"""A scenario of the lab, run as a user runs it, is found and called by its name, and nothing else is."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+LONGEST_S = 480
+"""More than the runner lets such a run take, so that it is the one to say that it hung."""
+
+pytestmark = [
+    pytest.mark.netns,
+    pytest.mark.db,
+    pytest.mark.broker,
+    pytest.mark.slow,
+    pytest.mark.timeout(LONGEST_S + 20),
+]
+
+
+@pytest.fixture(scope="module")
+def score(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lab")
+    lab = [sys.executable, "-m", "civobs_lab"]
+    running = [*lab, "run", "isp-down", "--scale", "50", "--json", str(folder / "results"), "--logs", str(folder)]
+    done = subprocess.run(running, capture_output=True, text=True, timeout=LONGEST_S, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    scoring = [*lab, "score", str(folder / "results"), "--json", str(folder / "board.json")]
+    subprocess.run(scoring, capture_output=True, check=True)
+    (one,) = json.loads((folder / "board.json").read_text())["scenarios"]
+    return one
+
+
+def test_an_isp_that_is_down_is_published_as_its_outage_once(score):
+    (occurrence,) = score["truths"][0]["occurrences"]
+    assert occurrence["event"].startswith("CIV-")
+    assert (occurrence["kind"]["right"], occurrence["scope"]["right"]) == (True, True)
+    assert (occurrence["split"], occurrence["withdrawn"]) == ([], [])
+    assert score["truths"][0]["verdict"] in {"right", "partly"}
+
+
+def test_its_neighbours_are_not_called_down(score):
+    assert score["false_alarms"] == []
+    assert [truth["false_calls"] for truth in score["truths"] if truth["kind"] == "nothing"] in ([], [[]])
+
+
+def test_every_measurement_of_it_is_stored_once(score):
+    ledger = score["ledger"]
+    assert (ledger["lost"], ledger["doubled"], ledger["rejected_batches"]) == (0, 0, 0)
+    assert ledger["recorded"] == ledger["stored"] > 1000
+
+
+def test_what_an_agent_took_of_the_machine_is_told(score):
+    assert score["load"]["agents"] == 9
+    assert 5 < score["load"]["rss_mib"] < 100

@@ -1,0 +1,126 @@
+"""The runner: what it refuses before any work, and what becomes of runs that do not go well."""
+
+import signal
+from datetime import UTC, datetime
+
+import psutil
+import pytest
+
+from civobs_lab import runner, scenario_file
+from civobs_lab.__main__ import main
+from civobs_lab.results import RunResult
+from civobs_lab.runner import Places
+from civobs_lab.watch import Lines
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def refused(capsys, *words):
+    """The two lines with which something is refused."""
+    assert main(words) == 2
+    cause, remedy = capsys.readouterr().err.splitlines()
+    return cause, remedy
+
+
+def kept(folder, broke):
+    """A folder with the result of a run that saw nothing, or broke down."""
+    loaded = scenario_file.load(*scenario_file.find(["quiet-week"]))
+    ended = runner.never_ran(loaded, broke, started_at=AT, seconds=1.0)
+    folder.mkdir()
+    whole = ended if broke else ended.model_copy(update={"zero": AT, "played_until": AT})
+    runner.write(whole, Places(folder).result("quiet-week"))
+    return str(folder)
+
+
+def test_every_scenario_is_listed_with_its_title(capsys):
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(scenario_file.find([]))
+    assert any(line.startswith("national-shutdown ") and "provider" in line for line in lines)
+
+
+def test_a_mistake_in_a_scenario_is_told_with_its_line_before_anything_runs(capsys, tiny):
+    tiny.write_text(tiny.read_text().replace("settle", "setle"))
+    cause, remedy = refused(capsys, "run", "national-shutdown", str(tiny))
+    assert cause.startswith(f"lab: {tiny}:5: ")
+    assert "'settle'" in remedy
+
+
+def test_two_scenarios_of_one_name_are_refused(capsys, tiny):
+    other = tiny.parent / "other"
+    other.mkdir()
+    (other / "tiny.toml").write_text(tiny.read_text())
+    cause, _ = refused(capsys, "run", str(tiny), str(other / "tiny.toml"))
+    assert cause == "lab: two scenarios are called tiny"
+
+
+def test_resuming_needs_a_folder(capsys, tiny):
+    _, remedy = refused(capsys, "run", str(tiny), "--resume")
+    assert remedy.strip() == "add --json DIR"
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_the_work(capsys, tiny):
+    cause, _ = refused(capsys, "run", str(tiny), "--json", "/proc/results")
+    assert "cannot write to /proc/results" in cause
+
+
+@pytest.mark.parametrize("words", [["score"], ["compare"]])
+def test_a_folder_without_results_has_no_score(capsys, tmp_path, words):
+    folders = [str(tmp_path)] * (2 if words == ["compare"] else 1)
+    cause, _ = refused(capsys, *words, *folders)
+    assert str(tmp_path) in cause
+
+
+@pytest.mark.parametrize("words", [["run", "--jobs", "0"], ["run", "--scale", "x"], ["fly"], []])
+def test_a_word_that_is_none_is_refused_as_usage(words):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+
+
+def test_results_are_scored_and_compared_and_what_got_worse_is_told_by_the_exit_code(capsys, tmp_path):
+    good, bad = kept(tmp_path / "good", None), kept(tmp_path / "bad", "in a test")
+    assert main(["score", good, "--json", str(tmp_path / "board.json")]) == 0
+    assert "quiet-week" in capsys.readouterr().out
+    assert (tmp_path / "board.json").stat().st_size > 100
+    assert main(["compare", good, bad]) == 1
+    assert main(["compare", bad, good, "--json"]) == 0
+
+
+@pytest.mark.netns
+@pytest.mark.db
+def test_a_run_that_hangs_is_ended_and_told_as_such(tiny, tmp_path):
+    loaded = scenario_file.load(tiny)
+    places = Places(tmp_path / "results", tmp_path / "logs")
+    places.results.mkdir()
+    (ended,) = runner.run([loaded], places, Lines(1), limit_s=lambda _: 4.0)
+    assert ended.broke.startswith("hung: after 4 s it was still at: ")
+    assert RunResult.model_validate_json((tmp_path / "results" / "tiny.json").read_bytes()) == ended
+    assert not psutil.Process().children(recursive=True)
+
+
+@pytest.mark.netns
+@pytest.mark.db
+@pytest.mark.broker
+def test_when_one_run_is_killed_the_next_goes_on_and_resuming_skips_what_is_there(start_lab, tiny, tmp_path):
+    victim = tmp_path / "a-victim.toml"
+    victim.write_text(tiny.read_text())
+    results = tmp_path / "results"
+    lab = start_lab("run", str(victim), str(tiny), "--json", str(results))
+    lab.read_until("a-victim: start database")
+    (child,) = [each for each in lab.look() if "civobs_lab.child" in each.cmdline()]
+    child.kill()
+    lab.read_until("tiny: start database")
+    lab.look()
+    lab.process.send_signal(signal.SIGINT)
+    assert lab.process.wait(30) == 130
+    assert lab.is_gone()
+    # What the killed one left was swept by the one after it.
+    assert lab.files() == []
+    (file,) = results.iterdir()
+    broken = RunResult.model_validate_json(file.read_bytes())
+    assert broken.broke.startswith("killed by SIGKILL at: start database")
+    again = start_lab("run", str(victim), "--json", str(results), "--resume")
+    said = again.process.stdout.read()
+    assert again.process.wait(30) == 0, said
+    assert "a-victim" in said
