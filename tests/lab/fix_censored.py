@@ -4,12 +4,11 @@ Nothing here knows the agent: sockets, ``ssl``, dnspython, aioquic and icmplib s
 """
 
 import asyncio
-import datetime
+import datetime as dt
 import errno
 import socket
 import ssl
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import ip_address, ip_network
@@ -124,10 +123,12 @@ def word(act, *rest):
 def tls(name, address, patience=PATIENCE_S):
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with socket.create_connection((address, 443), timeout=patience) as tcp:
-        with context.wrap_socket(tcp, server_hostname=name) as secure:
-            secure.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            return "ok" if secure.recv(100).startswith(b"HTTP/1.1 200") else "strange"
+    with (
+        socket.create_connection((address, 443), timeout=patience) as tcp,
+        context.wrap_socket(tcp, server_hostname=name) as secure,
+    ):
+        secure.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        return "ok" if secure.recv(100).startswith(b"HTTP/1.1 200") else "strange"
 
 
 def page(host, address, patience=PATIENCE_S, path="/", headers=""):
@@ -187,18 +188,6 @@ def quic(name, address, patience=PATIENCE_S):
 
 def echo_request(address, patience=PATIENCE_S):
     return "ok" if ping(address, count=1, timeout=patience, privileged=False).is_alive else "timeout"
-
-
-def kbit_per_s(tcp, path, least_s):
-    """Goodput of a download over a connection that stands, after its first packets."""
-    tcp.sendall(f"GET {path} HTTP/1.1\r\nHost: {GOOD}\r\n\r\n".encode())
-    begin, count = time.monotonic(), 0
-    while time.monotonic() < begin + least_s:
-        piece = tcp.recv(65536)
-        if not piece:
-            break
-        count += len(piece)
-    return 8 * count / 1000 / (time.monotonic() - begin)
 
 
 BATTERY = {
@@ -345,11 +334,11 @@ class _tolerant:  # noqa: N801
 def _certificate(folder):
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "world")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(BAD), x509.DNSName(GOOD)]), critical=False)
         .sign(key, hashes.SHA256())
     )

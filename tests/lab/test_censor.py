@@ -6,7 +6,7 @@ import pytest
 
 from civobs_lab.censor.rule import Rule
 
-from .fix_censored import A, ALICE, ALL_WELL, B
+from .fix_censored import ALICE, ALL_WELL, A, B
 
 pytestmark = pytest.mark.netns
 

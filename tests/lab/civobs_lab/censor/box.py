@@ -15,19 +15,19 @@ from pathlib import Path
 
 from civobs_lab.censor import kernel
 from civobs_lab.censor.errors import CensorError
-from civobs_lab.censor.orders import ANSWER, ORDERS, Order, needs_reader, refuse_what_cannot_act
+from civobs_lab.censor.orders import ANSWER, BESIDE, IN_PATH, ORDERS, Order, needs_reader, refuse_what_cannot_act
 from civobs_lab.censor.rule import Method, Rule
-from civobs_lab.network import Place
+from civobs_lab.network import UPLINK, Place
 from civobs_lab.processes import Program, ProgramError, command_in
 
 ANSWER_S = 20.0
 """Longer than the reader needs to start on a machine that is busy."""
 _LOOK_S = 0.005
 _QUEUES = (
-    ("-m", "mark", "--mark", f"{kernel.IN_PATH}/{kernel.IN_PATH}", "-j", "NFQUEUE", "--queue-num", str(kernel.IN_PATH)),
+    ("-m", "mark", "--mark", f"{IN_PATH}/{IN_PATH}", "-j", "NFQUEUE", "--queue-num", str(IN_PATH)),
     (
-        *("-m", "mark", "--mark", f"{kernel.BESIDE}/{kernel.BESIDE}"),
-        *("-j", "NFQUEUE", "--queue-num", str(kernel.BESIDE), "--queue-bypass"),
+        *("-m", "mark", "--mark", f"{BESIDE}/{BESIDE}"),
+        *("-j", "NFQUEUE", "--queue-num", str(BESIDE), "--queue-bypass"),
     ),
 )
 """A packet that both concern goes to the first."""
@@ -113,7 +113,7 @@ class CensorBox:
         self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / ANSWER).unlink(missing_ok=True)
         self._write_orders()
-        command = [sys.executable, "-m", "civobs_lab.censor.program", str(self._folder)]
+        command = [sys.executable, "-m", "civobs_lab.censor.program", str(self._folder), UPLINK]
         name = f"the censor's reader at {self._place.namespace.name}"
         self._reader = Program(name, command_in(self._place.namespace, command), self._folder / "log")
         try:

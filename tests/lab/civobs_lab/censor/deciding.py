@@ -6,14 +6,14 @@ and with ``residual`` everything between its two ends, is remembered and suffers
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from scapy.packet import Packet as ScapyPacket
 
 from civobs_lab.censor import forging
 from civobs_lab.censor.conversations import READ_BYTES, Conversations
-from civobs_lab.censor.holding import Shaper
+from civobs_lab.censor.holding import Buckets
 from civobs_lab.censor.names import Sighting
 from civobs_lab.censor.orders import ANSWERS, DATAGRAM, DNS_PORT, Order
 from civobs_lab.censor.packet import RST, TCP, Flow, Packet
@@ -38,6 +38,8 @@ class Decision:
     """By which orders it is held."""
     payload: bytes | None = None
     """Another whole packet to let go in its place."""
+    after: list[ScapyPacket] = field(default_factory=list)
+    """To be sent once it has gone."""
 
 
 class Decider:
@@ -48,7 +50,7 @@ class Decider:
         self._orders: tuple[Order, ...] = ()
         self._dns_ports = frozenset({DNS_PORT})
         self._conversations = Conversations()
-        self._shaper = Shaper()
+        self._buckets = Buckets()
         self._flows: OrderedDict[tuple[int, Flow], float] = OrderedDict()
         self._ends: OrderedDict[tuple[int, object], float] = OrderedDict()
 
@@ -62,29 +64,34 @@ class Decider:
         for ends in [key for key in self._ends if key[0] not in numbers]:
             del self._ends[ends]
 
-    def decide(self, packet: Packet, now: float) -> Decision:
-        """Look at one packet. ``now`` is of the clock that ``until`` is of."""
+    def decide(self, packet: Packet, mark: int, now: float) -> Decision:
+        """Look at one packet. ``mark`` has the bits of orders for which the kernel has chosen it, by all but names;
+        ``now`` is of the clock that ``until`` is of.
+        """
         decision = Decision()
         sightings = self._conversations.read(packet, self._dns_ports)
         for order in self._orders:
-            sighting = _trigger(order, packet, sightings)
-            if sighting is not None or (not order.layers and order.concerns(packet)):
-                self._remember(order, packet, sighting, now)
-                triggered = True
-            elif order.in_user_space and self._remembered(order, packet, now):
-                sighting = next((each for each in sightings if each.layer in order.layers), None)
-                triggered = False
-            else:
+            legible = _legible(order, packet, sightings)
+            wanted = [each for each in legible if order.wants(each.name)]
+            chosen = order.bit is not None and bool(mark & 1 << order.bit)
+            triggered = order.concerns(packet) if wanted else chosen and not order.layers
+            if triggered:
+                self._remember(order, packet, wanted, now)
+            elif not order.in_user_space or not self._remembered(order, packet, now):
                 continue
+            sighting = next(iter(wanted or legible), None)
             if sighting is not None:
                 decision.mark |= _mark(order, packet, sighting)
-            self._act(order, packet, sighting, decision, now)
             if order.rule.method is Method.RESET:
-                self._reset(order, packet, triggered=triggered)
+                self._reset(order, packet, decision)
+            elif order.rule.method is not Method.SLOW_AFTER or chosen:
+                self._act(order, packet, sighting, decision, now)
+            if order.rule.truth_late_ms and not packet.outgoing and (order.number, packet.flow) in self._flows:
+                _hold(order, decision, now + order.rule.truth_late_ms / 1000)
         return decision
 
-    def _remember(self, order: Order, packet: Packet, sighting: Sighting | None, now: float) -> None:
-        if sighting is not None and not _is_alone(packet, sighting):
+    def _remember(self, order: Order, packet: Packet, wanted: list[Sighting], now: float) -> None:
+        if wanted and not _is_alone(packet, wanted[0]):
             _note(self._flows, (order.number, packet.flow), 0.0)
         if order.rule.residual:
             _note(self._ends, (order.number, packet.ends), now + order.rule.residual)
@@ -105,21 +112,29 @@ class Decider:
             case Method.DELAY if order.touches(packet):
                 _hold(order, decision, now + (rule.delay_ms or 0) / 1000)
             case Method.SHAPE if order.touches(packet):
-                turn = self._shaper.turn((order.number, packet.flow, packet.outgoing), len(packet.raw), rule, now)
+                turn = self._buckets.turn((order.number, packet.flow, packet.outgoing), len(packet.raw), rule, now)
                 decision.dropped |= turn is None
                 _hold(order, decision, turn or now)
-        if rule.truth_late_ms and not packet.outgoing and (order.number, packet.flow) in self._flows:
-            _hold(order, decision, now + rule.truth_late_ms / 1000)
+            case Method.POLICE | Method.SLOW_AFTER if order.touches(packet):
+                key = (order.number, packet.flow, packet.outgoing)
+                decision.dropped |= not self._buckets.take(key, len(packet.raw), rule, now)
 
-    def _reset(self, order: Order, packet: Packet, *, triggered: bool) -> None:
-        direction = order.rule.direction
+    def _reset(self, order: Order, packet: Packet, decision: Decision) -> None:
         if packet.protocol != TCP or packet.flags & RST:
             return
+        beside = order.rule.on_path
         # In the path the kernel answers the customer itself when it takes the packet away, and all that follow.
-        to_customer = order.rule.on_path and direction is not Direction.OUT
-        to_server = direction is not Direction.IN and (order.rule.on_path or triggered)
-        for forged in forging.resets(packet, to_customer=to_customer, to_server=to_server):
-            self._send(forged)
+        reset_customer = beside and order.rule.direction is not Direction.OUT
+        reset_server = order.rule.direction is not Direction.IN
+        if reset_customer if packet.outgoing else reset_server:
+            self._send(forging.reset_of_sender(packet))
+        if reset_server if packet.outgoing else reset_customer:
+            forged = forging.reset_of_receiver(packet, seen=beside)
+            if beside:
+                # Before the packet it would find the connection closed, and answer it with a reset of its own.
+                decision.after.append(forged)
+            else:
+                self._send(forged)
 
     def _answer(self, order: Order, packet: Packet, sighting: Sighting | None, decision: Decision, now: float) -> None:
         """Answer what was asked, and in the path let neither the question nor what follows it pass."""
@@ -143,8 +158,7 @@ class Decider:
         for forged in forging.tcp_answer(packet, payload):
             self._send(forged)
         if not order.rule.on_path:
-            for forged in forging.resets(packet, to_customer=False, to_server=True):
-                self._send(forged)
+            self._send(forging.reset_of_receiver(packet, seen=False))
 
     def _rewrite(self, packet: Packet, decision: Decision) -> None:
         conversation = self._conversations.tcp(packet)
@@ -162,18 +176,17 @@ class Decider:
             decision.payload = forging.with_payload(packet, altered)
 
 
-def _trigger(order: Order, packet: Packet, sightings: list[Sighting]) -> Sighting | None:
-    """What was seen of the order's names."""
-    if not sightings or not order.concerns(packet):
-        return None
+def _legible(order: Order, packet: Packet, sightings: list[Sighting]) -> list[Sighting]:
+    """What the order may react to, whatever the name."""
     # Answers carry the question too; to a rule for what goes out, or for questions, they are nothing.
-    answer_counts = order.rule.method not in ANSWERS and order.rule.direction is not Direction.OUT
-    for sighting in sightings:
-        if sighting.layer is Layer.DNS and packet.server_port not in order.dns_ports:
-            continue
-        if sighting.layer in order.layers and (packet.outgoing or answer_counts) and order.wants(sighting.name):
-            return sighting
-    return None
+    answers_count = order.rule.method not in ANSWERS and order.rule.direction is not Direction.OUT
+    return [
+        each
+        for each in sightings
+        if each.layer in order.layers
+        and (each.layer is not Layer.DNS or packet.server_port in order.dns_ports)
+        and (answers_count or (packet.outgoing and each.asks))
+    ]
 
 
 def _mark(order: Order, packet: Packet, sighting: Sighting) -> int:

@@ -39,21 +39,19 @@ class Sender:
         self._sockets[packet.version].sendto(bytes(packet), (packet.dst, 0))
 
 
-def resets(packet: Packet, *, to_customer: bool, to_server: bool) -> list[ScapyPacket]:
-    """Resets that both ends believe, made from a packet between them."""
-    to_sender, to_receiver = (to_customer, to_server) if packet.outgoing else (to_server, to_customer)
-    length = len(packet.payload) + bool(packet.flags & wire.SYN) + bool(packet.flags & wire.FIN)
-    forged = []
-    if to_sender and packet.flags & wire.ACK:
-        forged.append(_back(packet) / _tcp(packet, flags="R", seq=packet.acknowledged))
-    elif to_sender:
-        # RFC 9293 §3.10.7.1: without an acknowledgement the reset carries one.
-        after = (packet.sequence + length) & 0xFFFFFFFF
-        forged.append(_back(packet) / _tcp(packet, flags="RA", seq=0, ack=after))
-    if to_receiver:
-        same = TCP(sport=packet.source_port, dport=packet.target_port, flags="R", seq=packet.sequence)
-        forged.append(_on(packet) / same)
-    return forged
+def reset_of_sender(packet: Packet) -> ScapyPacket:
+    """A reset that whoever sent the packet believes, as if its other end had answered."""
+    if packet.flags & wire.ACK:
+        return _back(packet) / _tcp(packet, flags="R", seq=packet.acknowledged)
+    # RFC 9293 §3.10.7.1: without an acknowledgement the reset carries one.
+    return _back(packet) / _tcp(packet, flags="RA", seq=0, ack=_after(packet))
+
+
+def reset_of_receiver(packet: Packet, *, seen: bool) -> ScapyPacket:
+    """A reset that whoever the packet is for believes: in its place, or right after it if it is ``seen``."""
+    sequence = _after(packet) if seen else packet.sequence
+    same = TCP(sport=packet.source_port, dport=packet.target_port, flags="R", seq=sequence)
+    return _header(packet.version, str(packet.source), str(packet.target)) / same
 
 
 def dns_answer(question: dns.message.Message, rule: Rule) -> bytes:
@@ -65,8 +63,8 @@ def dns_answer(question: dns.message.Message, rule: Rule) -> bytes:
         answer.set_rcode(dns.rcode.NXDOMAIN)
     version = {dns.rdatatype.A: 4, dns.rdatatype.AAAA: 6}.get(asked.rdtype)
     fitting = [str(address) for address in rule.answers if address.version == version]
-    if fitting:
-        answer.answer.append(dns.rrset.from_text(asked.name, _TTL_S, dns.rdataclass.IN, asked.rdtype, *fitting))
+    if fitting and asked.rdclass == dns.rdataclass.IN:
+        answer.answer.append(dns.rrset.from_text(asked.name, _TTL_S, asked.rdclass, asked.rdtype, *fitting))
     return answer.to_wire()
 
 
@@ -77,7 +75,7 @@ def udp_answer(packet: Packet, payload: bytes) -> ScapyPacket:
 
 def tcp_answer(packet: Packet, payload: bytes) -> list[ScapyPacket]:
     """An answer to what a TCP packet said, and the end of the connection."""
-    said = (packet.sequence + len(packet.payload)) & 0xFFFFFFFF
+    said = _after(packet)
     pieces = [payload[at : at + _SEGMENT] for at in range(0, len(payload), _SEGMENT)]
     forged, sequence = [], packet.acknowledged
     for piece in pieces:
@@ -127,9 +125,10 @@ def other_letters(stream: bytes) -> bytes:
     return bytes(altered)
 
 
-def _on(packet: Packet) -> ScapyPacket:
-    """The header of a packet from the same sender to the same receiver."""
-    return _header(packet.version, str(packet.source), str(packet.target))
+def _after(packet: Packet) -> int:
+    """The sequence number that follows the packet."""
+    length = len(packet.payload) + bool(packet.flags & wire.SYN) + bool(packet.flags & wire.FIN)
+    return (packet.sequence + length) & 0xFFFFFFFF
 
 
 def _back(packet: Packet) -> ScapyPacket:

@@ -6,12 +6,10 @@ concerns connections (``flows``) and ends (``ends``) that were noted, or, withou
 
 from collections.abc import Iterator
 
-from civobs_lab.censor.orders import ANSWERS, DATAGRAM, READ_PACKETS, Order, families
+from civobs_lab.censor.orders import ANSWERS, BESIDE, DATAGRAM, IN_PATH, READ_PACKETS, Order, families
 from civobs_lab.censor.rule import Direction, Layer, Method, Protocol, Rule
 from civobs_lab.network import UPLINK
 
-IN_PATH, BESIDE = 1, 2
-"""Marks of what goes to the reader: held back if it is not there, or let pass."""
 FIRST_BIT, BITS = 8, 24
 """Bits of the mark with which the reader names a rule."""
 _TABLE = "inet civobs_censor_{}"
@@ -46,7 +44,6 @@ def _sets(version: int, rule: Rule) -> list[str]:
     flow = f"type {address} . inet_proto . inet_service . {address} . inet_service; flags dynamic,timeout;"
     return [
         f"set flows{version} {{ {flow} timeout {_FORGET}; }}",
-        f"set rates{version} {{ {flow} timeout {_FORGET}; }}",
         f"set ends{version} {{ type {address} . {address}; flags dynamic,timeout; timeout {_residual(rule)}; }}",
     ]
 
@@ -81,20 +78,6 @@ def _statements(rule: Rule) -> Iterator[str]:
         case Method.LOSS:
             steps = round((rule.loss_percent or 0) * _LOSS_STEPS / 100)
             yield f"numgen random mod {_LOSS_STEPS} < {steps} drop" if steps < _LOSS_STEPS else "drop"
-        case Method.POLICE:
-            yield from _police(rule, "")
-        case Method.SLOW_AFTER:
-            yield from _police(rule, f"ct bytes > {round((rule.after_kbyte or 0) * 1000)} ")
-
-
-def _police(rule: Rule, condition: str) -> Iterator[str]:
-    rate, burst = round((rule.rate_kbit or 0) * 125), round(rule.burst_kbyte * 1000)
-    limit = f"limit rate over {rate} bytes/second burst {burst} bytes"
-    for version in families(rule):
-        ip = _WORD[version]
-        flow = f"{ip} saddr . meta l4proto . th sport . {ip} daddr . th dport"
-        yield f"{condition}meta l4proto {{ tcp, udp }} update @rates{version} {{ {flow} {limit} }} drop"
-    yield f"{condition}meta l4proto != {{ tcp, udp }} {limit} drop"
 
 
 def _sort(order: Order) -> Iterator[str]:
@@ -102,17 +85,16 @@ def _sort(order: Order) -> Iterator[str]:
     yield "ct state invalid counter"
     if order.bit is None:
         return
-    rule = order.rule
-    queue = f"meta mark set meta mark | {BESIDE if rule.on_path else IN_PATH:#x}"
-    for selected in _candidates(order):
-        yield f"{selected} {queue}"
-    if order.in_user_space:
-        if not order.layers:
-            yield from (
-                f"{selected} {_note_ends(rule, version, out=out)}{queue}"
-                for version, out, selected in _selected(order, _directions(rule))
-            )
-        yield from (f"{noted} {queue}" for noted in _noted(rule))
+    rule, side = order.rule, BESIDE if order.rule.on_path else IN_PATH
+    yield from (f"{candidate} meta mark set meta mark | {side:#x}" for candidate in _candidates(order))
+    if not order.in_user_space:
+        return
+    late = f"ct bytes > {round((rule.after_kbyte or 0) * 1000)} " if rule.method is Method.SLOW_AFTER else ""
+    choose = f"{late}meta mark set meta mark | {side | 1 << order.bit:#x}"
+    if not order.layers:
+        for version, out, selected in _selected(order, _directions(rule)):
+            yield f"{selected} {_note_ends(rule, version, out=out)}{choose}"
+    yield from (f"{noted} {choose}" for noted in _noted(rule))
 
 
 def _candidates(order: Order) -> Iterator[str]:
@@ -153,8 +135,7 @@ def _act(order: Order) -> Iterator[str]:
     if order.in_user_space:
         return
     if not order.layers:
-        directions = (True, False) if rule.method is Method.RESET else _directions(rule)
-        for version, out, selected in _selected(order, directions):
+        for version, out, selected in _selected(order, _directions(rule)):
             yield f"{selected} {_note_ends(rule, version, out=out)}goto {'leaving' if out else 'arriving'}"
     for noted in _noted(rule):
         yield f"{noted} goto {'leaving' if noted.startswith('oif') else 'arriving'}"
@@ -162,6 +143,9 @@ def _act(order: Order) -> Iterator[str]:
 
 def _directions(rule: Rule) -> tuple[bool, ...]:
     """True for what leaves, False for what arrives."""
+    if rule.method is Method.RESET:
+        # Its direction names who is reset, and a packet of either end can be the occasion.
+        return (True, False)
     return {Direction.BOTH: (True, False), Direction.OUT: (True,), Direction.IN: (False,)}[rule.direction]
 
 

@@ -7,6 +7,7 @@ Pure functions over bytes that anybody may have written: what is not understood 
 from dataclasses import dataclass
 
 import dns.exception
+import dns.flags
 import dns.message
 import dns.opcode
 import h11
@@ -37,6 +38,11 @@ class Sighting:
     layer: Layer
     name: str
     question: dns.message.Message | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether it stands in a request; in DNS, answers show the name as well."""
+        return self.question is None or not self.question.flags & dns.flags.QR
 
 
 def dns_question(wire: bytes) -> Sighting | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 _NETLINK_NETFILTER = 12
 _SOL_NETLINK, _NETLINK_NO_ENOBUFS = 270, 5
+_SO_RCVBUFFORCE = 33
 _SUBSYSTEM = 3 << 8
 _PACKET, _VERDICT, _CONFIG = _SUBSYSTEM | 0, _SUBSYSTEM | 1, _SUBSYSTEM | 2
 _NLM_F_REQUEST, _NLM_F_ACK, _NLMSG_ERROR = 1, 4, 2
@@ -46,7 +47,11 @@ class PacketQueue:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
         self._socket.bind((0, 0))
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_NO_ENOBUFS, 1)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        except PermissionError:
+            # In a user namespace the machine's own limit holds.
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         for number in (fail_closed, fail_open):
             self._configure(number, _attribute(_CFG_CMD, struct.pack("!BxH", _BIND, 0)))
             self._configure(number, _attribute(_CFG_PARAMS, struct.pack("!IB", _WHOLE, _COPY_PACKET)))

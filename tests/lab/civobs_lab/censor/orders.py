@@ -24,8 +24,16 @@ CARRIED_BY: dict[Protocol, frozenset[Layer]] = {
     Protocol.UDP: frozenset({Layer.DNS, Layer.QUIC}),
     Protocol.ICMP: frozenset(),
 }
-IN_USER_SPACE = frozenset({Method.DELAY, Method.SHAPE, Method.INJECT_DNS, Method.BLOCK_PAGE, Method.REWRITE})
-"""The kernel here has no netem, and forges nothing but its own refusals."""
+IN_USER_SPACE = frozenset(
+    {
+        *(Method.DELAY, Method.SHAPE, Method.POLICE, Method.SLOW_AFTER),
+        *(Method.INJECT_DNS, Method.BLOCK_PAGE, Method.REWRITE),
+    }
+)
+"""A kernel without netem delays nothing, and forges nothing but its own refusals. nftables could police, with the
+traffic of a whole second on top of every burst, and large packets of many segments at a time; a shaper of tc would
+take the place of whatever another fault has put on the same link.
+"""
 ON_PATH = frozenset({Method.RESET, Method.INJECT_DNS, Method.BLOCK_PAGE})
 ANSWERS = frozenset({Method.INJECT_DNS, Method.BLOCK_PAGE, Method.REWRITE})
 """They act on what customers ask; there is no other direction."""
@@ -41,6 +49,8 @@ BELONGS: dict[str, frozenset[Method]] = {
 DNS_PORT = 53
 READ_PACKETS = 64
 """Packets of a customer in one connection that are looked at; the kernel counts them."""
+IN_PATH, BESIDE = 1, 2
+"""Marks of what goes to the reader, and its queues: held back if it is not there, or let pass."""
 DATAGRAM = 1 << 7
 """Mark of a packet that is meant alone and not with its connection."""
 ORDERS, ANSWER = "orders.json", "answer"

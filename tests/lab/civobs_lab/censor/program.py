@@ -1,7 +1,7 @@
 """The reader: the part of a censor that looks into packets, a program of its own in the place of its box.
 
-``python -m civobs_lab.censor.program FOLDER``. The folder has the orders; SIGHUP says that there are new ones, and
-``answer`` says which the reader obeys.
+``python -m civobs_lab.censor.program FOLDER UPLINK``. The folder has the orders; SIGHUP says that there are new ones,
+and ``answer`` says which the reader obeys.
 """
 
 import heapq
@@ -20,11 +20,9 @@ from scapy.packet import Packet as ScapyPacket
 from civobs_lab.censor import packet as wire
 from civobs_lab.censor.deciding import Decider, Decision
 from civobs_lab.censor.forging import Sender
-from civobs_lab.censor.kernel import BESIDE, IN_PATH
 from civobs_lab.censor.nfqueue import ACCEPT, DROP, PacketQueue, Queued
-from civobs_lab.censor.orders import ANSWER, ORDERS, Order
+from civobs_lab.censor.orders import ANSWER, BESIDE, IN_PATH, ORDERS, Order
 from civobs_lab.censor.rule import Rule
-from civobs_lab.network import UPLINK
 
 _BATCH = 64
 """Packets between two looks at what is due."""
@@ -36,12 +34,12 @@ logger = logging.getLogger(__name__)
 class Reader:
     """The program."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, uplink: str) -> None:
         self._folder = folder
         self._queue = PacketQueue(IN_PATH, BESIDE)
         self._sender = Sender()
         self._decider = Decider(self._send)
-        self._uplink = socket.if_nametoindex(UPLINK)
+        self._uplink = socket.if_nametoindex(uplink)
         self._held: list[tuple[float, int, Queued, Decision]] = []
         self._count = 0
         self._garbage = 0
@@ -75,7 +73,7 @@ class Reader:
             if numbers.issuperset(decision.orders):
                 heapq.heappush(self._held, (due, count, queued, decision))
             else:
-                self._queue.decide(queued, ACCEPT, decision.mark, decision.payload)
+                self._release(queued, decision)
         fresh = self._folder / f"{ANSWER}.new"
         fresh.write_text(str(told["edition"]))
         fresh.replace(self._folder / ANSWER)
@@ -95,20 +93,25 @@ class Reader:
             self._queue.decide(queued, ACCEPT)
             return
         now = time.monotonic()
-        decision = self._decider.decide(packet, now)
+        decision = self._decider.decide(packet, queued.mark, now)
         if decision.dropped:
             self._queue.decide(queued, DROP)
         elif decision.until > now:
             self._count += 1
             heapq.heappush(self._held, (decision.until, self._count, queued, decision))
         else:
-            self._queue.decide(queued, ACCEPT, decision.mark, decision.payload)
+            self._release(queued, decision)
+
+    def _release(self, queued: Queued, decision: Decision) -> None:
+        self._queue.decide(queued, ACCEPT, decision.mark, decision.payload)
+        for forged in decision.after:
+            self._send(forged)
 
     def _let_go(self) -> None:
         now = time.monotonic()
         while self._held and self._held[0][0] <= now:
             _, _, queued, decision = heapq.heappop(self._held)
-            self._queue.decide(queued, ACCEPT, decision.mark, decision.payload)
+            self._release(queued, decision)
 
     def _send(self, packet: ScapyPacket) -> None:
         try:
@@ -128,7 +131,7 @@ class Reader:
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("scapy").setLevel(logging.ERROR)
-    Reader(Path(sys.argv[1])).run()
+    Reader(Path(sys.argv[1]), sys.argv[2]).run()
 
 
 if __name__ == "__main__":
