@@ -7,6 +7,7 @@ and are well again. Run in the network they pretend to measure from, as ``python
 
 import asyncio
 import base64
+import itertools
 import json
 import random
 import secrets
@@ -15,12 +16,15 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
+from http.client import HTTPConnection
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from cryptography import x509
@@ -35,9 +39,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from civobs_agent import AGENT
-from civobs_lab.network import LabNetwork
+from civobs_lab.network import UPLINK, LabNetwork
 from civobs_lab.processes import Program, command_in
-from civobs_lab.topology import Network
+from civobs_lab.topology import Attachment, Network
 from civobs_wire import enrol
 from civobs_wire.batch import CONTENT_TYPE, Batch, pack
 from civobs_wire.enrol import Consent, EnrolRequest, EnrolResponse
@@ -64,16 +68,38 @@ def start(
     """Start one at a server of a network; an identity for each claim code."""
     folder.mkdir(parents=True, exist_ok=True)
     description = folder / "forger.json"
-    description.write_text(json.dumps({"claims": list(claims), "url": url, "time_scale": time_scale}))
+    lines = [str(line) for line in _lines(network, where, len(claims))]
+    description.write_text(json.dumps({"claims": list(claims), "lines": lines, "url": url, "time_scale": time_scale}))
     words = [sys.executable, "-m", "civobs_lab.forger", str(description)]
     place = network[where.hosts[0].name].namespace
     return Program(f"forger AS{where.asn}", command_in(place, words), folder.parent / "log" / folder.name)
+
+
+def _lines(network: LabNetwork, where: Network, count: int) -> list[IPv4Address]:
+    """Addresses of a network that nobody has, given to the server: to the world each is a customer's line.
+
+    The observatory enrols so many from one line only. Where there are few, they are shared.
+    """
+    server, link = network[where.hosts[0].name], Attachment(where, 0)
+    router = network[f"as{where.asn}"]
+    taken = {address for place in network.places.values() for _, address, _ in place.addresses}
+    taken |= {via for place in network.places.values() for _, via in place.routes}
+    free = [address for address in list(where.prefix)[1:-1] if address not in taken]
+    # From the end: the links are counted from the beginning, and each has two addresses of its own besides.
+    lines = free[-count:] if len(free) > 2 * count else []
+    server.addresses += [(UPLINK, line, 32) for line in lines]
+    router.routes += [(IPv4Network(line), link.address) for line in lines]
+    server.configure()
+    router.configure()
+    return lines or [link.address]
 
 
 @dataclass(slots=True)
 class Identity:
     """One of them: its keys, what the observatory made of it, and what it has not got a receipt for."""
 
+    line: str
+    """The address it speaks from."""
     key: Ed25519PrivateKey
     response: EnrolResponse
     plan: Plan
@@ -100,7 +126,7 @@ class Identity:
         client.will_set(self.topic(Leaf.PRESENCE), self._presence(PresenceState.OFFLINE), qos=1, retain=True)
         client.on_connect = lambda *_: self._greet(client)
         client.on_message = self._receipt
-        client.connect(broker.host, broker.port, self.plan.keepalive_s, clean_start=True)
+        client.connect(broker.host, broker.port, self.plan.keepalive_s, bind_address=self.line, clean_start=True)
         self.client = client
         client.loop_start()
 
@@ -178,8 +204,8 @@ class Identity:
         return pack_presence(said, self.key)
 
 
-def register(url: str, claim: str) -> Identity:
-    """Enrol with a claim code. Raises OSError, and ValidationError if the answer is none."""
+def register(url: str, claim: str, line: str) -> Identity:
+    """Enrol with a claim code, from an address. Raises OSError if that does not succeed."""
     key = Ed25519PrivateKey.generate()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "civobs-probe")])
     csr = (
@@ -193,12 +219,18 @@ def register(url: str, claim: str) -> Identity:
         consent=Consent(version="lab", tier=0, accepted_at=datetime(2026, 1, 1, tzinfo=UTC)),
     )
     envelope = seal(key, enrol.CONTEXT, asked.model_dump_json().encode())
-    request = Request(f"{url}/enrol/v1", data=envelope, headers={"Content-Type": "application/octet-stream"})
-    with urlopen(request, timeout=ENROL_TIMEOUT_S) as answer:
-        response = EnrolResponse.model_validate_json(answer.read())
+    asking = HTTPConnection(urlsplit(url).netloc, timeout=ENROL_TIMEOUT_S, source_address=(line, 0))
+    with closing(asking):
+        asking.request("POST", "/enrol/v1", envelope, {"Content-Type": "application/octet-stream"})
+        answer = asking.getresponse()
+        text = answer.read()
+    if answer.status != HTTPStatus.OK:
+        raise OSError(f"the observatory answers {answer.status} to an enrolment: {text[:300]!r}")
+    response = EnrolResponse.model_validate_json(text)
     if response.plan is None:
         raise OSError("the observatory gave no plan")
-    return Identity(key, response, unpack_plan(base64.b64decode(response.plan), public_key(response.plan_key)))
+    plan = unpack_plan(base64.b64decode(response.plan), public_key(response.plan_key))
+    return Identity(line, key, response, plan)
 
 
 def _ladder(plan: Plan, seq: int, at: datetime, *, well: bool) -> Iterator[Ladder]:
@@ -284,7 +316,8 @@ async def behave(identities: Sequence[Identity], time_scale: float) -> None:
 def main(description: Path) -> None:
     """Enrol, and behave."""
     told = json.loads(description.read_text())
-    identities = [register(told["url"], claim) for claim in told["claims"]]
+    lines = itertools.cycle(told["lines"])
+    identities = [register(told["url"], claim, next(lines)) for claim in told["claims"]]
     asyncio.run(behave(identities, told["time_scale"]))
 
 
