@@ -21,8 +21,8 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "demo",
         help="cut a country off in a small Internet on this machine and see it published",
         description="Build a small Internet out of network namespaces, run real probes, broker, collector and database "
-        "in it, cut one country off, and compare what was published with what was done. Needs root, three minutes, "
-        "and leaves nothing behind.",
+        "in it, cut one country off, and compare what was published with what was done. Takes two minutes, needs root "
+        "or a user namespace, and leaves nothing behind.",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result as JSON")
     parser.add_argument("--keep", action="store_true", help="leave it running and show the page until Ctrl-C")
