@@ -79,12 +79,15 @@ def version_run(record: Mapping[str, Any], published_at: object) -> VersionRun:
 
 
 def recorded_rows(lab: Lab) -> dict[str, int]:
-    """How many rows each probe has recorded so far, by its own account. A probe without an id has none to deliver."""
+    """The last row number of each probe, by its own account, also of before it was restarted.
+
+    A probe without an id has none to deliver.
+    """
     found = {}
     for probe in lab.probes:
         status = probe.status()
         if status is not None and status.probe_id is not None:
-            found[status.probe_id] = status.rows
+            found[status.probe_id] = status.last_seq
     return found
 
 
