@@ -175,7 +175,6 @@ class _Run:
             time_scale=self._scale,
             bin_s=next(param.value for param in TABLE if param.id == "grid.bin"),
             intervals=scenario.plan.intervals,
-            intervals=scenario.plan.intervals,
             started_at=self._started_at,
             seconds=round(time.monotonic() - self._began, 1),
             zero=None if self._zero is None else self._zero[0],
