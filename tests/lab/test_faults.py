@@ -84,7 +84,7 @@ def connects(lab, household, host, port, version=4):
 
     def attempt():
         try:
-            socket.create_connection((address, port), timeout=0.5).close()
+            socket.create_connection((address, port), timeout=0.3).close()
         except OSError as error:
             return type(error)
         return True

@@ -41,7 +41,7 @@ SCENARIO = Scenario.model_validate(
             },
             {"kind": "observatory_down", "scope": "observatory", "start": "0s", "end": "1h"},
             {"kind": "observatory_down", "scope": "relay", "parts": ["broker"], "start": "0s", "end": "1h"},
-            {"kind": "forged_probes", "scope": "AS64500", "count": 3, "habit": "1h", "start": "1h", "end": "2h"},
+            {"kind": "forged_probes", "scope": "AS64500", "count": 12, "habit": "1h", "start": "1h", "end": "2h"},
         ],
     }
 )
@@ -204,11 +204,11 @@ def test_forged_probes_are_enrolled_vanish_together_and_tell_of_it_later(lab):
         return one(lab, query, id=honest, **values)
 
     do(lab, FORGED, "begin", "habit")
-    assert lab.wait_until(lambda: count(rows, failed=False) >= 30, WAIT_S)
+    assert lab.wait_until(lambda: count(rows, failed=False) >= 120, WAIT_S)
     do(lab, FORGED, "begin", "AS64500")
-    assert lab.wait_until(lambda: count(said, state="offline") == 3, WAIT_S)
+    assert lab.wait_until(lambda: count(said, state="offline") == 12, WAIT_S)
     assert count(rows, failed=True) == 0
     do(lab, FORGED, "mend", "AS64500")
-    assert lab.wait_until(lambda: count(rows, failed=True) >= 3 * 7, WAIT_S)
+    assert lab.wait_until(lambda: count(rows, failed=True) >= 12 * 7, WAIT_S)
     lab.mend()
-    assert lab.wait_until(lambda: count(said, state="stopped") == 3, WAIT_S)
+    assert lab.wait_until(lambda: count(said, state="stopped") == 12, WAIT_S)
