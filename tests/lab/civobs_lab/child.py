@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def _tell(runner: TextIO, message: Message) -> None:
-    runner.write(message.model_dump_json(exclude_none=True) + "\n")
+    runner.write(message.model_dump_json() + "\n")
     runner.flush()
 
 

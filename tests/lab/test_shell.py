@@ -1,0 +1,70 @@
+"""Walking about in a lab: what is typed is done, in a household as at the prompt."""
+
+import subprocess
+import sys
+
+import pytest
+
+from civobs_lab import shell
+from civobs_lab.strict_toml import FileError
+
+pytestmark = pytest.mark.netns
+
+ASK = """python3 -c "import socket; print('led to', socket.getaddrinfo('www.site.example', 443, type=1)[0][4][0])" """
+
+
+def said(text, *words):
+    """What a lab answers to these lines."""
+    command = [sys.executable, "-m", "civobs_lab", "shell", *words]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout.splitlines(), done.stderr
+
+
+def test_in_a_household_names_are_resolved_as_there_and_the_lab_obeys():
+    code, lines, _ = said(
+        f"cat /etc/resolv.conf\n{ASK}\nlab begin home_down xa-64500-1\nlab broken\nlab end all\n{ASK}\nexit 3\n",
+        "two-countries",
+        "xa-64500-1",
+    )
+    assert code == 0
+    assert any("a home in XA, region North, at Arland Telecom" in line for line in lines)
+    after = lines[lines.index("`exit` leads out.") + 1 :]
+    assert after[0] == "nameserver 198.18.16.2"
+    assert after[1].startswith("led to ")
+    assert after[2:5] == ["home_down xa-64500-1: broken", "home_down xa-64500-1", "nothing is broken"]
+    assert after[5] == after[1]
+
+
+def test_the_prompt_goes_on_where_the_household_ended():
+    code, lines, _ = said("begin network_down AS64500\nenter xb-64504-1\necho here\nexit\nbroken\nquit\nbroken\n")
+    assert code == 0
+    after = lines[lines.index("network_down AS64500: broken") + 1 :]
+    assert after[-2:] == ["here", "network_down AS64500"]
+
+
+def test_what_cannot_be_done_is_told_in_a_line_with_what_to_type():
+    _, lines, _ = said(
+        "begin nonsense XA\nbegin home_down XA\nbegin home_down\nend x\nenter mars\nstatus\nbroken\nfly\n"
+    )
+    answers = lines[2:]
+    assert answers[0].startswith("there is no kind 'nonsense'; ")
+    assert answers[1].startswith("'XA' is a country, and this kind of fault happens to a household; ")
+    assert answers[2] == "say what to break and where, as in: begin national_shutdown XA"
+    assert answers[3] == "x is not broken; `broken` lists what is"
+    assert answers[4].startswith("there is no place mars; homes are xa-64500-1, ")
+    assert answers[5:7] == ["there are no probes: start with --probes", "nothing is broken"]
+    assert answers[7].startswith("begin KIND SCOPE")
+
+
+def test_a_place_that_is_not_there_is_refused():
+    code, _, complaint = said("", "two-countries", "mars")
+    assert code == 2
+    assert complaint.startswith("lab: there is no place mars\n     homes are ")
+
+
+def test_a_scenario_brings_its_world_and_its_faults():
+    world = shell.world("national-shutdown")
+    assert [fault.id for fault in world.faults] == ["cut"]
+    assert shell.world("two-countries").faults == ()
+    with pytest.raises(FileError, match="no such scenario"):
+        shell.world("mars")
