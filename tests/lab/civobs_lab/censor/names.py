@@ -91,6 +91,8 @@ def tls_name(stream: bytes) -> str | None:
 
 def http_host(stream: bytes) -> tuple[str | None, int]:
     """The host that a request names, and where the next one begins. Raises IncompleteError."""
+    if not stream:
+        raise IncompleteError
     connection = h11.Connection(h11.SERVER)
     host: str | None = None
     try:
