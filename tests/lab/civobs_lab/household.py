@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from civobs_agent import status as agent_status
+from civobs_agent.config import SpoolSettings, UplinkSettings
 from civobs_agent.errors import NotFoundError
 from civobs_agent.status import Status
 from civobs_lab import power_on
@@ -17,6 +18,16 @@ from civobs_lab.topology import Household
 _POWER_ON = (sys.executable, "-I", "-S", power_on.__file__)
 ASK_TIME_S = 60.0
 """Lab seconds between two questions for the time, at most: how late a probe without a clock learns that it may."""
+
+# Brokers, collector and database need their time by the clock, however fast the lab is. Without these bounds a probe at
+# 1000 takes a connection for dead when a receipt is a third of a second late.
+_SEAL_S = 0.5
+"""Seconds of the clock, at least, between two batches."""
+_RETRY_S = 0.5
+"""And until one is sent again."""
+_SILENCE_S = 5.0
+"""And until a connection is given up."""
+_SPOOL, _UPLINK = SpoolSettings(), UplinkSettings()
 
 
 class HomeProbe:
@@ -68,6 +79,14 @@ claim = {json.dumps(settings.claim)}
 
 [clock]
 ask_every_s = {ASK_TIME_S}
+
+[spool]
+write_interval_s = {max(_SPOOL.write_interval_s, _SEAL_S * self._scale)}
+seal_interval_s = {max(_SPOOL.seal_interval_s, _SEAL_S * self._scale)}
+
+[uplink]
+retry_s = {max(_UPLINK.retry_s, _RETRY_S * self._scale)}
+silence_s = {max(_UPLINK.silence_s, _SILENCE_S * self._scale)}
 
 [consent]
 version = "lab"
