@@ -6,6 +6,7 @@ are root over what they make and over nothing else; Debian allows that. Where a 
 Imports the standard library only, because ``scripts/_setup.sh`` runs this file before anything is installed.
 """
 
+import errno
 import os
 import shutil
 import subprocess
@@ -106,6 +107,11 @@ def why_refused(said: str, settings: Path) -> Refusal:
                 f"the lab makes network namespaces, and {name} = {refusing} refuses them to ordinary users",
                 f"as root: sysctl -w {allowing}; or run it with sudo",
             )
+    if os.strerror(errno.ENOSPC) in said:
+        return Refusal(
+            "the lab makes network namespaces, and this user may have no more of them (user.max_user_namespaces)",
+            "end what has the others, or as root: sysctl -w user.max_user_namespaces=15000",
+        )
     return Refusal(f"the lab makes network namespaces, which is refused here: {said}", "run it with sudo")
 
 
