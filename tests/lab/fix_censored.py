@@ -36,9 +36,9 @@ A6, B6 = "2001:db8:f::10", "2001:db8:f::20"
 ALICE, BOB = "192.0.2.2", "192.0.2.6"
 BAD, GOOD = "www.bad.example", "www.good.example"
 TRUTH, TRUTH6 = "198.51.100.99", "2001:db8:f::99"
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 """For what is to go well, on a busy machine."""
-BRIEF_S = 1.0
+BRIEF_S = 0.7
 """For what is not to be answered: many times what an answer takes when nobody interferes."""
 _WIRES = (
     # upper place, its interface, lower place; addresses of both ends

@@ -16,9 +16,9 @@ from scapy.packet import Raw
 
 from civobs_lab.censor import packet as wire
 from civobs_lab.censor.box import CensorError
+from civobs_lab.censor.buckets import QUEUE_S, Buckets
 from civobs_lab.censor.deciding import Decider
 from civobs_lab.censor.forging import other_letters
-from civobs_lab.censor.holding import QUEUE_S, Buckets
 from civobs_lab.censor.names import IncompleteError, QuicHello, dns_question, http_host, tls_name
 from civobs_lab.censor.orders import Order, refuse_what_cannot_act
 from civobs_lab.censor.rule import Method, Rule

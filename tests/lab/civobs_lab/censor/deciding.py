@@ -12,8 +12,8 @@ from typing import TypeVar
 from scapy.packet import Packet as ScapyPacket
 
 from civobs_lab.censor import forging
+from civobs_lab.censor.buckets import Buckets
 from civobs_lab.censor.conversations import READ_BYTES, Conversations
-from civobs_lab.censor.holding import Buckets
 from civobs_lab.censor.names import Sighting
 from civobs_lab.censor.orders import ANSWERS, DATAGRAM, DNS_PORT, Order
 from civobs_lab.censor.packet import RST, TCP, Flow, Packet
