@@ -182,6 +182,7 @@ def test_an_observatory_that_was_down_as_well_delays_the_delivery():
     [
         {"kind": "server", "scope": "site-p", "does": "silent"},
         {"kind": "congestion", "scope": "AS64500", "rate_kbit": 500.0},
+        {"kind": "collector_blocked", "scope": "XA", "brokers": "first"},
         {"kind": "censor", "scope": "XA", "method": "drop", "names": ["www.site.example"]},
         {"kind": "censor", "scope": "XA", "method": "drop", "protocol": "udp"},
     ],

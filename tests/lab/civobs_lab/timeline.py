@@ -234,4 +234,6 @@ def _keeps_from_delivering(fault: Fault) -> bool:
         everything = not (fault.names or fault.hosts or fault.addresses or fault.ports)
         swallowed = fault.method in {Method.DROP, Method.REJECT, Method.RESET}
         return everything and swallowed and fault.protocol in {None, Protocol.TCP} and fault.family != 6
+    if isinstance(fault, CollectorBlocked) and fault.brokers == "first":
+        return False
     return isinstance(fault, _CUTS)
