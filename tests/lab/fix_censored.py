@@ -92,16 +92,17 @@ class Censored:
     def run(self, who, function):
         return self.places[who].namespace.run(function)
 
-    def battery(self, hit=None):
+    def battery(self, hit=None, only=None):
         """How everything goes that the customers do, all at once; ``hit`` is what is not expected to go well."""
+        names = list(only or BATTERY)
 
         def how(name):
             who, act, *rest = BATTERY[name]
             patience = BRIEF_S if (hit or {}).get(name) == "timeout" else PATIENCE_S
             return self.run(who, lambda: word(act, *rest, patience))
 
-        with ThreadPoolExecutor(len(BATTERY)) as pool:
-            return dict(zip(BATTERY, pool.map(how, BATTERY), strict=True))
+        with ThreadPoolExecutor(len(names)) as pool:
+            return dict(zip(names, pool.map(how, names), strict=True))
 
 
 def word(act, *rest):

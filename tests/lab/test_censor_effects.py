@@ -17,7 +17,6 @@ from civobs_lab.censor.box import CensorError
 from civobs_lab.censor.rule import Rule
 
 from .fix_censored import (
-    A6,
     BAD,
     BRIEF_S,
     GOOD,
@@ -33,7 +32,7 @@ from .fix_censored import (
     tls,
     word,
 )
-from .test_censor import LIE, in_force
+from .test_censor import LIE, hits, in_force
 
 pytestmark = pytest.mark.netns
 
@@ -45,20 +44,19 @@ def alice(censored, act, *words, patience=PATIENCE_S):
 
 
 def test_residual_blocking_is_between_two_ends_and_passes(censored):
-    rule = {"method": "reset", "names": BAD_SITE, "layers": ["tls"], "residual": "1500ms"}
+    rule = {"method": "reset", "names": BAD_SITE, "layers": ["tls"], "residual": "2s"}
+    suffer = ("tls good", "http good", "http bad", "dns good tcp", "dns bad tcp")
     with in_force(censored, **rule):
         assert alice(censored, tls, GOOD, A) == "ok"
         assert alice(censored, tls, BAD, A) == "reset"
         triggered = time.monotonic()
-        assert alice(censored, tls, GOOD, A) == "refused"
-        assert alice(censored, http, GOOD, A) == "refused"
-        assert alice(censored, echo, A) == "ok"  # datagrams know no reset
-        assert alice(censored, tls, GOOD, B) == "ok"
-        assert alice(censored, tls, GOOD, A6) == "ok"
-        assert censored.run("bob", lambda: word(tls, GOOD, A)) == "ok"
-        assert time.monotonic() - triggered < 1.5
-        time.sleep(max(0, triggered + 1.8 - time.monotonic()))
-        assert alice(censored, tls, GOOD, A) == "ok"
+        # Datagrams know no reset; the other server, the other family and the neighbour have triggered nothing.
+        fine = ("udp", "ping", "tls good 6", "bob http bad", "ping B")
+        expected = hits("refused", *suffer) | hits("ok", *fine)
+        assert censored.battery(expected, only=expected) == expected
+        assert time.monotonic() - triggered < 2
+        time.sleep(max(0, triggered + 2.3 - time.monotonic()))
+        assert censored.battery(only=expected) == dict.fromkeys(expected, "ok")
 
 
 @pytest.mark.parametrize("on_path", [False, True])
@@ -122,7 +120,7 @@ def test_resets_go_to_the_ends_that_the_direction_names(censored, on_path, direc
 
 
 def test_a_lie_from_beside_the_path_comes_first_and_the_truth_later(censored):
-    rule = {"method": "inject_dns", "names": BAD_SITE, "answers": [LIE], "on_path": True, "truth_late_ms": 300}
+    rule = {"method": "inject_dns", "names": BAD_SITE, "answers": [LIE], "on_path": True, "truth_late_ms": 1000}
 
     def both_answers():
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
@@ -135,11 +133,11 @@ def test_a_lie_from_beside_the_path_comes_first_and_the_truth_later(censored):
     with in_force(censored, **rule):
         (first, first_at), (second, second_at) = censored.run("alice", lambda: list(both_answers()))
         assert (first, second) == (LIE, "198.51.100.99")
-        assert 0.25 < second_at - first_at < 1
+        assert 0.9 < second_at - first_at < 4
         begin = time.monotonic()
         assert alice(censored, ask, GOOD, "A", A) == "ok"
         assert alice(censored, ask_tcp, BAD, A) == LIE
-        assert time.monotonic() - begin < 0.3
+        assert time.monotonic() - begin < 1
 
 
 @pytest.mark.parametrize("pieces", [1, 5, 200])
@@ -344,11 +342,11 @@ def test_several_rules_act_at_once_and_are_lifted_one_by_one(censored):
     box = censored.box
     lie = box.apply(Rule(method="inject_dns", names=["one.example"], answers=[LIE]))
     drop = box.apply(Rule(method="drop", names=["two.example"], layers=["dns"]))
-    slow = box.apply(Rule(method="delay", delay_ms=100, names=["three.example"], layers=["dns"]))
+    slow = box.apply(Rule(method="delay", delay_ms=400, names=["three.example"], layers=["dns"]))
 
     def timed():
         begin = time.monotonic()
-        return alice(censored, ask, "three.example", "A", A), time.monotonic() - begin > 0.1
+        return alice(censored, ask, "three.example", "A", A), time.monotonic() - begin > 0.4
 
     assert alice(censored, ask, "one.example", "A", A) == LIE
     assert alice(censored, ask, "two.example", "A", A, patience=0.3) == "timeout"
