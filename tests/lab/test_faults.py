@@ -1,7 +1,7 @@
 """Each kind of fault is seen by plain tools in a network that was built for it, and is gone when it is mended."""
 
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dns.exception
@@ -317,6 +317,29 @@ def test_a_censor_acts_at_the_providers_at_the_gateway_or_at_one_network(lab):
         assert not reaches(lab, HOME, "echo-n")
         assert reaches(lab, "xa-64500-2", "echo-n")
     assert reached(lab, HOME) == ALL
+
+
+def test_a_censor_that_was_prepared_has_its_reader_before_it_is_told_to_act(lab):
+    made = scenario({"kind": "censor", "scope": "AS64501", "method": "drop", "names": ["www.site.example"]})
+    timeline = steps(made, lab.network.topology)
+    before = readers(lab)
+    faults.prepare(lab, made, timeline)
+    assert len(readers(lab) - before) == 1
+    prepared = readers(lab)
+    for step in timeline:
+        faults.perform(lab, made, step)
+        assert readers(lab) == prepared
+
+
+def readers(lab):
+    """Processes that read for the censors of this lab."""
+    found = set()
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = file.read_bytes().decode().split("\0")
+            if "civobs_lab.censor.program" in words and any(word.startswith(str(lab.folder)) for word in words):
+                found.add(int(file.parent.name))
+    return found
 
 
 def test_overlapping_faults_stay_until_the_last_of_them_is_over(lab):

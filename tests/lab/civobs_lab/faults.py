@@ -100,6 +100,19 @@ class Broken:
             raise failed
 
 
+def prepare(lab: Lab, scenario: Scenario, steps: Iterable[Step]) -> None:
+    """Refuse what no censor can do, and start the programs that read for one: it has to act the moment it is told to.
+
+    Raises CensorError, and FaultError where the topology lacks something.
+    """
+    for step in steps:
+        fault = scenario.fault[step.fault]
+        if step.verb == "begin" and isinstance(fault, Censor):
+            for each in _breakages(fault, lab, step):
+                if isinstance(each, Censored):
+                    lab.censor_at(each.place).prepare(each.rule)
+
+
 def perform(lab: Lab, scenario: Scenario, step: Step) -> None:
     """Do one step. What is broken already, or whole already, is left so.
 

@@ -8,7 +8,7 @@ at most. What breaks down is told in one line, never raised: the run is then a m
 import logging
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -145,6 +145,9 @@ class _Run:
         """From the observatory's start to the account of every row."""
         with self.phase("start database, broker and collector"):
             lab.start_observatory(self._scenario.plan)
+        steps = timeline.steps(self._scenario, self.loaded.topology)
+        with self.phase("tell the censors what is to come"):
+            faults.prepare(lab, self._scenario, steps)
         households = len(list(self.loaded.topology.households()))
         with self.phase(f"enrol {households} probes, until all have delivered"):
             lab.start_probes()
@@ -156,7 +159,7 @@ class _Run:
         with self.phase(TIMELINE):
             meter = Meter([probe.pid for probe in lab.probes])
             meter.start()
-            self._timeline(lab)
+            self._timeline(lab, steps)
             self._load = meter.stop()
         with self.phase("wait until all rows are in and all events settled"):
             self._settle(lab)
@@ -200,9 +203,9 @@ class _Run:
             backfill_from=timeline.backfill_from(self._scenario, truth, self._done),
         )
 
-    def _timeline(self, lab: Lab) -> None:
+    def _timeline(self, lab: Lab, steps: Iterable[Step]) -> None:
         length_s = run_times.length_s(self.loaded)
-        for step in timeline.steps(self._scenario, self.loaded.topology):
+        for step in steps:
             if step.at_s > length_s:
                 break
             self._pass_until(lab, step.at_s)
