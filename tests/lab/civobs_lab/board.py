@@ -129,7 +129,6 @@ def _footer(whole: TotalScore, *, wide: bool) -> dict[str, str | Text]:
 def _cells(one: ScenarioScore, *, wide: bool) -> dict[str, str | Text]:
     times = [each for truth in one.truths for each in truth.occurrences]
     ledger = one.ledger
-    rejected = 0 if ledger is None or ledger.rejected_expected else ledger.rejected_batches
     return {
         "scenario": Text(one.scenario),
         "verdict": Text(one.verdict, style=_STYLES[one.verdict]),
@@ -147,7 +146,7 @@ def _cells(one: ScenarioScore, *, wide: bool) -> dict[str, str | Text]:
         },
         "false": str(len(one.false_alarms)),
         "quiet h": f"{one.quiet_h:.1f}",
-        "lost": "-" if ledger is None else _plus(ledger.lost, ledger.doubled, rejected, wide=wide),
+        "lost": "-" if ledger is None else _plus(ledger.lost, ledger.doubled, ledger.rejected_batches, wide=wide),
     }
 
 
@@ -197,13 +196,6 @@ def page(scores: Sequence[ScenarioScore], *, width: int = 120) -> Group:
         Text(),
         *_whys(scores),
     )
-
-
-def _words(scores: Sequence[ScenarioScore]) -> Iterator[Text]:
-    yield Text()
-    yield from _sum(total(scores))
-    yield Text()
-    yield from _whys(scores)
 
 
 def _sum(whole: TotalScore) -> Iterator[Text]:

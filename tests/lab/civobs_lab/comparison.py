@@ -249,12 +249,6 @@ def _of_ledger(name: str) -> Callable[[ScenarioScore], float | None]:
     return lambda one: None if one.ledger is None else getattr(one.ledger, name)
 
 
-def _rejected(one: ScenarioScore) -> float | None:
-    if one.ledger is None:
-        return None
-    return 0 if one.ledger.rejected_expected else one.ledger.rejected_batches
-
-
 _TICK = "detection runs every 30 s, or 0.5 s of the clock, and Mosquitto looks for silent clients every 6 s of it"
 _HALF_BIN = "half a bin: known from presence alone"
 _SLOT = "the ladder's interval in trouble: where in it a fault falls is chance"
@@ -288,6 +282,6 @@ MEASURES: tuple[Measure, ...] = (
     Measure("home alarms", "least", lambda one: len(one.household_alarms)),
     Measure("lost", "least", _of_ledger("lost")),
     Measure("doubled", "least", _of_ledger("doubled")),
-    Measure("rejected", "least", _rejected),
+    Measure("rejected", "least", _of_ledger("rejected_batches")),
 )
 """What is compared. Withdrawn events are not: one may be the way to the right record."""

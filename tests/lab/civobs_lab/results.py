@@ -93,8 +93,6 @@ class LedgerRun(_Part):
     lost: int
     doubled: int
     rejected_batches: int = 0
-    rejected_expected: bool = False
-    """Whether the scenario sends what has to be rejected."""
 
 
 class LoadRun(_Part):

@@ -41,7 +41,7 @@ def total(scores: Sequence[ScenarioScore]) -> TotalScore:
         false_alarms_per_quiet_h=round(alarms / hours, 4) if hours else None,
         lost=sum(each.lost for each in ledgers),
         doubled=sum(each.doubled for each in ledgers),
-        rejected=sum(each.rejected_batches for each in ledgers if not each.rejected_expected),
+        rejected=sum(each.rejected_batches for each in ledgers),
         measurements=sum(each.recorded for each in ledgers),
     )
 

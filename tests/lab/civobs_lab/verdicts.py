@@ -113,5 +113,5 @@ def _run_misses(scenario: ScenarioScore) -> Iterator[Miss]:
         yield Miss(rule="run.lost", why=f"{ledger.lost} of {ledger.recorded} measurements lost")
     if ledger.doubled:
         yield Miss(rule="run.doubled", why=f"{ledger.doubled} measurements stored twice")
-    if ledger.rejected_batches and not ledger.rejected_expected:
+    if ledger.rejected_batches:
         yield Miss(rule="run.rejected", why=f"{ledger.rejected_batches} batches rejected")
