@@ -18,6 +18,12 @@ pytest_plugins = [
 pytest.register_assert_rewrite(*pytest_plugins)
 
 
+def pytest_collection_modifyitems(items):
+    """Keep a file's tests on one worker, for its fixtures, and those that run whole labs on one and the same."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("labs" if item.get_closest_marker("labs") else item.path.name))
+
+
 def pytest_report_header(config):
     given = "the server of CIVOBS_TEST_DSN" if os.environ.get("CIVOBS_TEST_DSN") else describe(Kind.TIMESCALE)
     return [f"timescale: {given}", f"plain: {describe(Kind.PLAIN)}", f"broker: {_mosquitto()}"]

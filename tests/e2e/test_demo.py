@@ -27,6 +27,7 @@ pytestmark = [
     pytest.mark.db,
     pytest.mark.broker,
     pytest.mark.slow,
+    pytest.mark.labs,
     pytest.mark.timeout(LONGEST_S + 20),
 ]
 

@@ -10,7 +10,7 @@ import pytest
 from civobs_lab import run_folder
 from civobs_lab.results import RunResult
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.labs]
 
 MOMENTS = 10
 LATEST_S = 6.0
