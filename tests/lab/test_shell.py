@@ -56,6 +56,31 @@ def test_what_cannot_be_done_is_told_in_a_line_with_what_to_type():
     assert answers[7].startswith("begin KIND SCOPE")
 
 
+def test_a_fault_of_the_scenario_is_begun_by_its_id_as_often_as_one_likes():
+    code, lines, complaint = said("begin cut\nbegin cut\nend cut\nbegin cut\nbroken\nend cut\n", "national-shutdown")
+    assert (code, complaint) == (0, "")
+    broken, mended = "national_shutdown XA: broken", "national_shutdown XA: mended"
+    assert lines[2:] == [
+        broken,
+        "national_shutdown XA is broken already",
+        mended,
+        broken,
+        "national_shutdown XA",
+        mended,
+    ]
+
+
+def test_what_fails_is_told_in_a_line_and_the_lab_goes_on():
+    # A queue of less than a bit a second is nothing that the kernel can make.
+    code, lines, complaint = said(
+        "begin forged_probes AS64500\nbegin congestion AS64500 rate_kbit=0.0001\nbroken\nquit\n"
+    )
+    assert (code, complaint) == (0, "")
+    assert lines[2] == "forged_probes needs the observatory, which does not run; start with --probes"
+    assert lines[3].startswith("congestion AS64500 cannot be done here: ")
+    assert lines[4:] == ["nothing is broken"]
+
+
 def test_a_place_that_is_not_there_is_refused():
     code, _, complaint = said("", "two-countries", "mars")
     assert code == 2

@@ -8,17 +8,17 @@ import os
 import select
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from civobs_lab import faults, scenario_check, strict_toml, timeline
-from civobs_lab.fault_kinds import Fault
+from civobs_lab.fault_kinds import Fault, ForgedProbes, ObservatoryDown
 from civobs_lab.lab import Lab
 from civobs_lab.network import LabNetwork
-from civobs_lab.processes import ProgramError
+from civobs_lab.play import one_line
 from civobs_lab.scenario import Scenario
 from civobs_lab.tell import MESSAGE_BYTES, SOCKET
 
@@ -94,33 +94,41 @@ class Control:
         fault = self._fault(words)
         if any(_label(each) == _label(fault) for each in self._broken()):
             raise CommandError(f"{_label(fault)} is broken already")
-        self._faults.append(fault)
+        if isinstance(fault, ForgedProbes | ObservatoryDown) and not self._lab.probes:
+            raise CommandError(f"{fault.kind} needs the observatory, which does not run; start with --probes")
+        # Without its id, because it may be begun again when it is mended.
+        self._faults.append(fault.model_copy(update={"id": None}))
         scenario = Scenario(title="by hand", resembles="", fault=tuple(self._faults))
         problems = list(scenario_check.problems(scenario, self._lab.network.topology))
         if problems:
             self._faults.pop()
             raise CommandError(f"{problems[0].cause}; {problems[0].remedy}")
         index = len(self._faults) - 1
-        steps = timeline.steps(scenario, self._lab.network.topology)
-        first = {step.item: step for step in reversed(steps) if step.fault == index and step.verb == "begin"}
-        try:
-            for step in sorted(first.values(), key=lambda step: step.at_s):
-                faults.perform(self._lab, scenario, step)
-        except (ValueError, KeyError, ProgramError, OSError) as error:
-            self._mend(index)
-            raise CommandError(f"{_label(fault)} cannot be done here: {error}") from None
+        first: dict[str, timeline.Step] = {}
+        for step in timeline.steps(scenario, self._lab.network.topology):
+            if step.fault == index and step.verb == "begin":
+                first.setdefault(step.item, step)
+        with _told(f"{_label(fault)} cannot be done here"):
+            try:
+                for step in first.values():
+                    faults.perform(self._lab, scenario, step)
+            except BaseException:
+                self._mend(index)
+                raise
         return f"{_label(fault)}: broken\n"
 
     def _end(self, words: list[str]) -> str:
         if words == ["all"]:
-            self._lab.mend()
+            with _told("not everything could be mended"):
+                self._lab.mend()
             return "nothing is broken\n"
         if not words:
             raise CommandError("say what to mend, as in: end national_shutdown XA, or: end all")
         wanted = _label(self._known[words[0]]) if words[0] in self._known else " ".join(words[:2])
         for index, fault in enumerate(self._faults):
-            if _label(fault) == wanted and self._mend(index):
-                return f"{wanted}: mended\n"
+            with _told(f"{wanted} could not be mended"):
+                if _label(fault) == wanted and self._mend(index):
+                    return f"{wanted}: mended\n"
         raise CommandError(f"{wanted} is not broken; `broken` lists what is")
 
     def _mend(self, index: int) -> bool:
@@ -156,6 +164,15 @@ class Control:
             status = probe.status()
             said = "not started" if status is None else status.state
             yield f"{probe.household.name:<16} {said}"
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Whatever a fault's doing or mending fails of, the lab stands: the person at the prompt is told, in a line."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - of netlink, nft, tc, servers, the collector's commands: all alike here
+        raise CommandError(f"{what}: {one_line(error)}") from None
 
 
 def _value(text: str) -> object:
