@@ -69,6 +69,20 @@ def test_the_page_says_in_words_why_each_was_not_right(scores):
     assert "national-shutdown right" not in told
 
 
+def test_the_page_says_which_bars_were_wider_than_in_life(scores):
+    seldom = named("seldom", [ASKED], [event()], intervals={"ladder": 1800.0})
+    told = " ".join("\n".join(lines(board.page([*scores, seldom], width=200), 200)).split())
+    assert "much-too-long-for-a-narrow-terminal: alert.connectivity 774 s (600)" in told
+    assert "seldom: alert.connectivity 774 s (600), end.connectivity 360 s (60), start.connectivity 360 s (60)" in told
+    assert "wider than in life" not in "\n".join(lines(board.page([named("slow", [ASKED], time_scale=1.0)]), 120))
+
+
+def test_the_page_says_how_many_are_right_because_nothing_was_to_be_found(scores):
+    assert "nothing was to be found and nothing was: 1." in "\n".join(lines(board.page(scores, width=200), 200))
+    mobile = named("mobile", [truth("nothing", says="not_observable")], not_observable=("XA",))
+    assert board.document([mobile])["total"]["right_unasked"] == 0
+
+
 def test_a_board_of_nothing_is_a_board():
     assert lines(board.table([]), 120)[-1].split()[:2] == ["0", "scenarios"]
     assert board.document([])["total"]["false_alarms_per_quiet_h"] is None

@@ -186,7 +186,7 @@ def _seconds(value: float | None, sign: str = "") -> str:
 
 
 def page(scores: Sequence[ScenarioScore], *, width: int = 120) -> Group:
-    """The table, its legend, the sum in words, and for each scenario that is not right why."""
+    """The table, its legend, the sum in words, bars that were widened, and for each that is not right why."""
     return Group(
         table(scores, width=width),
         Text(),
@@ -194,13 +194,18 @@ def page(scores: Sequence[ScenarioScore], *, width: int = 120) -> Group:
         Text(),
         *_sum(total(scores)),
         Text(),
+        *_wider(scores),
         *_whys(scores),
     )
 
 
 def _sum(whole: TotalScore) -> Iterator[Text]:
     words = ", ".join(f"{n} {verdict}" for verdict, n in whole.verdicts.items())
-    yield Text(f"Scenarios: {words}. Truths right: {_share(whole.truths_right)}.", style="bold")
+    yield Text(
+        f"Scenarios: {words}. Truths right: {_share(whole.truths_right)}. "
+        f"Right because nothing was to be found and nothing was: {whole.right_unasked}.",
+        style="bold",
+    )
     rate = (
         "no quiet hour" if whole.false_alarms_per_quiet_h is None else f"{whole.false_alarms_per_quiet_h:.3g} an hour"
     )
@@ -219,6 +224,24 @@ def _sum(whole: TotalScore) -> Iterator[Text]:
         f"Measurements: {whole.measurements} recorded, {whole.lost} lost, {whole.doubled} doubled, "
         f"{whole.rejected} batches rejected."
     )
+
+
+def _wider(scores: Sequence[ScenarioScore]) -> Iterator[Text]:
+    """Which times were held against a wider bar than in life; scenarios with the same bars share a line."""
+    found: dict[str, list[str]] = {}
+    for one in scores:
+        wider = {
+            rule: f"{rule} {bar.s:.0f} s ({bar.life_s:.0f})"
+            for truth in one.truths
+            for rule, bar in truth.bars.items()
+            if bar.s > bar.life_s
+        }
+        if wider:
+            found.setdefault(", ".join(wider[rule] for rule in sorted(wider)), []).append(one.scenario)
+    if found:
+        yield Text("Bars that were wider than in life, because the lab is fast or its probes measure seldom:")
+        yield from (Text(f"  {', '.join(names)}: {bars}", style="dim") for bars, names in found.items())
+        yield Text()
 
 
 def _whys(scores: Sequence[ScenarioScore]) -> Iterator[Text]:

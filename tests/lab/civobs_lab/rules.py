@@ -6,7 +6,8 @@ A verdict names the rules that were not kept, by their ids.
 from dataclasses import dataclass
 
 from civobs_lab.matching import family
-from civobs_lab.results import RunResult
+from civobs_lab.results import RunResult, TruthRun
+from civobs_lab.scores import Bar
 
 BROKER_LOOKS_S = 6.0
 """Seconds of the clock: Mosquitto looks for silent clients this often, whatever the time scale."""
@@ -97,7 +98,11 @@ def coarser(result: RunResult) -> float:
 
 
 def edge_bar_s(result: RunResult, rule: str) -> float:
-    """Lab seconds by which a start or an end may be off, by the id of its rule."""
+    """Lab seconds by which a start or an end may be off, by the id of its rule.
+
+    Where only connections tell, an end costs more in a fast lab as a start does: what was swallowed of a new connection
+    is sent again after seconds of the clock (RFC 6298 §5: 1, 2, 4, 8).
+    """
     match rule.partition(".")[2]:
         case "presence":
             return _bar(rule) + _costs_more_s(result.time_scale)
@@ -120,6 +125,20 @@ def alert_bar_s(result: RunResult, kind: str, level: str) -> float | None:
         return None
     ticks_s = max(0.0, SHORTEST_TICK_S * result.time_scale - TICK_S)
     return bar * result.bin_s + _costs_more_s(result.time_scale) + ticks_s
+
+
+def bars(result: RunResult, truth: TruthRun) -> dict[str, Bar]:
+    """What the times of a truth are held against, by the ids of the rules."""
+    life = result.model_copy(update={"time_scale": 1.0, "intervals": {}})
+    found = {}
+    limit, plain = (alert_bar_s(each, truth.kind, truth.level) for each in (result, life))
+    if limit is not None and plain is not None:
+        found[alert_rule(truth.kind)] = Bar(s=limit, life_s=plain)
+    for span in truth.spans:
+        edges = [edge_rule("start", truth.kind, goes_on=span.end is None)]
+        edges += [] if span.end is None else [edge_rule("end", truth.kind)]
+        found |= {rule: Bar(s=edge_bar_s(result, rule), life_s=edge_bar_s(life, rule)) for rule in edges}
+    return found
 
 
 def _bar(rule: str) -> float:

@@ -88,6 +88,14 @@ class OccurrenceScore(_Part):
         return self.event is not None
 
 
+class Bar(_Part):
+    """What a time was held against, in lab seconds."""
+
+    s: float
+    life_s: float
+    """What it would be in life, with the default plan: the lab's speed and a plan's longer intervals make it wider."""
+
+
 class TruthScore(_Part):
     """One truth of a scenario."""
 
@@ -102,6 +110,8 @@ class TruthScore(_Part):
     false_calls: tuple[str, ...] = ()
     """Of ``nothing``: events that said it was something."""
     said: bool | None = None
+    bars: dict[str, Bar] = {}
+    """By the id of the rule."""
     misses: tuple[Miss, ...] = ()
 
 
@@ -173,6 +183,8 @@ class TotalScore(_Part):
 
     scenarios: int
     verdicts: dict[Verdict, int]
+    right_unasked: int
+    """Scenarios that are right and had nothing to be found or said: a detector that is blind gets them right too."""
     truths_right: Share
     found: Share
     merged: int

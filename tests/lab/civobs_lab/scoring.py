@@ -17,7 +17,7 @@ from civobs_lab.matching import (
     touches,
 )
 from civobs_lab.results import Interval, RunResult, Span, TruthRun, VersionRun
-from civobs_lab.rules import CLOCK_S, coarser
+from civobs_lab.rules import CLOCK_S, bars, coarser
 from civobs_lab.scores import (
     Alarm,
     Check,
@@ -130,6 +130,7 @@ def _truth(result: RunResult, truth: TruthRun, part: tuple[OccurrenceScore, ...]
         one_campaign=len(campaigns) == 1 and None not in campaigns if len(events) > 1 else None,
         false_calls=tuple(event.name for event in found.public if _false_call(event, truth, result, found)),
         said=truth.cc in result.not_observable if truth.says == "not_observable" else None,
+        bars={} if truth.kind == NOTHING else bars(result, truth),
     )
 
 

@@ -19,6 +19,7 @@ def total(scores: Sequence[ScenarioScore]) -> TotalScore:
     return TotalScore(
         scenarios=len(scores),
         verdicts={verdict: sum(one.verdict is verdict for one in scores) for verdict in Verdict},
+        right_unasked=sum(one.verdict is Verdict.RIGHT and not _asks(one) for one in scores),
         truths_right=Share(n=sum(truth.verdict is Verdict.RIGHT for truth in truths), of=len(truths)),
         found=Share(n=sum(each.found for each in times), of=len(times)),
         merged=sum(each.merged for each in times),
@@ -64,6 +65,11 @@ def spread(values: Sequence[float | None]) -> Spread:
     """Median and worst by size."""
     known = [abs(value) for value in values if value is not None]
     return Spread(n=len(known), median_s=median(known) if known else None, worst_s=max(known, default=None))
+
+
+def _asks(one: ScenarioScore) -> bool:
+    """Whether there was anything to be found or said."""
+    return any(truth.occurrences or truth.said is not None for truth in one.truths)
 
 
 def _error(time: TimeScore | None) -> float | None:
