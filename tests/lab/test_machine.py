@@ -1,5 +1,7 @@
 """What the lab asks of a machine, what it measures of it, and that nothing of the lab stays on it."""
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +39,14 @@ def test_the_switch_that_refuses_is_named_with_its_remedy(tmp_path, setting, val
 def test_a_refusal_without_a_known_switch_says_what_was_tried(tmp_path):
     refused = machine.why_refused("unshare: unshare failed: Operation not permitted", tmp_path)
     assert "Operation not permitted" in refused.cause
+
+
+@pytest.mark.netns
+def test_programs_are_found_where_a_users_path_does_not_look(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere:/usr/bin:/bin")
+    machine.require()
+    assert [name for name in machine.PROGRAMS if shutil.which(name) is None] == []
+    assert os.environ["PATH"].startswith("/nowhere:/usr/bin:/bin:")
 
 
 @pytest.mark.netns

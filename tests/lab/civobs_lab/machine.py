@@ -66,6 +66,7 @@ def require() -> None:
 
     To be called first of all, because then nothing that was done before is left. Raises ResourceError.
     """
+    _widen_path()
     refused = missing() or namespaces_refused()
     if refused is None and not _may(*_DIRECTLY):
         os.execvp(_AS_ROOT_OF_ONE[0], [*_AS_ROOT_OF_ONE, "--", sys.executable, *sys.orig_argv[1:]])
@@ -74,6 +75,13 @@ def require() -> None:
         from civobs_collector.errors import ResourceError
 
         raise ResourceError(refused.cause, refused.remedy)
+
+
+def _widen_path() -> None:
+    """What ``missing`` finds has to be found when it is run."""
+    folders = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
+    folders += [folder for folder in PROGRAM_PATH.split(os.pathsep) if folder not in folders]
+    os.environ["PATH"] = os.pathsep.join(folders)
 
 
 def missing() -> Refusal | None:
