@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from civobs_lab import run_times, spans
 from civobs_lab.play import Progress as Standing
@@ -27,7 +27,7 @@ def watching(scenarios: Sequence[Loaded], console: Console) -> Iterator[Watcher]
     bars = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        MofNCompleteColumn() if not scenarios else TextColumn("{task.fields[share]}"),
+        TextColumn("{task.fields[share]}"),
         TimeElapsedColumn(),
         TextColumn("{task.fields[standing]}", markup=False),
         console=console,
