@@ -43,7 +43,7 @@ CLIENT, SERVER = "192.0.2.2", "198.51.100.10"
         ({"method": "inject_dns", "names": NAMES, "direction": "in"}, "leave direction out"),
         ({"method": "inject_dns", "names": NAMES, "truth_late_ms": 5}, "set on_path"),
         ({"method": "block_page", "names": NAMES, "answers": ["192.0.2.1"]}, "answers belongs to method inject_dns"),
-        ({"method": "rewrite", "protocol": "udp"}, "reads names in"),
+        ({"method": "rewrite", "protocol": "udp"}, "reads no names in what udp carries"),
         ({"method": "drop", "rate_kbit": 5}, "rate_kbit belongs to method police or shape or slow_after"),
     ],
 )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from civobs_lab.scenario_file import SCENARIOS, ScenarioError, find, load
 from civobs_lab.toml_lines import Lines
+from civobs_lab.topology import TOPOLOGIES
 
 GOOD = """\
 title = "A cut"
@@ -100,6 +101,13 @@ def test_a_scenario_is_read_with_its_topology_and_no_more_homes_than_it_wants(tm
         ('faults = ["cut"]', 'faults = ["cat"]', 19, "no fault has the id 'cat'; did you mean 'cut'?"),
         ("title", 'topology = "two-country"\ntitle', 1, "did you mean 'two-countries'?"),
         ("title", "time_scale = nan\ntitle", 1, "write a finite number"),
+        ("title", f"time_scale = {'9' * 5000}\ntitle", 1, "a number of thousands of digits; write a smaller one"),
+        ("title", f"time_scale = 0x{'f' * 5000}\ntitle", 1, "a number of thousands of digits; write a smaller one"),
+        ("title", f'topology = "{"a" * 300}"\ntitle', 1, "there is no topology 'aaa"),
+        ("title", 'topology = "."\ntitle', 1, "there is no topology '.'; give the path of a file from here"),
+        ("title", 'length = "20m"\ntitle', 13, "the timeline is over after 20m, before this begins"),
+        ('start = "20m"', "start = 2026-01-01", 12, "`start`: 2026-01-01 is not a span of time"),
+        ('"A cut"', '"A cut\\nin two lines"', 1, "write one such as 'All ISPs are down'"),
     ],
 )
 def test_a_mistake_is_told_with_its_line_and_a_remedy(tmp_path, old, new, line, said):
@@ -123,15 +131,40 @@ def test_a_mistake_is_told_with_its_line_and_a_remedy(tmp_path, old, new, line, 
         ('kind = "name_moves"\nscope = "site-q"\nname = "x.example"', 25, "no host of two-countries has the name"),
         ('kind = "flapping"\nscope = "xa-64500-1"\nup = "0s"\ndown = "1m"', 25, "`up` takes no time"),
         ('kind = "congestion"\nscope = "AS64500"\nrate_kbit = inf', 25, "write a finite number"),
-        ('kind = "censor"\nscope = "XA"\nmethod = "police"', 21, "method police needs rate_kbit"),
-        ('kind = "censor"\nscope = "XA"\nmethod = "drop"\naddresses = ["1.2.3"]', 26, "not a valid IPv4 network"),
+        ('kind = "censor"\nscope = "XA"\nmethod = "police"', 25, "method police needs rate_kbit; write rate_kbit ="),
+        ('kind = "censor"\nscope = "XA"\nmethod = "police"\nrate_kbit = 1e20', 26, "less than or equal to 10000000"),
+        (
+            'kind = "censor"\nscope = "XA"\nmethod = "drop"\naddresses = ["1.2.3"]',
+            26,
+            "a prefix such as '198.18.5.0/24'",
+        ),
+        (
+            'kind = "censor"\nscope = "XA"\nmethod = "drop"\nnames = ["x.example"]',
+            26,
+            "no host of two-countries has the",
+        ),
+        (
+            'kind = "censor"\nscope = "XA"\nmethod = "drop"\nhouseholds = ["xb-64504-1"]',
+            26,
+            "xb-64504-1 is not in XA, so this censor never sees it; write of xa-64500-1, ",
+        ),
+        (
+            'kind = "censor"\nscope = "XA"\nmethod = "drop"\nat = "gateway"\nhosts = ["site-p", "xa-news"]',
+            27,
+            "xa-news is not abroad, so the gateway is not on the way to it; leave it out, or leave `at` out",
+        ),
         (
             'kind = "censor"\nscope = "XA"\nmethod = "drop"\nanswers = ["192.0.2.1"]',
-            25,
+            26,
             "cannot act: answers belongs to",
         ),
         ('kind = "censor"\nscope = "AS64500"\nat = "gateway"\nmethod = "drop"', 25, "a network has no gateway"),
-        ('id = "cut"\nkind = "home_down"\nscope = "xa-64500-1"', 9, "two faults have the id 'cut'"),
+        ('id = "cut"\nkind = "home_down"\nscope = "xa-64500-1"', 23, "two faults have the id 'cut'"),
+        (
+            'kind = "power_cut"\nscope = "AS64500"\nclock_known_after = "5m"',
+            25,
+            "`clock_known_after` needs a `clock_error`; write both, or neither",
+        ),
     ],
 )
 def test_a_fault_that_could_do_nothing_is_a_mistake(tmp_path, fault, line, said):
@@ -151,7 +184,10 @@ def test_the_first_mistake_is_told_and_how_many_more_there_are(tmp_path):
         (b"", "s.toml:1: the file is empty"),
         (b"# nothing\n", "s.toml:1: the file is empty"),
         (b"title = 'x'\n\xff\xfe", "s.toml:2: this is not text in UTF-8"),
-        (b"a = " + b"[" * 5000, "s.toml:1: "),
+        (b"title = 'x'\na = " + b"[" * 5000, "s.toml:2: lists or tables are nested too deeply; "),
+        (b"title = 'x'\na = " + b"[" * 300 + b"]" * 300, "s.toml:2: lists or tables are nested too deeply; "),
+        (b"\xef\xbb\xbf" + GOOD.replace("title", "titel").encode(), "s.toml:1: unknown key `titel`"),
+        (GOOD.replace("start", "strat").replace("\n", "\r\n").encode(), "s.toml:12: unknown key `strat`"),
         (GOOD.encode() + b"x = [\n1,\n", "s.toml:21: not TOML: "),
     ],
 )
@@ -164,6 +200,10 @@ def test_a_folder_and_a_file_that_is_not_there_are_told_as_such(tmp_path):
         load(tmp_path)
     with pytest.raises(ScenarioError, match=r"nowhere\.toml:1: there is no such file; "):
         load(tmp_path / "nowhere.toml")
+    with pytest.raises(ScenarioError, match=r"/dev/zero:1: this is no file but a device or a pipe; "):
+        load(Path("/dev/zero"))
+    with pytest.raises(ScenarioError, match=r":1: there is no such scenario; "):
+        find(["x" * 300])
 
 
 def test_a_mistake_in_the_topology_beside_it_names_the_topologys_file_and_line(tmp_path):
@@ -174,6 +214,39 @@ def test_a_mistake_in_the_topology_beside_it_names_the_topologys_file_and_line(t
     assert said == "mine.toml:7: unknown key `prefx` in [[networks]] number 1; did you mean 'prefix'?"
     said = refusal(tmp_path, 'topology = "his.toml"\n' + GOOD)
     assert said.startswith("s.toml:1: there is no topology 'his.toml'; ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('serves = ["authority", "tcp"], anchor', 'serves = ["tcp"], anchor', "nothing at root-m answers dns; have it"),
+        ('["North", "South"]', '["North", "North"]', "the same region twice: North; change one"),
+        ('["North", "South"]', "[]", "`regions` cannot be []; name at least 1"),
+        ('cc = "XA"', 'cc = "DE"', "`cc` cannot be \"DE\"; write one such as 'XA'"),
+        ("198.18.2.0/24", "198.18.2.1/24", "has host bits set; write a prefix such as '198.18.5.0/24'"),
+        ("user_share = 0.1", "user_share = 0.5", "user shares in XA add up to more than 1; make some smaller"),
+    ],
+)
+def test_a_mistake_in_a_world_is_told_at_what_has_to_be_changed(tmp_path, old, new, said):
+    text = (TOPOLOGIES / "two-countries.toml").read_text()
+    (tmp_path / "mine.toml").write_text(text.replace(old, new, 1))
+    found = refusal(tmp_path, 'topology = "mine.toml"\n' + GOOD)
+    line = 1 + text[: text.index(old)].count("\n")
+    assert found.startswith(f"mine.toml:{line}: ")
+    assert said in found
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        (r", observatory = true", "two-countries has no observatory; write observatory = true at one of its hosts"),
+        (r'"web"(, )?', "two-countries has no site to measure against; give a host there `names`"),
+    ],
+)
+def test_a_world_in_which_nothing_could_be_measured_is_refused(tmp_path, pattern, said):
+    text = (TOPOLOGIES / "two-countries.toml").read_text()
+    (tmp_path / "mine.toml").write_text(re.sub(pattern, "", text).replace('anchor = "tcp"', 'anchor = "icmp"'))
+    assert refusal(tmp_path, 'topology = "mine.toml"\n' + GOOD).startswith(f"s.toml:1: {said}")
 
 
 @given(st.data())

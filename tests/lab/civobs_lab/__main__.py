@@ -47,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CivobsCollectorError as error:
         return _refused(error.cause, error.remedy)
     except ScenarioError as error:
-        return _refused(f"{error.where}: {error.cause}", error.remedy)
+        # One line, and its beginning: editors go to a place that is told so.
+        sys.stderr.write(f"{error}\n")
+        return 2
     except CommandError as error:
         cause, _, remedy = str(error).partition("; ")
         return _refused(cause, remedy)

@@ -116,6 +116,7 @@ def _censor(fault: Censor, topology: Topology, where: Where) -> Iterator[Problem
         yield Problem((*where, "at"), "a network has no gateway", "leave `at` out, or name a country as the scope")
     if fault.at == "providers" and network is not None and not network.is_provider:
         yield Problem((*where, "scope"), f"{fault.scope} has no customers", "name a network that has some")
+    yield from _beyond(fault, topology, where)
     # It reads packets with scapy, which takes its time to load.
     from civobs_lab.censor.errors import CensorError
     from civobs_lab.censor.orders import refuse_what_cannot_act
@@ -126,7 +127,21 @@ def _censor(fault: Censor, topology: Topology, where: Where) -> Iterator[Problem
         yield from strict_toml.problems(error, Rule, where)
     except CensorError as error:
         cause, _, remedy = str(error).partition("; ")
-        yield Problem((*where, "method"), cause, remedy or "docs/lab.md says what goes with what")
+        yield Problem((*where, error.key or "method"), cause, remedy or "docs/lab.md says what goes with what")
+
+
+def _beyond(fault: Censor, topology: Topology, where: Where) -> Iterator[Problem]:
+    """Customers and servers that the censor never sees."""
+    ours = {home.name for home in topology.households_of(fault.scope)}
+    everybody = {home.name for home in topology.households()}
+    for index, home in enumerate(fault.households):
+        if home in everybody - ours:
+            cause = f"{home} is not in {fault.scope}, so this censor never sees it"
+            yield Problem((*where, "households", index), cause, nearest("", ours, otherwise="write of"))
+    for index, name in enumerate(fault.hosts if fault.at == "gateway" else ()):
+        if any(host.name == name and network.cc == fault.scope for network, host, _ in topology.hosts()):
+            cause = f"{name} is not abroad, so the gateway is not on the way to it"
+            yield Problem((*where, "hosts", index), cause, "leave it out, or leave `at` out")
 
 
 def _network(scope: str, topology: Topology) -> Network | None:

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from civobs_lab.censor.rule import Direction, Layer, Method, Protocol, Rule
+from civobs_lab.censor.rule import FASTEST_KBIT, Direction, Layer, Method, Protocol, Rule
 from civobs_lab.spans import Span
 from civobs_lab.strict_toml import wrong
 
@@ -23,7 +23,7 @@ class _Fault(BaseModel):
     scopes: ClassVar[Scopes]
     """What the scope may name."""
     scope: str
-    id: str | None = None
+    id: Annotated[str, Field(min_length=1)] | None = None
     """For truths to refer to."""
     start: Span
     """From the moment at which every probe has delivered its first rows."""
@@ -145,6 +145,8 @@ class PowerCut(_Fault):
             raise wrong("a home would return before it went", "write a `spread` shorter than the power cut", "spread")
         if self.every is not None and self.end is not None and self.end + self.return_spread > self.start + self.every:
             raise wrong("homes would go again before they returned", "write a shorter `return_spread`", "return_spread")
+        if self.clock_known_after is not None and not self.clock_error:
+            raise wrong("`clock_known_after` needs a `clock_error`", "write both, or neither", "clock_known_after")
         return self
 
 
@@ -208,7 +210,7 @@ class Congestion(_Fault):
 
     scopes: ClassVar[Scopes] = ("network",)
     kind: Literal["congestion"]
-    rate_kbit: Annotated[float, Field(gt=0)]
+    rate_kbit: Annotated[float, Field(gt=0, le=FASTEST_KBIT)]
     queue_ms: Annotated[float, Field(gt=0, le=10_000)] = 400.0
 
 

@@ -27,6 +27,8 @@ Cause = Literal[
 ]
 """The rows of detection.md §3.4, in the collector's words (``detect/hypotheses.py``) where it knows them."""
 
+Mechanism = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$", examples=["tls.reset.sni"])]
+
 LONGEST_LADDER_S, LONGEST_TASK_S = 3600.0, 604800.0
 """``civobs_wire.plan`` takes no more."""
 SETTLE_S = 5400.0
@@ -56,7 +58,7 @@ class Truth(_Part):
     admin1: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     """Names that were blocked or throttled."""
-    mechanisms: tuple[Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")], ...] = ()
+    mechanisms: tuple[Mechanism, ...] = ()
     """How, in the words of detection.md §3.5 (``dns.injection``, ``tls.reset.sni``…)."""
     depth: Depth | None = None
     cause: Cause | None = None
@@ -111,7 +113,7 @@ class PlanChanges(_Part):
 class Scenario(_Part):
     """The whole of a file. Its name is the file's."""
 
-    title: Annotated[str, Field(min_length=1, max_length=100)]
+    title: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\n]+$", examples=["All ISPs are down"])]
     """One line: what happens."""
     resembles: str
     """Which real event it is like, or which mistake it guards against."""
@@ -130,11 +132,22 @@ class Scenario(_Part):
     truth: tuple[Truth, ...] = ()
 
     @model_validator(mode="after")
-    def _truths_refer_to_faults(self) -> Self:
-        ids = [fault.id for fault in self.fault if fault.id is not None]
+    def _faults_happen(self) -> Self:
         for index, fault in enumerate(self.fault):
-            if fault.id is not None and fault.id in ids[: ids.index(fault.id)] + ids[ids.index(fault.id) + 1 :]:
+            last_s = fault.start + (fault.times - 1) * (fault.every or 0.0)
+            if self.length is not None and last_s >= self.length:
+                key = "times" if fault.start < self.length else "start"
+                cause = f"the timeline is over after {words(self.length)}, before this begins"
+                raise wrong(cause, "write a longer `length`, or leave it out", "fault", index, key)
+        return self
+
+    @model_validator(mode="after")
+    def _truths_refer_to_faults(self) -> Self:
+        ids: list[str] = []
+        for index, fault in enumerate(self.fault):
+            if fault.id in ids:
                 raise wrong(f"two faults have the id {fault.id!r}", "give each its own", "fault", index, "id")
+            ids += [] if fault.id is None else [fault.id]
         for index, truth in enumerate(self.truth):
             for number, name in enumerate(truth.faults):
                 if name not in ids:

@@ -13,6 +13,16 @@ from civobs_lab.toml_lines import Where
 from civobs_lab.topology import Topology, TopologyError
 
 
+def world(scenario: Scenario, topology: Topology) -> Iterator[Problem]:
+    """Whether there is somebody to deliver to, and something to measure against."""
+    where = ("topology",)
+    if not any(host.observatory for _, host, _ in topology.hosts()):
+        yield Problem(where, f"{topology.name} has no observatory", "write observatory = true at one of its hosts")
+    if not scenario.plan.targets and not any("web" in host.serves and host.names for _, host, _ in topology.hosts()):
+        remedy = "give a host there `names` and serves = ['web'], or write `plan.targets`"
+        yield Problem(where, f"{topology.name} has no site to measure against", remedy)
+
+
 def probes(scenario: Scenario, topology: Topology) -> Iterator[Problem]:
     """Whether the networks can have as many homes as the scenario wants. Before there is a topology with them."""
     providers = {f"AS{network.asn}": network.households for network in topology.networks if network.is_provider}
@@ -69,7 +79,8 @@ class _Names:
             if actual
             else f"{self.topology.name} has no {wanted} {text!r}"
         )
-        yield Problem(where, cause, nearest(text, allowed, otherwise=f"write a {wanted}:"))
+        # What is of another sort is no slip of the pen.
+        yield Problem(where, cause, nearest("" if actual else text, allowed, otherwise=f"write a {wanted}:"))
 
     def one(self, text: str, sort: str, where: Where) -> Iterator[Problem]:
         if text not in self.of_sort[sort]:
@@ -107,6 +118,10 @@ def _censor(fault: Censor, known: _Names, where: Where) -> Iterator[Problem]:
         yield from known.one(host, "host", (*where, "hosts", index))
     for index, household in enumerate(fault.households):
         yield from known.one(household, "household", (*where, "households", index))
+    for index, name in enumerate(fault.names):
+        plain = name.rstrip(".").lower()
+        if not any(f".{each}".endswith(f".{plain}") for each in known.names):
+            yield from known.name(name, (*where, "names", index))
 
 
 def _truth(truth: Truth, known: _Names, where: Where) -> Iterator[Problem]:

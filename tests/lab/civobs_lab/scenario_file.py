@@ -31,7 +31,7 @@ def load(path: Path) -> Loaded:
     document = Document(path, Scenario)
     scenario = document.value
     topology = _topology(document)
-    document.refuse(scenario_check.probes(scenario, topology))
+    document.refuse([*scenario_check.world(scenario, topology), *scenario_check.probes(scenario, topology)])
     topology = topology.with_probes(dict(scenario.probes))
     document.refuse(scenario_check.problems(scenario, topology))
     return Loaded(path.stem, path, scenario, topology)
@@ -45,10 +45,10 @@ def find(words: Iterable[str]) -> list[Path]:
 
 def _find(word: str) -> Path:
     own = SCENARIOS / f"{word}.toml"
-    if own.is_file() and not Path(word).exists():
-        return own
     path = Path(word)
-    if not path.suffix and not path.exists():
+    if _is_there(own) and not path.exists():
+        return own
+    if not path.suffix and not _is_there(path):
         remedy = nearest(word, (each.stem for each in SCENARIOS.glob("*.toml")), otherwise="the lab's own are")
         raise ScenarioError(path, 1, "there is no such scenario", remedy)
     return path
@@ -59,7 +59,14 @@ def _topology(document: Document[Scenario]) -> Topology:
     name = document.value.topology
     own = {each.stem: each for each in TOPOLOGIES.glob("*.toml")}
     file = own.get(name) or document.path.parent / name
-    if not file.exists():
+    if not _is_there(file):
         remedy = nearest(name, own, otherwise="give the path of a file from here, or one of")
         document.refuse([Problem(("topology",), f"there is no topology {name!r}", remedy)])
     return strict_toml.Document(file, Topology).value
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long for any file
+        return False

@@ -1,14 +1,16 @@
 """Reading a TOML file into a model so strictly that every mistake is told in one line: file, line, cause, remedy."""
 
+import codecs
 import difflib
 import json
 import re
+import stat
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeGuard, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -26,8 +28,14 @@ _EXPECTED = {
     "model_type": "a table of key = value",
     "model_attributes_type": "a table of key = value",
     "finite_number": "a finite number",
+    "ip_v4_address": "an address such as '192.0.2.1' or '2001:db8::1'",
+    "ip_v6_address": "an address such as '192.0.2.1' or '2001:db8::1'",
+    "ip_v4_network": "a prefix such as '198.18.5.0/24' or '2001:db8:5::/48'",
+    "ip_v6_network": "a prefix such as '198.18.5.0/24' or '2001:db8:5::/48'",
+    "ipv4network": "a prefix such as '198.18.5.0/24'",
+    "ipv6network": "a prefix such as '2001:db8:5::/48'",
 }
-"""What should have been written, by pydantic's type of error."""
+"""What should have been written, by pydantic's type of error or a schema's form of text."""
 
 _DATE = "TOML date"
 
@@ -65,13 +73,16 @@ class Document(Generic[M]):
     def __init__(self, path: Path, model: type[M]) -> None:
         """Raise FileError."""
         self.path = path
-        raw = _bytes(path)
+        # Some editors put a byte order mark before the first line.
+        raw = _bytes(path).removeprefix(codecs.BOM_UTF8)
         values = _values(path, raw)
         self.lines = Lines(raw)
         try:
             # By way of JSON, since only there "strict" takes a list for a tuple and a text for an enumeration.
-            self.value = model.model_validate_json(json.dumps(values, default=_not_json), strict=True)
+            self.value = model.model_validate_json(values, strict=True)
         except ValidationError as error:
+            if error.errors()[0]["type"] == "json_invalid":  # deeper than it can be read again
+                raise _too_deep(path, raw) from None
             self.refuse(problems(error, model))
             raise
 
@@ -119,19 +130,23 @@ def place(where: Where) -> str:
 
 def _bytes(path: Path) -> bytes:
     try:
+        if stat.S_ISCHR(path.stat().st_mode) or stat.S_ISFIFO(path.stat().st_mode):
+            # A device may never end, and a pipe can be read but once.
+            raise FileError(path, 1, "this is no file but a device or a pipe", "name a .toml file")
         return path.read_bytes()
     except IsADirectoryError:
         raise FileError(path, 1, "this is a folder", "name the .toml files in it") from None
     except FileNotFoundError:
         raise FileError(path, 1, "there is no such file", "check the name") from None
-    except (OSError, ValueError) as error:
-        cause = error.strerror if isinstance(error, OSError) else error
-        raise FileError(path, 1, f"it cannot be read: {cause}", "name a readable file") from None
+    except OSError as error:
+        raise FileError(path, 1, f"it cannot be read: {error.strerror}", "name a readable file") from None
 
 
-def _values(path: Path, raw: bytes) -> dict[str, Any]:
+def _values(path: Path, raw: bytes) -> str:
+    """What stands in the file, as JSON."""
     try:
         values = tomllib.loads(raw.decode())
+        written = json.dumps(values, default=_not_json)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise FileError(
@@ -140,12 +155,24 @@ def _values(path: Path, raw: bytes) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise _syntax(path, raw, str(error)) from None
     except RecursionError:
-        raise FileError(
-            path, 1, "lists or tables are nested too deeply", "nothing here needs more than three"
-        ) from None
+        raise _too_deep(path, raw) from None
+    except ValueError:
+        # The interpreter reads and writes no number of more than 4300 digits.
+        raise FileError(path, _longest_line(raw), "a number of thousands of digits", "write a smaller one") from None
     if not values:
         raise FileError(path, 1, "the file is empty", "docs/lab.md has one to start from")
-    return values
+    return written
+
+
+def _too_deep(path: Path, raw: bytes) -> FileError:
+    remedy = "nothing here needs more than three levels"
+    return FileError(path, _longest_line(raw), "lists or tables are nested too deeply", remedy)
+
+
+def _longest_line(raw: bytes) -> int:
+    """Where there is most likely too much of something."""
+    lines = raw.splitlines()
+    return lines.index(max(lines, key=len)) + 1
 
 
 def _syntax(path: Path, raw: bytes, said: str) -> FileError:
@@ -198,7 +225,11 @@ def _problem(error: ErrorDetails, schema: dict[str, Any], at: Where) -> Problem:
             below_it = getattr(context["error"], "loc", ())
             where = (*where, *below_it)
             said, _, remedy = getattr(context["error"], "why", str(context["error"])).partition("; ")
-            cause, remedy = said if below_it else f"{key}: {said}", remedy or "docs/lab.md says what may stand there"
+            if _is_date(error["input"]):
+                said = said.replace(str(error["input"]), _shown(error["input"]))
+            expected = _EXPECTED.get(below.get("format", ""))
+            cause = said if below_it else f"{key}: {said}"
+            remedy = remedy or (f"write {expected}" if expected else "docs/lab.md says what may stand there")
         case _:
             cause, remedy = _value_problem(error, key, below)
     return Problem(where, cause, remedy)
@@ -211,10 +242,13 @@ def _value_problem(error: ErrorDetails, key: str, schema: dict[str, Any]) -> tup
     match error["type"]:
         case "literal_error" | "enum":
             remedy = nearest(str(error["input"]), _words(schema), otherwise="it may be")
-        case "tuple_type" if isinstance(error["input"], dict) and _DATE not in error["input"]:
+        case "tuple_type" if isinstance(error["input"], dict) and not _is_date(error["input"]):
             remedy = f"write [[{key.strip('`')}]] with two brackets on each side"
         case "string_pattern_mismatch":
-            remedy = f"write one of the form {context['pattern']}"
+            examples = " or ".join(map(repr, schema.get("examples", [])))
+            remedy = f"write one such as {examples}" if examples else f"write one of the form {context['pattern']}"
+        case "too_short":
+            remedy = f"name at least {context['min_length']}"
         case kind if kind in _EXPECTED:
             remedy = f"write {_EXPECTED[kind]}"
         case _:
@@ -261,8 +295,12 @@ def _tags(schema: dict[str, Any]) -> list[str]:
     return list(schema.get("discriminator", {}).get("mapping", {}))
 
 
+def _is_date(value: object) -> TypeGuard[dict[str, str]]:
+    return isinstance(value, dict) and _DATE in value
+
+
 def _shown(value: object) -> str:
-    text = str(value[_DATE]) if isinstance(value, dict) and _DATE in value else json.dumps(value, ensure_ascii=False)
+    text = value[_DATE] if _is_date(value) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "…"
 
 

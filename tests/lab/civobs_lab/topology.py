@@ -37,6 +37,8 @@ _HOMES6 = 0x1000
 """Networks inside homes are /64s from here on, links to them and to hosts are those below."""
 _SAME_PORT = {53: ("authority", "resolver"), 80: ("web", "portal", "echo")}
 """Services that one host cannot have together."""
+_ANCHORED_BY = {"dns": {"authority", "resolver"}, "tcp": {"tcp", "web", "throughput", "doh"}}
+"""What answers an anchor's questions, for which plans know UDP port 53 and TCP port 443."""
 _TAKEN = re.compile(r"core$|as\d|(gateway|exchange|nat|home|device)-|[a-z]{2}-\d+-\d")
 """What other places (network.py) and households are called: scopes and places are looked up by one word."""
 
@@ -47,9 +49,11 @@ def _is_free(name: str) -> str:
     return name
 
 
-HostName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$"), AfterValidator(_is_free)]
-DomainName = Annotated[str, Field(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$")]
-CountryCode = Annotated[str, Field(pattern="^X[A-Z]$")]
+HostName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$", examples=["site-p"]), AfterValidator(_is_free)]
+DomainName = Annotated[
+    str, Field(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$", examples=["www.site.example"])
+]
+CountryCode = Annotated[str, Field(pattern="^X[A-Z]$", examples=["XA"])]
 """From ISO 3166-1's user-assigned codes, so that no real country is ever named."""
 Service = Literal[
     "tcp", "authority", "resolver", "web", "h3", "dot", "doh", "throughput", "stun", "ntp", "portal", "echo"
@@ -96,6 +100,14 @@ class Host(_Part):
     """It has two addresses of each family, as STUN needs them (RFC 5780)."""
 
     @model_validator(mode="after")
+    def _answers_as_an_anchor(self) -> Self:
+        able = _ANCHORED_BY.get(self.anchor or "")
+        if able is not None and not able & {*self.serves}:
+            why = f"nothing at {self.name} answers {self.anchor}; have it serve {' or '.join(sorted(able))}"
+            raise TopologyError(why, loc=("anchor",))
+        return self
+
+    @model_validator(mode="after")
     def _serves_one_thing_on_a_port(self) -> Self:
         for port, services in _SAME_PORT.items():
             clashing = [service for service in services if service in self.serves]
@@ -110,7 +122,7 @@ class Network(_Part):
 
     asn: Annotated[int, Field(ge=1, le=4294967295)]
     name: str
-    cc: Annotated[str, Field(pattern="^[A-Z]{2}$")]
+    cc: Annotated[str, Field(pattern="^[A-Z]{2}$", examples=["XA"])]
     prefix: IPv4Network
     prefix6: IPv6Network
     households: Annotated[int, Field(ge=0, le=64)] = 0
@@ -160,7 +172,7 @@ class Country(_Part):
 
     cc: CountryCode
     name: str
-    regions: Annotated[tuple[Annotated[str, Field(pattern="^[^/]+$")], ...], Field(min_length=1)]
+    regions: Annotated[tuple[Annotated[str, Field(pattern="^[^/]+$", examples=["North"])], ...], Field(min_length=1)]
     """Households are spread over them in turn."""
 
 
@@ -241,12 +253,14 @@ Placed = tuple[Network, Host, Attachment]
 class Topology(_Part):
     """The whole."""
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     countries: tuple[Country, ...] = ()
     networks: tuple[Network, ...]
 
     @model_validator(mode="after")
     def _is_unambiguous(self) -> Self:
+        for n, country in enumerate(self.countries):
+            _refuse_twice("region", ((("countries", n, "regions", m), name) for m, name in enumerate(country.regions)))
         _refuse_twice("country", ((("countries", n, "cc"), one.cc) for n, one in enumerate(self.countries)))
         _refuse_twice("ASN", ((("networks", n, "asn"), one.asn) for n, one in enumerate(self.networks)))
         hosts = {
@@ -284,10 +298,11 @@ class Topology(_Part):
                 raise TopologyError(why, loc=("networks", number, "cc"))
         if _LINK * (2 * len(self.countries) + len(self.networks)) > CORE_PREFIX.num_addresses:
             raise TopologyError(f"{CORE_PREFIX} is too small for so many routers; leave some out", loc=("networks",))
-        for number, country in enumerate(self.countries):
-            if sum(one.user_share or 0 for one in self.networks if one.cc == country.cc) > 1.001:
+        for country in self.countries:
+            sharing = [n for n, one in enumerate(self.networks) if one.cc == country.cc and one.user_share]
+            if sum(self.networks[n].user_share or 0 for n in sharing) > 1.001:
                 why = f"user shares in {country.cc} add up to more than 1; make some smaller"
-                raise TopologyError(why, loc=("countries", number))
+                raise TopologyError(why, loc=("networks", sharing[-1], "user_share"))
         return self
 
     @model_validator(mode="after")

@@ -152,53 +152,64 @@ def refuse_what_cannot_act(rule: Rule) -> None:
     """Raise CensorError for a combination that has no effect, with what would have."""
     for refusal in (_misplaced(rule), _unreadable(rule), _unselectable(rule), _powerless(rule)):
         if refusal is not None:
-            raise CensorError(f"a censor's rule with method {rule.method} cannot act: {refusal}")
+            key, why = refusal
+            raise CensorError(f"a censor's rule with method {rule.method} cannot act: {why}", key=key)
 
 
-def _misplaced(rule: Rule) -> str | None:
+Refusal = tuple[str, str] | None
+"""The key that is at odds with the rest, and why."""
+
+
+def _misplaced(rule: Rule) -> Refusal:
     """A parameter that the method does not know."""
     for parameter, methods in BELONGS.items():
         if getattr(rule, parameter) and rule.method not in methods:
-            return f"{parameter} belongs to method {' or '.join(sorted(methods))}"
+            why = f"{parameter} belongs to method {' or '.join(sorted(methods))}; leave {parameter} out"
+            return parameter, why
     if rule.truth_late_ms and not rule.on_path:
-        return "truth_late_ms is for a censor beside the path; set on_path, or leave it out"
+        return "truth_late_ms", "truth_late_ms is for a censor beside the path; set on_path, or leave it out"
     return None
 
 
-def _unreadable(rule: Rule) -> str | None:
+def _unreadable(rule: Rule) -> Refusal:
     """Names or layers that this method or protocol never shows."""
     reads = bool(rule.names) or rule.method in ANSWERS
     if rule.layers and not reads:
-        return "layers say where names are read, and there are no names; add names, or select by protocol and ports"
+        why = "layers say where names are read, and there are no names; add names, or select by protocol and ports"
+        return "layers", why
     if not reads:
         return None
     if rule.protocol is Protocol.ICMP:
-        return "ICMP carries no names; leave protocol out"
+        return "protocol", "ICMP carries no names; leave protocol out"
     if not layers(rule):
         able = READS.get(rule.method, EVERYWHERE)
         if rule.protocol is not None:
             able &= CARRIED_BY[rule.protocol]
-        return f"it reads names in {', '.join(sorted(able)) or 'none of what this protocol carries'}"
+        if not able:
+            return "protocol", f"it reads no names in what {rule.protocol} carries; leave protocol out"
+        reads_in = ", ".join(sorted(able))
+        return "layers", f"it reads names in {reads_in}; write of these, or leave layers out"
     return None
 
 
-def _unselectable(rule: Rule) -> str | None:
+def _unselectable(rule: Rule) -> Refusal:
     """Selectors that exclude each other."""
     if rule.family == 5:
-        return "there is no IP version 5; family is 4 or 6"
+        return "family", "there is no IP version 5; family is 4 or 6"
     if not families(rule):
-        return "addresses, customers and family have no IP version in common"
+        key = "family" if rule.family else "addresses"
+        return key, "addresses, customers and family have no IP version in common; leave one out"
     if rule.ports and rule.protocol is Protocol.ICMP:
-        return "ICMP has no ports; leave ports or protocol out"
+        return "ports", "ICMP has no ports; leave ports or protocol out"
     if rule.method is Method.RESET and rule.protocol not in (None, Protocol.TCP):
-        return "only TCP knows resets; use drop or reject"
+        return "protocol", "only TCP knows resets; use drop or reject"
     return None
 
 
-def _powerless(rule: Rule) -> str | None:
+def _powerless(rule: Rule) -> Refusal:
     """What cannot be done from that side or in that direction."""
     if rule.on_path and rule.method not in ON_PATH:
-        return f"beside the path only {', '.join(sorted(ON_PATH))} can be done; leave on_path out"
+        return "on_path", f"beside the path only {', '.join(sorted(ON_PATH))} can be done; leave on_path out"
     if rule.method in ANSWERS and rule.direction is Direction.IN:
-        return "it acts on what customers ask, which goes out; leave direction out"
+        return "direction", "it acts on what customers ask, which goes out; leave direction out"
     return None

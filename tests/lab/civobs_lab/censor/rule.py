@@ -8,8 +8,10 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from civobs_lab.spans import Span
+from civobs_lab.strict_toml import wrong
 
 
 class Method(StrEnum):
@@ -64,6 +66,8 @@ class Direction(StrEnum):
     IN = "in"
 
 
+FASTEST_KBIT = 10_000_000.0
+"""Ten gigabits a second: no line of the lab carries more, so a higher rate would not be felt."""
 NAMED_ONLY = frozenset({Method.INJECT_DNS, Method.BLOCK_PAGE})
 RATED = frozenset({Method.POLICE, Method.SHAPE, Method.SLOW_AFTER})
 
@@ -95,9 +99,9 @@ class Rule(BaseModel):
     on_path: bool = False
     """Beside the way and not in it: it can add packets and take none away, so true answers come too, later."""
 
-    rate_kbit: Annotated[float, Field(gt=0)] | None = None
-    burst_kbyte: Annotated[float, Field(gt=0)] = 16.0
-    after_kbyte: Annotated[float, Field(gt=0)] | None = None
+    rate_kbit: Annotated[float, Field(gt=0, le=FASTEST_KBIT)] | None = None
+    burst_kbyte: Annotated[float, Field(gt=0, le=FASTEST_KBIT)] = 16.0
+    after_kbyte: Annotated[float, Field(gt=0, le=FASTEST_KBIT)] | None = None
     loss_percent: Annotated[float, Field(gt=0, le=100)] | None = None
     delay_ms: Annotated[float, Field(gt=0, le=10_000)] | None = None
     answers: tuple[IPv4Address | IPv6Address, ...] = ()
@@ -114,9 +118,13 @@ class Rule(BaseModel):
             (Method.SLOW_AFTER, "after_kbyte", self.after_kbyte),
         ):
             if self.method is method and value is None:
-                raise ValueError(f"method {method} needs {needed}")
+                raise _lacks(method, needed)
         if self.method in RATED and self.rate_kbit is None:
-            raise ValueError(f"method {self.method} needs rate_kbit")
+            raise _lacks(self.method, "rate_kbit")
         if self.method in NAMED_ONLY and not self.names:
-            raise ValueError(f"method {self.method} needs names")
+            raise _lacks(self.method, "names")
         return self
+
+
+def _lacks(method: Method, needed: str) -> PydanticCustomError:
+    return wrong(f"method {method} needs {needed}", f"write {needed} = …", "method")
