@@ -9,6 +9,7 @@ from rich.console import Console
 from civobs_collector.errors import ConfigError
 from civobs_lab import board
 from civobs_lab.comparison import MEASURES, Change
+from civobs_lab.results import LoadRun
 from civobs_lab.rules import RULES
 from civobs_lab.scores import Verdict
 from civobs_lab.scoring import score
@@ -81,6 +82,13 @@ def test_the_page_says_how_many_are_right_because_nothing_was_to_be_found(scores
     assert "nothing was to be found and nothing was: 1." in "\n".join(lines(board.page(scores, width=200), 200))
     mobile = named("mobile", [truth("nothing", says="not_observable")], not_observable=("XA",))
     assert board.document([mobile])["total"]["right_unasked"] == 0
+
+
+def test_the_page_says_what_the_run_with_the_most_agents_took(scores):
+    loads = [LoadRun(agents=n, rss_mib=50.4, cpu_share=0.031, machine_cpu_share=0.82) for n in (7, 40)]
+    few, many = (named(f"of-{load.agents}", [ASKED], [event()], load=load) for load in loads)
+    told = "\n".join(lines(board.page([few, many, *scores]), 120))
+    assert "Load: 40 agents in of-40, 50 MiB and 3.1% of a core each; all cores 82% busy." in told
 
 
 def test_a_board_of_nothing_is_a_board():

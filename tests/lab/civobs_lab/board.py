@@ -193,6 +193,7 @@ def page(scores: Sequence[ScenarioScore], *, width: int = 120) -> Group:
         Text(LEGEND, style="dim"),
         Text(),
         *_sum(total(scores)),
+        *_load(scores),
         Text(),
         *_wider(scores),
         *_whys(scores),
@@ -224,6 +225,17 @@ def _sum(whole: TotalScore) -> Iterator[Text]:
         f"Measurements: {whole.measurements} recorded, {whole.lost} lost, {whole.doubled} doubled, "
         f"{whole.rejected} batches rejected."
     )
+
+
+def _load(scores: Sequence[ScenarioScore]) -> Iterator[Text]:
+    """Of the run with the most agents, which says most of what the machine carries."""
+    loads = {one.scenario: one.load for one in scores if one.load is not None}
+    if loads:
+        name, most = max(loads.items(), key=lambda each: each[1].agents)
+        yield Text(
+            f"Load: {most.agents} agents in {name}, {most.rss_mib:.0f} MiB and {most.cpu_share:.1%} of a core each; "
+            f"all cores {most.machine_cpu_share:.0%} busy."
+        )
 
 
 def _wider(scores: Sequence[ScenarioScore]) -> Iterator[Text]:
