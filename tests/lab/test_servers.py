@@ -140,7 +140,6 @@ def test_a_name_that_moves_is_answered_and_certified_there(served):
         for fetch in (get_tls, get_h3):
             assert served.home(fetch, served.at("site"), served.certificates, host=name).status == 200
         served.switchboard.move(name, "measure")
-        served.switchboard.move_back(name, ("XB",))
         assert addresses(served.home(ask, root, name, cc="xb")) == {served.at("measure")}
     finally:
         served.switchboard.move_back(name)

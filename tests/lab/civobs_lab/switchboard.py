@@ -37,9 +37,9 @@ class Switchboard:
         """
         self._order(verb="move", name=name, host=host, countries=list(countries))
 
-    def move_back(self, name: str, countries: Sequence[str] | None = None) -> None:
-        """Undo the moves that were for just these countries; left out, all moves of the name."""
-        self._order(verb="move_back", name=name, countries=None if countries is None else list(countries))
+    def move_back(self, name: str) -> None:
+        """Undo all moves of a name."""
+        self._order(verb="move_back", name=name)
 
     def _order(self, **order: object) -> None:
         try:

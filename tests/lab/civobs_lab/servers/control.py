@@ -38,11 +38,10 @@ class Move(_Order):
 
 
 class MoveBack(_Order):
-    """Undo the moves of a name: those for the same countries, or all."""
+    """Undo all moves of a name."""
 
     verb: Literal["move_back"]
     name: str
-    countries: tuple[str, ...] | None
 
 
 ORDER: TypeAdapter[Switch | Move | MoveBack] = TypeAdapter(
@@ -74,9 +73,7 @@ class Control:
                 self._moves(order.name).append(Lead(order.host, order.countries))
                 self._present()
             case MoveBack():
-                moves = self._moves(order.name)
-                others = order.countries is not None
-                moves[:] = [move for move in moves if others and set(move.countries) != set(order.countries or ())]
+                self._moves(order.name).clear()
                 self._present()
 
     def _able(self, name: str, word: str) -> tuple[ServedHost, Does]:
