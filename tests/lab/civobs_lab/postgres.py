@@ -101,10 +101,6 @@ class PostgresServer:
         """A connection string through the Unix socket, which also works from another network namespace."""
         return f"host={self.folder} port={self.port} user={_SUPERUSER} dbname={dbname}"
 
-    def tcp_dsn(self, dbname: str = "postgres") -> str:
-        """A connection string through 127.0.0.1 of the network namespace that the server was started in."""
-        return f"host=127.0.0.1 port={self.port} user={_SUPERUSER} dbname={dbname}"
-
     def start(self) -> None:
         """Make the data folder if there is none, start, and return once it answers. Raises ServerError."""
         self.folder.mkdir(parents=True, exist_ok=True)
