@@ -1,12 +1,12 @@
 """Fixtures of the whole suite, one module a subject, and the versions of the servers it runs against."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from civobs_lab.broker import find
 from civobs_lab.postgres import Kind, describe
 
 _TESTS = Path(__file__).parent
@@ -30,7 +30,7 @@ def pytest_report_header(config):
 
 
 def _mosquitto():
-    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    program = find()
     if program is None:
         return "missing: install mosquitto"
     said = subprocess.run([program, "-h"], capture_output=True, text=True, check=False).stdout

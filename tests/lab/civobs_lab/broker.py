@@ -8,13 +8,11 @@ import subprocess
 import time
 from pathlib import Path
 
+from civobs_lab.machine import PROGRAM_PATH
 from civobs_wire.topics import ROOT, Leaf
 
 START_S = 10.0
 STOP_S = 10.0
-_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
-
-
 _BRIDGE_RETRY_S = 1
 """Between two tries of a bridge to connect; by itself Mosquitto waits for up to half a minute."""
 
@@ -57,7 +55,7 @@ class Broker:
 
     def start(self) -> None:
         """Start and return once it listens."""
-        program = shutil.which("mosquitto", path=_PATH)
+        program = find()
         if program is None:
             raise BrokerStartError("install mosquitto")
         config = self.write_config()
@@ -136,6 +134,11 @@ class Broker:
                 time.sleep(0.02)
             else:
                 return
+
+
+def find() -> str | None:
+    """Mosquitto's program, also where a user's PATH does not look; None if it is not installed."""
+    return shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:{PROGRAM_PATH}")
 
 
 def bridge_to(host: str, port: int = 1883) -> tuple[str, ...]:

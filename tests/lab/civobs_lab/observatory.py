@@ -8,7 +8,6 @@ can be shown on the machine's own loopback without any way between the two netwo
 import contextlib
 import io
 import json
-import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -20,8 +19,7 @@ from psycopg.rows import dict_row
 
 from civobs_collector.__main__ import main as civobs_main
 from civobs_lab import lab_map
-from civobs_lab.broker import Broker, bridge_to
-from civobs_lab.machine import PROGRAM_PATH
+from civobs_lab.broker import Broker, bridge_to, find
 from civobs_lab.network import LabNetwork
 from civobs_lab.plans import plan_text
 from civobs_lab.postgres import Kind, PostgresServer
@@ -187,7 +185,7 @@ class Observatory:
         self.database.kill()
 
     def _start_broker(self, part: Part, broker: Broker, at: Placed) -> None:
-        mosquitto = shutil.which("mosquitto", path=PROGRAM_PATH)
+        mosquitto = find()
         if mosquitto is None:
             raise ObservatoryError("mosquitto is not installed: run scripts/demo, which installs it")
         self._run(part, [mosquitto, "-c", str(broker.write_config())], at, BROKER_PORT)
