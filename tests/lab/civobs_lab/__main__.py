@@ -18,7 +18,7 @@ from civobs_lab.postgres import ServerError
 from civobs_lab.processes import ProgramError
 from civobs_lab.runner import Places, run
 from civobs_lab.scenario_file import Loaded, ScenarioError
-from civobs_lab.scores import ScenarioScore
+from civobs_lab.scores import ScenarioScore, Verdict
 from civobs_lab.watch import watching
 
 _EXAMPLES = """\
@@ -84,7 +84,7 @@ def _run(arguments: argparse.Namespace) -> int:
     for what, folder in (("results", arguments.json), ("logs", arguments.logs)):
         if folder is not None:
             print(f"{what} are in {folder}")
-    return 1 if any(result.broke for result in results) else 0
+    return int(any(score.verdict is Verdict.BROKE for score in scores))
 
 
 def _score(arguments: argparse.Namespace) -> int:
