@@ -131,7 +131,7 @@ def test_what_is_no_result_is_told_in_a_line(tmp_path, content, cause):
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(ConfigError, match="no such folder"):
+    with pytest.raises(ConfigError, match="no such file or directory"):
         board.read_runs(tmp_path / "nowhere")
 
 

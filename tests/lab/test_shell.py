@@ -93,3 +93,5 @@ def test_a_scenario_brings_its_world_and_its_faults():
     assert shell.world("two-countries").faults == ()
     with pytest.raises(FileError, match="no such scenario"):
         shell.world("mars")
+    with pytest.raises(FileError, match="did you mean 'two-countries'"):
+        shell.world("tow-countries")

@@ -45,10 +45,15 @@ LEGEND = (
 
 def read_runs(folder: Path) -> list[ScenarioScore]:
     """Score every run whose result is in a folder, by name. Raises ConfigError in words for people."""
-    results = [_read(file) for file in sorted(folder.glob("*.json"))]
+    try:
+        files = sorted(file for file in folder.iterdir() if file.suffix == ".json")
+    except OSError as error:
+        why = f"{folder}: {(error.strerror or 'it cannot be read').lower()}"
+        raise ConfigError(why, "name the folder that scripts/lab run wrote with --json") from None
+    results = [_read(file) for file in files]
     found = [score(result) for result in results if result is not None]
     if not found:
-        why = "no result of a run in it" if folder.is_dir() else "no such folder"
+        why = "no result of a run in it"
         raise ConfigError(f"{folder}: {why}", "name the folder that scripts/lab run wrote with --json")
     return sorted(found, key=lambda one: one.scenario)
 

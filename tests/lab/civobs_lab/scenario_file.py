@@ -37,19 +37,23 @@ def load(path: Path) -> Loaded:
     return Loaded(path.stem, path, scenario, topology)
 
 
-def find(words: Iterable[str]) -> list[Path]:
-    """Files of scenarios: paths as they are, bare names from the lab's own; none is all of these."""
-    found = [_find(word) for word in words]
+def find(words: Iterable[str], *, besides: Iterable[str] = ()) -> list[Path]:
+    """Files of scenarios: paths as they are, bare names from the lab's own; none is all of these.
+
+    ``besides`` are other words that could have been meant. Raises ScenarioError.
+    """
+    found = [_find(word, besides) for word in words]
     return found or sorted(SCENARIOS.glob("*.toml"))
 
 
-def _find(word: str) -> Path:
+def _find(word: str, besides: Iterable[str]) -> Path:
     own = SCENARIOS / f"{word}.toml"
     path = Path(word)
     if _is_there(own) and not path.exists():
         return own
     if not path.suffix and not _is_there(path):
-        remedy = nearest(word, (each.stem for each in SCENARIOS.glob("*.toml")), otherwise="the lab's own are")
+        known = {*besides, *(each.stem for each in SCENARIOS.glob("*.toml"))}
+        remedy = nearest(word, known, otherwise="the lab's own are")
         raise ScenarioError(path, 1, "there is no such scenario", remedy)
     return path
 
@@ -59,7 +63,7 @@ def _topology(document: Document[Scenario]) -> Topology:
     name = document.value.topology
     own = {each.stem: each for each in TOPOLOGIES.glob("*.toml")}
     file = own.get(name) or document.path.parent / name
-    if not _is_there(file):
+    if not _is_there(file) or file.is_dir():
         remedy = nearest(name, own, otherwise="give the path of a file from here, or one of")
         document.refuse([Problem(("topology",), f"there is no topology {name!r}", remedy)])
     return strict_toml.Document(file, Topology).value
@@ -67,6 +71,6 @@ def _topology(document: Document[Scenario]) -> Topology:
 
 def _is_there(path: Path) -> bool:
     try:
-        return path.is_file()
+        return path.exists()
     except OSError:  # a name too long for any file
         return False
