@@ -79,7 +79,9 @@ def test_the_page_says_which_bars_were_wider_than_in_life(scores):
 
 
 def test_the_page_says_how_many_are_right_because_nothing_was_to_be_found(scores):
-    assert "nothing was to be found and nothing was: 1." in "\n".join(lines(board.page(scores, width=200), 200))
+    assert "Of the scenarios that are right, 1 had nothing to find." in "\n".join(
+        lines(board.page(scores, width=200), 200)
+    )
     mobile = named("mobile", [truth("nothing", says="not_observable")], not_observable=("XA",))
     assert board.document([mobile])["total"]["right_unasked"] == 0
 

@@ -209,7 +209,7 @@ def _sum(whole: TotalScore) -> Iterator[Text]:
     words = ", ".join(f"{n} {verdict}" for verdict, n in whole.verdicts.items())
     yield Text(
         f"Scenarios: {words}. Truths right: {_share(whole.truths_right)}. "
-        f"Right because nothing was to be found and nothing was: {whole.right_unasked}.",
+        f"Of the scenarios that are right, {whole.right_unasked} had nothing to find.",
         style="bold",
     )
     rate = (
