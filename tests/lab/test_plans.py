@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from civobs_collector.config import DetectSettings
 from civobs_collector.plan_file import read_plan_file, refuse_unfit
-from civobs_lab import scenario_file
+from civobs_lab import rules, scenario_file
 from civobs_lab.plans import DEFAULT_PLAN, plan_text
 from civobs_lab.scenario import PlanChanges
 from civobs_lab.topology import load
@@ -57,6 +58,13 @@ def test_a_scenario_changes_how_often(tmp_path):
 @pytest.mark.parametrize(("scale", "keepalive_s"), [(1.0, 60), (15.0, 4), (60.0, 2), (2400.0, 2)])
 def test_the_keepalive_is_compressed_down_to_two_seconds(tmp_path, scale, keepalive_s):
     assert made(tmp_path, scale=scale).keepalive_s == keepalive_s
+
+
+def test_the_bars_of_a_score_speak_of_the_default_plan_and_of_the_detectors_pace():
+    default = tomllib.loads(DEFAULT_PLAN.read_text())
+    ladder = default["ladder"]
+    assert (default["keepalive_s"], DetectSettings().tick_s) == (rules.KEEPALIVE_S, rules.TICK_S)
+    assert (ladder["interval_s"], ladder["trouble_interval_s"]) == (rules.LADDER_S, rules.TROUBLE_S)
 
 
 @pytest.mark.parametrize("file", sorted(scenario_file.SCENARIOS.glob("*.toml")), ids=lambda file: file.stem)

@@ -18,9 +18,11 @@ import psycopg
 from psycopg.rows import dict_row
 
 from civobs_collector.__main__ import main as civobs_main
+from civobs_collector.config import DetectSettings
 from civobs_lab import lab_map
 from civobs_lab.broker import Broker, bridge_to, find
 from civobs_lab.network import LabNetwork
+from civobs_lab.pauses import SHORTEST_TICK_S
 from civobs_lab.plans import plan_text
 from civobs_lab.postgres import Kind, PostgresServer
 from civobs_lab.processes import Program, command_in, program
@@ -210,7 +212,7 @@ port = {BROKER_PORT}
 archive_dir = {json.dumps(str(self._folder / "archive"))}
 
 [detect]
-tick_s = {max(0.5, 30 / scale)}
+tick_s = {max(DetectSettings().tick_s, SHORTEST_TICK_S * scale)}
 time_scale = {scale}
 
 [api]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from civobs_lab.pauses import SHORTEST_KEEPALIVE_S
 from civobs_lab.scenario import PlanChanges
 from civobs_lab.topology import Topology
 
@@ -30,8 +31,7 @@ def plan_text(topology: Topology, cc: str, time_scale: float, changes: PlanChang
     values: dict[str, Any] = {
         "cc": cc,
         "valid_days": 1,
-        # A whole number of seconds is what MQTT has; less than two would take a late packet for a lost probe.
-        "keepalive_s": max(2, round(default["keepalive_s"] / time_scale)),
+        "keepalive_s": max(SHORTEST_KEEPALIVE_S, round(default["keepalive_s"] / time_scale)),
         # The budget is a day's, and in a fast lab a day's packets pass in minutes.
         "budget": {"bytes_per_day": round(default["budget"]["bytes_per_day"] * max(1.0, time_scale))},
         "ladder": _ladder(default["ladder"], targets, sites, changes),

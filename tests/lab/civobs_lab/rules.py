@@ -6,19 +6,16 @@ A verdict names the rules that were not kept, by their ids.
 from dataclasses import dataclass
 
 from civobs_lab.matching import family
+from civobs_lab.pauses import SHORTEST_KEEPALIVE_S, SHORTEST_TICK_S
 from civobs_lab.results import RunResult, TruthRun
 from civobs_lab.scores import Bar
 
 BROKER_LOOKS_S = 6.0
 """Seconds of the clock: Mosquitto looks for silent clients this often, whatever the time scale."""
-SHORTEST_KEEPALIVE_S = 2.0
-"""Seconds of the clock: what ``plans.py`` gives a probe at least, because MQTT has whole seconds."""
 KEEPALIVE_S = 60.0
 """Lab seconds: the default plan's."""
 TICK_S = 30.0
-"""Lab seconds between two runs of the detector…"""
-SHORTEST_TICK_S = 0.5
-"""…and seconds of the clock, at least (``observatory.py``)."""
+"""Lab seconds between two runs of the detector."""
 LADDER_S, TROUBLE_S = 300.0, 60.0
 """Lab seconds between two runs of the ladder, in peace and in trouble, by the default plan: the bars of start and end
 speak of it."""
