@@ -1,16 +1,20 @@
 """The runner: what it refuses before any work, and what becomes of runs that do not go well."""
 
+import io
+import re
 import signal
 from datetime import UTC, datetime
 
 import psutil
 import pytest
+from rich.console import Console
 
 from civobs_lab import runner, scenario_file
 from civobs_lab.__main__ import main
+from civobs_lab.play import Progress
 from civobs_lab.results import RunResult
 from civobs_lab.runner import Places
-from civobs_lab.watch import Lines
+from civobs_lab.watch import Lines, watching
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -44,6 +48,18 @@ def test_a_mistake_in_a_scenario_is_told_with_its_line_before_anything_runs(caps
     assert main(["run", "national-shutdown", str(tiny)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"{tiny}:5: unknown key `setle` in the file; did you mean 'settle'?"
+
+
+def test_on_a_narrow_terminal_a_run_has_its_name_its_time_and_a_line_of_its_own():
+    loaded = scenario_file.load(*scenario_file.find(["clock-wrong-after-power-cut"]))
+    broken = tuple(f"power cut xa-64500-{n}" for n in range(1, 5))
+    shown = io.StringIO()
+    with watching([loaded], Console(file=shown, width=80, force_terminal=True, color_system=None)) as watcher:
+        watcher.began(loaded)
+        watcher.moved(loaded, Progress(phase="play", elapsed_s=60, lab_s=1234, broken=broken, events=2))
+    last = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", shown.getvalue()).splitlines()[-1]
+    assert re.fullmatch(r"clock-wrong-after-power-cut \S+ +\d:\d\d:\d\d 20m34s in the lab, broken: .*…", last.rstrip())
+    assert len(last) <= 80
 
 
 def test_two_scenarios_of_one_name_are_refused(capsys, tiny):

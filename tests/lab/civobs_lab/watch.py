@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from civobs_lab import run_times, spans
+from civobs_lab.play import TIMELINE
 from civobs_lab.play import Progress as Standing
 from civobs_lab.results import RunResult
 from civobs_lab.runner import Watcher
@@ -16,6 +18,8 @@ from civobs_lab.scenario_file import Loaded
 
 _NEARLY = 0.99
 """A bar is not full before its run is over."""
+_WIDE, _BAR, _SHORT_BAR = 110, 24, 10
+"""Columns of a terminal from which bars are long, and the columns of bars: names and standings need the rest."""
 
 
 @contextmanager
@@ -26,11 +30,12 @@ def watching(scenarios: Sequence[Loaded], console: Console) -> Iterator[Watcher]
         return
     bars = Progress(
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[share]}"),
+        BarColumn(bar_width=_BAR if console.width >= _WIDE else _SHORT_BAR),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[standing]}", markup=False),
+        # What does not fit is cut off here and nowhere else.
+        TextColumn("{task.fields[standing]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
         console=console,
+        expand=True,
     )
     with bars:
         yield Bars(bars, len(scenarios))
@@ -44,11 +49,11 @@ class Bars:
         self._count = count
         self._done = 0
         self._tasks: dict[str, TaskID] = {}
-        self._all = bars.add_task("all", total=count, share=f"0 of {count}", standing="")
+        self._all = bars.add_task("all", total=count, standing=f"0 of {count}")
 
     def began(self, loaded: Loaded) -> None:
         expected_s = run_times.expected_s(loaded)
-        self._tasks[loaded.name] = self._bars.add_task(loaded.name, total=expected_s, share="", standing="start")
+        self._tasks[loaded.name] = self._bars.add_task(loaded.name, total=expected_s, standing="start")
 
     def moved(self, loaded: Loaded, progress: Standing) -> None:
         total_s = run_times.expected_s(loaded)
@@ -58,7 +63,7 @@ class Bars:
     def ended(self, loaded: Loaded, result: RunResult) -> None:
         self._done += 1
         self._bars.remove_task(self._tasks.pop(loaded.name))
-        self._bars.update(self._all, completed=self._done, share=f"{self._done} of {self._count}")
+        self._bars.update(self._all, completed=self._done, standing=f"{self._done} of {self._count}")
         self._bars.console.print(escape(outcome(result)))
 
 
@@ -90,9 +95,12 @@ def words(progress: Standing) -> str:
     """Where a run stands, in a line."""
     if progress.lab_s is None:
         return progress.phase
-    parts = [f"{progress.phase}: {spans.words(round(progress.lab_s))} in the lab"]
+    # What changes comes first: a narrow terminal shows no more.
+    parts = [f"{spans.words(round(progress.lab_s))} in the lab"]
     if progress.broken:
         parts.append("broken: " + _few(progress.broken))
+    elif progress.phase != TIMELINE:
+        parts.append(progress.phase)
     parts.append(f"{progress.events} event{'' if progress.events == 1 else 's'}")
     return ", ".join(parts)
 
