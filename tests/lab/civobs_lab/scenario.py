@@ -113,7 +113,9 @@ class PlanChanges(_Part):
 class Scenario(_Part):
     """The whole of a file. Its name is the file's."""
 
-    title: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\n]+$", examples=["All ISPs are down"])]
+    title: Annotated[
+        str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$", examples=["All ISPs are down"])
+    ]
     """One line: what happens."""
     resembles: str
     """Which real event it is like, or which mistake it guards against."""
