@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 
 import pytest
 from rich.console import Console
@@ -120,6 +121,7 @@ def test_runs_are_read_from_their_folder_by_name(tmp_path):
         ("{", "not the result of a run: the file: Invalid JSON"),
         ("{}", "not the result of a run: scenario: Field required"),
         ('{"format": 2}', "not the result of a run: format: Input should be 1"),
+        ("[" * 100_000, "not the result of a run: the file: Invalid JSON: recursion limit"),
         (None, "no result of a run in it"),
     ],
 )
@@ -130,6 +132,46 @@ def test_what_is_no_result_is_told_in_a_line(tmp_path, content, cause):
         board.read_runs(tmp_path)
     assert cause in refused.value.cause
     assert "\n" not in refused.value.cause
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("time_scale", 0), ("bin_s", 0), ("bin_s", "NaN"), ("zero", '"2026-11-22T09:00:00"')]
+)
+def test_a_number_with_which_nothing_can_be_reckoned_is_no_result(tmp_path, key, value):
+    kept = json.loads(run([ASKED], [event()]).model_dump_json()) | {key: "HERE"}
+    (tmp_path / "x.json").write_text(json.dumps(kept).replace('"HERE"', str(value)))
+    with pytest.raises(ConfigError, match=f"not the result of a run: {key}: "):
+        board.read_runs(tmp_path)
+
+
+def test_a_result_that_is_there_twice_is_not_counted_twice(tmp_path):
+    for name in ("cut", "copy"):
+        (tmp_path / f"{name}.json").write_text(run([ASKED], [event()], scenario="cut").model_dump_json())
+    with pytest.raises(ConfigError, match="two results of cut"):
+        board.read_runs(tmp_path)
+
+
+def test_a_result_that_says_it_is_a_board_is_still_a_result(tmp_path):
+    kept = json.loads(run([ASKED], scenario="cut").model_dump_json()) | {"board": 1}
+    (tmp_path / "cut.json").write_text(json.dumps(kept))
+    assert [one.scenario for one in board.read_runs(tmp_path)] == ["cut"]
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.json")
+    with pytest.raises(ConfigError, match="this is no file"):
+        board.read_runs(tmp_path)
+
+
+def test_the_page_says_which_scenarios_are_not_on_it_and_that_versions_are_mixed(scores):
+    said = "\n".join(lines(board.page(scores, width=200, wanted=["quiet-week", "vpn", "cut"]), 200))
+    assert "Not on this board, 2 of the lab's 3 scenarios: cut, vpn." in said
+    assert board.document(scores, wanted=["quiet-week", "vpn"])["missing"] == ["vpn"]
+    assert "versions" not in said
+    old = scores[0].model_copy(update={"version": "0.1 old"})
+    said = "\n".join(lines(board.page([old, *scores[1:]], width=200), 200))
+    assert "Results of 2 versions: 0, 0.1 old." in said
+    assert "Not on this board" not in said
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):

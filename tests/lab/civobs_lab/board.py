@@ -43,6 +43,10 @@ LEGEND = (
 )
 
 
+_NAMED = 8
+"""Scenarios that are not on a board: so many by name."""
+
+
 def read_runs(folder: Path) -> list[ScenarioScore]:
     """Score every run whose result is in a folder, by name. Raises ConfigError in words for people."""
     try:
@@ -50,20 +54,36 @@ def read_runs(folder: Path) -> list[ScenarioScore]:
     except OSError as error:
         why = f"{folder}: {(error.strerror or 'it cannot be read').lower()}"
         raise ConfigError(why, "name the folder that scripts/lab run wrote with --json") from None
-    results = [_read(file) for file in files]
-    found = [score(result) for result in results if result is not None]
+    results = [result for file in files if (result := _read(file)) is not None]
+    names = [result.scenario for result in results]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{folder}: two results of {twice}", "take one of them away: each would count")
+    found = [score(result) for result in results]
     if not found:
         why = "no result of a run in it"
         raise ConfigError(f"{folder}: {why}", "name the folder that scripts/lab run wrote with --json")
     return sorted(found, key=lambda one: one.scenario)
 
 
+def holds_run(file: Path) -> bool:
+    """Whether a file is the result of a run, which nothing else may take the place of."""
+    try:
+        return file.is_file() and _read(file) is not None
+    except ConfigError:
+        return False
+
+
 def _read(file: Path) -> RunResult | None:
     """None for a board, which may be kept beside the results."""
+    if file.exists() and not file.is_file():
+        raise ConfigError(f"{file}: this is no file", "take it away")
     try:
         text = file.read_bytes()
-        return None if _is_board(text) else RunResult.model_validate_json(text)
+        return RunResult.model_validate_json(text)
     except ValidationError as error:
+        if _is_board(text):
+            return None
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise ConfigError(
@@ -77,7 +97,7 @@ def _read(file: Path) -> RunResult | None:
 def _is_board(text: bytes) -> bool:
     try:
         kept = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(kept, dict) and "board" in kept
 
@@ -190,8 +210,11 @@ def _seconds(value: float | None, sign: str = "") -> str:
     return f"{value:{sign}.0f}" if abs(value) < _HOURS_FROM_S else f"{value / 3600:{sign}.1f}h"
 
 
-def page(scores: Sequence[ScenarioScore], *, width: int = 120) -> Group:
-    """The table, its legend, the sum in words, bars that were widened, and for each that is not right why."""
+def page(scores: Sequence[ScenarioScore], *, width: int = 120, wanted: Sequence[str] = ()) -> Group:
+    """The table, its legend, the sum in words, bars that were widened, and for each that is not right why.
+
+    Of the scenarios that are ``wanted`` it says which have no score.
+    """
     return Group(
         table(scores, width=width),
         Text(),
@@ -199,6 +222,7 @@ def page(scores: Sequence[ScenarioScore], *, width: int = 120) -> Group:
         Text(),
         *_sum(total(scores)),
         *_load(scores),
+        *_left_out(scores, wanted),
         Text(),
         *_wider(scores),
         *_whys(scores),
@@ -243,6 +267,22 @@ def _load(scores: Sequence[ScenarioScore]) -> Iterator[Text]:
         )
 
 
+def missing(scores: Sequence[ScenarioScore], wanted: Sequence[str]) -> list[str]:
+    """The scenarios without a score, by name."""
+    return sorted(set(wanted) - {one.scenario for one in scores})
+
+
+def _left_out(scores: Sequence[ScenarioScore], wanted: Sequence[str]) -> Iterator[Text]:
+    """What makes a board say less than it seems to: scenarios that are not on it, results of several versions."""
+    absent = missing(scores, wanted)
+    if absent:
+        shown = ", ".join(absent[:_NAMED]) + (f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else "")
+        yield Text(f"Not on this board, {len(absent)} of the lab's {len(wanted)} scenarios: {shown}.", style="yellow")
+    versions = sorted({one.version for one in scores})
+    if len(versions) > 1:
+        yield Text(f"Results of {len(versions)} versions: {', '.join(versions)}.", style="yellow")
+
+
 def _wider(scores: Sequence[ScenarioScore]) -> Iterator[Text]:
     """Which times were held against a wider bar than in life; scenarios with the same bars share a line."""
     found: dict[str, list[str]] = {}
@@ -279,7 +319,7 @@ def _why(one: ScenarioScore) -> Iterator[str]:
             yield f"{truth.name}: {miss.why} [{miss.rule}]"
 
 
-def document(scores: Sequence[ScenarioScore]) -> dict[str, Any]:
+def document(scores: Sequence[ScenarioScore], *, wanted: Sequence[str] = ()) -> dict[str, Any]:
     """The same for programs. Keys are only added; seconds are the lab's."""
     return {
         "board": FORMAT,
@@ -288,5 +328,6 @@ def document(scores: Sequence[ScenarioScore]) -> dict[str, Any]:
             for rule in RULES
         ],
         "total": total(scores).model_dump(mode="json"),
+        "missing": missing(scores, wanted),
         "scenarios": [one.model_dump(mode="json") for one in scores],
     }

@@ -3,21 +3,24 @@
 It is all that scoring needs, and it is kept as JSON: an old run can be scored anew, and two versions compared.
 """
 
-from datetime import datetime
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+Moment = Annotated[AwareDatetime, Field(ge=datetime(1900, 1, 1, tzinfo=UTC), lt=datetime(9000, 1, 1, tzinfo=UTC))]
+"""Of the clock; far enough from the ends of the calendar to be reckoned with."""
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class Span(_Part):
     """From and to, by the clock; an open end is None."""
 
-    start: datetime
-    end: datetime | None
+    start: Moment
+    end: Moment | None
 
 
 class TruthRun(_Part):
@@ -39,22 +42,22 @@ class TruthRun(_Part):
     says: str = ""
     spans: tuple[Span, ...]
     """One for each time it happened, in order; empty for ``nothing`` is from zero until the end."""
-    backfill_from: datetime | None = None
+    backfill_from: Moment | None = None
     """When probes that were cut off could deliver again; None if they never could not."""
 
 
 class Interval(_Part):
     """Bounds of a published start or end, with the estimate within if there is one."""
 
-    earliest: datetime
-    latest: datetime
-    likely: datetime | None = None
+    earliest: Moment
+    latest: Moment
+    likely: Moment | None = None
 
 
 class VersionRun(_Part):
     """One published version of an event: of its record, what a score needs."""
 
-    published_at: datetime
+    published_at: Moment
     kind: str
     status: str
     provisional: bool
@@ -118,17 +121,17 @@ class RunResult(_Part):
     version: str
     """Of civobs, with the commit where it is known."""
     detector_version: str | None = None
-    time_scale: float
-    bin_s: float
+    time_scale: float = Field(ge=1)
+    bin_s: float = Field(gt=0, le=86_400)
     """Lab seconds of the detector's bin."""
     intervals: dict[str, float] = {}
     """Lab seconds, where probes measured at others than the default plan's; ``ladder`` in peace, and ``trouble``."""
-    started_at: datetime
+    started_at: Moment
     seconds: float
     """Of the clock, all phases."""
-    zero: datetime | None
+    zero: Moment | None
     """Zero of the timeline; None if the run broke down before."""
-    played_until: datetime | None = None
+    played_until: Moment | None = None
     """When the last version was collected: quiet is counted up to here."""
     countries: tuple[str, ...]
     """With probes in them: where a false alarm could have been raised."""
