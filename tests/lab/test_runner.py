@@ -3,6 +3,8 @@
 import io
 import re
 import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import psutil
@@ -101,6 +103,50 @@ def test_results_are_scored_and_compared_and_what_got_worse_is_told_by_the_exit_
     assert (tmp_path / "board.json").stat().st_size > 100
     assert main(["compare", good, bad]) == 1
     assert main(["compare", bad, good, "--json"]) == 0
+
+
+def test_a_board_does_not_take_the_place_of_a_result(capsys, tmp_path):
+    folder = kept(tmp_path / "good", None)
+    cause, _ = refused(capsys, "score", folder, "--json", f"{folder}/quiet-week.json")
+    assert "is the result of a run" in cause
+    assert main(["score", folder, "--json", f"{folder}/board.json"]) == 0
+    assert main(["score", folder, "--json", f"{folder}/board.json"]) == 0, "a board takes the place of a board"
+
+
+def result(name="quiet-week"):
+    return runner.never_ran(scenario_file.load(*scenario_file.find([name])), "in a test", started_at=AT, seconds=1.0)
+
+
+def test_a_folder_of_results_that_was_removed_is_made_again(tmp_path):
+    assert runner.keep(result(), Places(tmp_path / "a" / "b"))
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["quiet-week.json"]
+
+
+def test_a_result_that_cannot_be_kept_is_told_in_a_line_and_leaves_nothing(capsys, tmp_path):
+    (tmp_path / "quiet-week.json").mkdir()
+    assert not runner.keep(result(), Places(tmp_path))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"lab: cannot write {tmp_path}/quiet-week.json: Is a directory"
+    assert [path.name for path in tmp_path.iterdir()] == ["quiet-week.json"]
+
+
+def test_a_run_that_cannot_be_started_is_told_as_such_and_the_next_goes_on(capsys, tmp_path):
+    (tmp_path / "logs").write_text("not a folder")
+    scenarios = [scenario_file.load(path) for path in scenario_file.find(["quiet-week", "national-shutdown"])]
+    ended = runner.run(scenarios, Places(tmp_path, tmp_path / "logs"), Lines(2))
+    assert [each.broke for each in ended] == [
+        f"it could not be started: [Errno 20] Not a directory: '{tmp_path}/logs/{name}'"
+        for name in ("quiet-week", "national-shutdown")
+    ]
+    assert sorted(tmp_path.glob("*.json")) == [tmp_path / "national-shutdown.json", tmp_path / "quiet-week.json"]
+
+
+def test_a_reader_that_has_seen_enough_ends_it_without_a_word():
+    words = [sys.executable, "-m", "civobs_lab", "list"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as listing:
+        listing.stdout.close()
+        assert listing.stderr.read() == b""
+        assert listing.wait(30) == 128 + signal.SIGPIPE
 
 
 @pytest.mark.netns

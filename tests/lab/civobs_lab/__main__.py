@@ -2,7 +2,10 @@
 
 import argparse
 import json
+import os
+import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from civobs_lab.observatory import ObservatoryError
 from civobs_lab.play import at_scale
 from civobs_lab.postgres import ServerError
 from civobs_lab.processes import ProgramError
-from civobs_lab.runner import Places, run
+from civobs_lab.runner import Places, keep, run
 from civobs_lab.scenario_file import Loaded, ScenarioError
 from civobs_lab.scores import ScenarioScore, Verdict
 from civobs_lab.watch import watching
@@ -35,6 +38,8 @@ docs/lab.md says what a scenario is and how to write one.
 exit codes: 0 all went well; 1 a run broke down, or something got worse; 2 what was asked for cannot be done;
 130, 143 ended by a signal.
 """
+_STDERR = 2
+"""The last of the standard files' descriptors."""
 _MAX_SCALE = 3000.0
 """As a scenario's."""
 
@@ -44,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.do(arguments))
+    except (KeyboardInterrupt, BrokenPipeError) as error:
+        return _left_alone(error)
     except CivobsCollectorError as error:
         return _refused(error.cause, error.remedy)
     except ScenarioError as error:
@@ -53,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CommandError as error:
         cause, _, remedy = str(error).partition("; ")
         return _refused(cause, remedy)
-    except (ProgramError, ObservatoryError, ServerError) as error:
+    except (ProgramError, ObservatoryError, ServerError, OSError) as error:
         return _refused(str(error), "mend that and start again")
 
 
@@ -84,15 +91,18 @@ def _run(arguments: argparse.Namespace) -> int:
     for what, folder in (("results", arguments.json), ("logs", arguments.logs)):
         if folder is not None:
             print(f"{what} are in {folder}")
-    return int(any(score.verdict is Verdict.BROKE for score in scores))
+    # What could not be written when it came, is written now or told again.
+    unkept = [result for result in results if not keep(result, places)]
+    return int(bool(unkept) or any(score.verdict is Verdict.BROKE for score in scores))
 
 
 def _score(arguments: argparse.Namespace) -> int:
     scores = board.read_runs(arguments.folder)
     console = Console(highlight=False)
-    console.print(board.page(scores, width=console.width))
+    own = [path.stem for path in scenario_file.find([])]
+    console.print(board.page(scores, width=console.width, wanted=own))
     if arguments.json is not None:
-        _write(arguments.json, json.dumps(board.document(scores), indent=2) + "\n")
+        _write(arguments.json, json.dumps(board.document(scores, wanted=own), indent=2) + "\n")
     return 0
 
 
@@ -132,17 +142,27 @@ def _kept(places: Places) -> list[ScenarioScore]:
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".part").touch()
-        (folder / ".part").unlink()
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise ConfigError(f"cannot write to {folder}: {error.strerror}", "name another folder") from None
 
 
 def _write(file: Path, text: str) -> None:
+    if board.holds_run(file):
+        raise ConfigError(f"{file} is the result of a run, which a board would overwrite", "name another file")
     try:
         file.write_text(text)
     except OSError as error:
         raise ConfigError(f"cannot write {file}: {error.strerror}", "name another place") from None
+
+
+def _left_alone(error: BaseException) -> int:
+    """Whoever asked wants no more of it: no word, and the code that shells give."""
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    # Or what is still to be written would fail once more when this process ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE
 
 
 def _refused(cause: str, remedy: str) -> int:
@@ -230,5 +250,13 @@ def _scale(text: str) -> float:
     return scale
 
 
+def _open_standard_files() -> None:
+    """Closed ones (``<&-``): or else the lab's own pipes take their numbers, and programs lose them."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(descriptor)
+
+
 if __name__ == "__main__":
+    _open_standard_files()
     sys.exit(main())

@@ -22,7 +22,9 @@ def leave_on_signals(*, quietly: bool = False) -> None:
         raise Left(128 + number)
 
     for number in NUMBERS:
-        signal.signal(number, leave)
+        # `nohup` ignores the end of the terminal for us; Ctrl-C is never taken as ignored, which shells do to a job.
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, leave)
 
 
 def ignore_signals() -> None:

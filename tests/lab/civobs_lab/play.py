@@ -75,7 +75,7 @@ def play(
                     look(lab, run.result())
             finally:
                 if logs is not None:
-                    lab.copy_logs(logs)
+                    _keep_logs(lab, logs)
                 run.begin_phase("take everything down")
     except Exception as error:
         logger.exception("the scenario broke down: scenario=%s", loaded.name)
@@ -102,6 +102,14 @@ def one_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     text = lines[0] if len(lines) == 1 else f"{lines[0]} … {lines[-1]}"
     return text[:_BROKE_MAX]
+
+
+def _keep_logs(lab: Lab, logs: Path) -> None:
+    """Neither a result nor the reason of a breakdown is given up for logs that cannot be written."""
+    try:
+        lab.copy_logs(logs)
+    except OSError:
+        logger.exception("logs could not be kept: folder=%s", logs)
 
 
 class _Run:

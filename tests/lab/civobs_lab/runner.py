@@ -64,30 +64,55 @@ def run(
     """Run all, so many at a time; their results in the order in which they ended. After ``limit_s`` one has hung."""
     waiting = deque(scenarios)
     results: list[RunResult] = []
+
+    def end(loaded: Loaded, result: RunResult) -> None:
+        keep(result, places)
+        watcher.ended(loaded, result)
+        results.append(result)
+
     with _children() as running:
         while waiting or running:
             while waiting and len(running) < jobs:
-                child = Child(waiting.popleft(), places, limit_s)
-                running.append(child)
-                watcher.began(child.loaded)
+                loaded = waiting.popleft()
+                watcher.began(loaded)
+                try:
+                    running.append(Child(loaded, places, limit_s))
+                except OSError as error:
+                    why = f"it could not be started: {error}"
+                    end(loaded, never_ran(loaded, why, started_at=datetime.now(UTC), seconds=0.0))
             for child in _ready(running):
                 for progress in child.read():
                     watcher.moved(child.loaded, progress)
             for child in [each for each in running if each.is_over()]:
                 result = child.result()
                 running.remove(child)
-                write(result, places.result(result.scenario))
-                watcher.ended(child.loaded, result)
-                results.append(result)
+                end(child.loaded, result)
     return results
 
 
+def keep(result: RunResult, places: Places) -> bool:
+    """Write a result, and say what is in the way if it cannot be: that may pass, and hours of runs go on."""
+    file = places.result(result.scenario)
+    try:
+        write(result, file)
+    except OSError as error:
+        sys.stderr.write(f"lab: cannot write {file}: {error.strerror}\n")
+        return False
+    return True
+
+
 def write(result: RunResult, file: Path | None) -> None:
-    """Keep a result: all of it or nothing, whenever this is interrupted."""
-    if file is not None:
-        part = file.with_name(f".{file.name}.part")
+    """Keep a result: all of it or nothing, whenever this is interrupted, also by another run that writes the same."""
+    if file is None:
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
         part.write_text(result.model_dump_json(indent=1) + "\n")
         part.replace(file)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 class Child:
