@@ -177,6 +177,7 @@ def test_no_two_links_share_an_address():
         ('["resolver"]', '["web"]', 21, "no resolver; give it a host that serves resolver"),
         ('["resolver"]', '["resolver", "authority"]', 21, "authority and resolver both need port 53"),
         ('name = "resolver"', 'name = "site"', 21, "the same host twice: site"),
+        ('cc = "XA", name', 'cc = "XK", name', 3, "`cc` cannot be \"XK\"; write one such as 'XA'"),
         ('name = "site"', 'name = "as64500"', 11, "another place's name; call it something else"),
         ('name = "site"', 'name = "Site"', 11, "write one such as 'site-p'"),
         ('["web"', '["wep"', 11, "did you mean 'web'?"),

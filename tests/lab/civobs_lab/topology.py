@@ -53,8 +53,8 @@ HostName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$", examples=["si
 DomainName = Annotated[
     str, Field(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$", examples=["www.site.example"])
 ]
-CountryCode = Annotated[str, Field(pattern="^X[A-Z]$", examples=["XA"])]
-"""From ISO 3166-1's user-assigned codes, so that no real country is ever named."""
+CountryCode = Annotated[str, Field(pattern="^X[A-JL-Z]$", examples=["XA"])]
+"""From ISO 3166-1's user-assigned codes, so that no real country is ever named; XK is Kosovo to everybody."""
 Service = Literal[
     "tcp", "authority", "resolver", "web", "h3", "dot", "doh", "throughput", "stun", "ntp", "portal", "echo"
 ]
