@@ -12,7 +12,6 @@ with its process, and as ``nobody``, because it refuses user id 0. Who is root i
 import importlib.util
 import os
 import signal
-import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -26,6 +25,8 @@ from civobs_lab.processes import tied
 
 START_S = 60.0
 """A loaded two-core machine needs up to 20 s for initdb and the first start; a dead server is noticed at once."""
+_PORT = 5432
+"""It is part of the socket's name and nothing else."""
 _SOCKET_PATH_MAX = 107
 """``sun_path`` of unix(7), less its NUL."""
 _SUPERUSER = "postgres"
@@ -76,10 +77,9 @@ class PostgresServer:
     kernel. Only a crash of the machine would lose it.
     """
 
-    def __init__(self, kind: Kind | str, folder: Path, port: int | None = None, *, fsync: bool = False) -> None:
+    def __init__(self, kind: Kind | str, folder: Path, *, fsync: bool = False) -> None:
         self.kind = Kind(kind)
         self.folder = folder
-        self.port = port or _free_port()
         self.fsync = fsync
         self._install = _find(self.kind)
         self._process: subprocess.Popen[bytes] | None = None
@@ -88,7 +88,7 @@ class PostgresServer:
 
     @property
     def _socket(self) -> Path:
-        return self.folder / f".s.PGSQL.{self.port}"
+        return self.folder / f".s.PGSQL.{_PORT}"
 
     @property
     def pid(self) -> int:
@@ -99,7 +99,7 @@ class PostgresServer:
 
     def dsn(self, dbname: str = "postgres") -> str:
         """A connection string through the Unix socket, which also works from another network namespace."""
-        return f"host={self.folder} port={self.port} user={_SUPERUSER} dbname={dbname}"
+        return f"host={self.folder} port={_PORT} user={_SUPERUSER} dbname={dbname}"
 
     def start(self) -> None:
         """Make the data folder if there is none, start, and return once it answers. Raises ServerError."""
@@ -112,9 +112,11 @@ class PostgresServer:
             self._initialise()
         inside = self._inside
         options = {
-            "listen_addresses": "127.0.0.1",
-            "port": str(self.port),
+            # It asks nobody who they are: only who started it may reach it, and its superuser runs programs.
+            "listen_addresses": "",
+            "port": str(_PORT),
             "unix_socket_directories": inside,
+            "unix_socket_permissions": "0700",
             "fsync": "on" if self.fsync else "off",
             "full_page_writes": "on" if self.fsync else "off",
             "shared_buffers": "64MB",
@@ -226,13 +228,6 @@ def _nobody_exists() -> bool:
         any(int(first) <= _NOBODY < int(first) + int(count) for first, _, count in map(str.split, lines))
         for lines in (Path(f"/proc/self/{what}_map").read_text().splitlines() for what in ("uid", "gid"))
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def describe(kind: Kind) -> str:

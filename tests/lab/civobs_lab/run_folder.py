@@ -43,7 +43,7 @@ def sweep() -> list[Path]:
 
 def _made(path: Path) -> bool:
     try:
-        path.mkdir(mode=0o755)
+        path.mkdir(mode=0o700)
     except FileExistsError:
         return False
     return True
