@@ -5,12 +5,15 @@ The models say what may be written; here is what depends on the world it is play
 
 from collections.abc import Iterator, Sequence
 
-from civobs_lab import fault_effect
-from civobs_lab.fault_kinds import Censor, Fault, NameMoves, Whitelist
+from civobs_lab import fault_effect, timeline
+from civobs_lab.fault_kinds import Censor, Fault, Flapping, NameMoves, Whitelist
 from civobs_lab.scenario import Scenario, Truth
 from civobs_lab.strict_toml import Problem, nearest
 from civobs_lab.toml_lines import Where
 from civobs_lab.topology import Topology, TopologyError
+
+MOST_FLAPS = 10_000
+"""Each takes a home's line down and up again, some 10 ms of the clock."""
 
 
 def world(scenario: Scenario, topology: Topology) -> Iterator[Problem]:
@@ -47,6 +50,8 @@ def problems(scenario: Scenario, topology: Topology) -> Iterator[Problem]:
         yield from known.name(target.removeprefix("http://"), ("plan", "targets", index))
     for index, fault in enumerate(scenario.fault):
         yield from _fault(fault, known, ("fault", index))
+        if isinstance(fault, Flapping):
+            yield from _flaps(fault, scenario, ("fault", index))
     for index, truth in enumerate(scenario.truth):
         yield from _truth(truth, known, ("truth", index))
 
@@ -111,6 +116,14 @@ def _fault(fault: Fault, known: _Names, where: Where) -> Iterator[Problem]:
         case _:
             pass
     yield from fault_effect.problems(fault, known.topology, where)
+
+
+def _flaps(fault: Flapping, scenario: Scenario, where: Where) -> Iterator[Problem]:
+    until_s = fault.end or scenario.length or fault.start + timeline.OPEN_END_S
+    flaps = fault.times * (until_s - fault.start) / (fault.down + fault.up)
+    if flaps > MOST_FLAPS:
+        cause = f"the line would go down {flaps:.0f} times, and a run does so {MOST_FLAPS} times at most"
+        yield Problem((*where, "down"), cause, "write a longer `down` or `up`, or let it end earlier")
 
 
 def _censor(fault: Censor, known: _Names, where: Where) -> Iterator[Problem]:
