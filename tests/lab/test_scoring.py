@@ -85,6 +85,16 @@ def test_each_thing_that_is_not_right_is_named_and_makes_it_partly_right(known, 
     assert only(scored).found
 
 
+def test_an_end_is_within_bounds_that_hold_any_moment_of_its_mending():
+    early = closed(resolution=bounds(END - 50, END - 10))
+    assert rules(score(run([ASKED], [event(version(), early)]))) == {"bounds"}
+    (span,) = ASKED.spans
+    mended = ASKED.model_copy(update={"spans": (span.model_copy(update={"end_from": at(END - 20)}),)})
+    assert score(run([mended], [event(version(), early)])).verdict is Verdict.RIGHT
+    too_early = closed(resolution=bounds(END - 50, END - 30))
+    assert rules(score(run([mended], [event(version(), too_early)]))) == {"bounds"}
+
+
 def test_an_undetermined_cause_is_neither_right_nor_wrong():
     scored = score(run([ASKED], [event(version(), closed(likeliest="undetermined"))]))
     assert scored.verdict is Verdict.RIGHT

@@ -1,5 +1,6 @@
 """A scenario's faults become steps in the order of their times, and what was done becomes what was so."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -120,6 +121,15 @@ def test_forged_probes_behave_before_they_lie():
 def test_a_span_is_as_long_as_it_was_done_and_not_as_it_was_planned():
     only = span_of(scenario(outage()), late_s=1.5)
     assert (only.start, only.end) == (at(600.0) + timedelta(seconds=1.5), at(1800.0) + timedelta(seconds=1.5))
+
+
+def test_a_span_knows_since_when_its_end_was_being_mended():
+    made = scenario(outage())
+    begin, mend = played(made)
+    (only,) = spans(made, made.truth[0], [begin, replace(mend, since=mend.at - timedelta(seconds=1))])
+    assert (only.end_from, only.end) == (at(1740.0), at(1800.0))
+    elsewhere = scenario(outage(), truth={**NOTHING, "end": "40m"})
+    assert spans(elsewhere, elsewhere.truth[0], [begin, mend])[0].end_from is None
 
 
 def test_a_truth_has_a_span_for_each_time_it_happened():

@@ -230,7 +230,7 @@ class _Run:
             if step.item != timeline.HABIT:  # nothing is wrong yet
                 self._broken[key] = f"{fault.kind.replace('_', ' ')} {step.item}"
         else:
-            self._done.append(Done(step, datetime.now(UTC)))
+            self._done.append(Done(step, datetime.now(UTC), since=began))
             self._broken.pop(key, None)
         self._tell(None)
 

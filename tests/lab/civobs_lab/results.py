@@ -21,6 +21,8 @@ class Span(_Part):
 
     start: Moment
     end: Moment | None
+    end_from: Moment | None = None
+    """When the mending began that was finished at the end: somewhere between, things began to work again."""
 
 
 class TruthRun(_Part):

@@ -108,8 +108,8 @@ def _occurrence(result: RunResult, found: Matches, row: int) -> OccurrenceScore:
             "delay_bins": delay_s / result.bin_s,
             "start_before": None if early is None else _time(early.onset, span.start, result),
             "start_after": _time(last.onset, span.start, result),
-            "end_before": None if early is None else _time(early.resolution, span.end, result),
-            "end_after": _time(last.resolution, span.end, result),
+            "end_before": None if early is None else _time(early.resolution, span.end, result, span.end_from),
+            "end_after": _time(last.resolution, span.end, result, span.end_from),
             "ended": last.resolution is not None,
             "confidence": last.confidence,
             "settled": None if span.end is None else last.status == "closed" and not last.provisional,
@@ -242,13 +242,16 @@ def _before_backfill(event: Event, one: Occurrence, found: Matches) -> VersionRu
     return next((version for version in reversed(event.run.versions) if version.published_at < at), None)
 
 
-def _time(bounds: Interval | None, truth: datetime | None, result: RunResult) -> TimeScore | None:
+def _time(
+    bounds: Interval | None, truth: datetime | None, result: RunResult, since: datetime | None = None
+) -> TimeScore | None:
+    """``since``: the truth is not known better than from then on."""
     if bounds is None or truth is None:
         return None
     near = timedelta(seconds=CLOCK_S)
     return TimeScore(
         error_s=_lab_s(middle(bounds) - truth, result),
-        inside=bounds.earliest - near <= truth <= bounds.latest + near,
+        inside=bounds.earliest - near <= truth and (since or truth) <= bounds.latest + near,
         width_s=_lab_s(bounds.latest - bounds.earliest, result),
     )
 

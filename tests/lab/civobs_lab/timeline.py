@@ -60,6 +60,8 @@ class Done:
 
     step: Step
     at: datetime
+    since: datetime | None = None
+    """Of what was mended: when the mending began; ``at`` is when it was finished."""
 
 
 def steps(scenario: Scenario, topology: Topology) -> tuple[Step, ...]:
@@ -186,8 +188,10 @@ class _Moments:
             for fault in (self.scenario.fault[index] for index in _faults_of(self.scenario, truth))
         )
         start = span.start if truth.start is None else self.at(truth.start + shift_s)
-        end = span.end if truth.end is None else self.at(truth.end + shift_s)
-        return Span(start=start or span.start, end=end)
+        start = start or span.start
+        if truth.end is None:
+            return span.model_copy(update={"start": start})
+        return Span(start=start, end=self.at(truth.end + shift_s))
 
 
 def _faults_of(scenario: Scenario, truth: Truth) -> list[int]:
@@ -205,8 +209,10 @@ def _span(scenario: Scenario, truth: Truth, done: Sequence[Done]) -> Span | None
     begins = [each.at for each in own if each.step.verb == "begin"]
     if not begins:
         return None
-    mends = [each.at for each in own if each.step.verb == "mend"]
-    return Span(start=min(begins), end=None if _still_broken(own) else max(mends))
+    if _still_broken(own):
+        return Span(start=min(begins), end=None)
+    last = max((each for each in own if each.step.verb == "mend"), key=lambda each: each.at)
+    return Span(start=min(begins), end=last.at, end_from=last.since)
 
 
 def _still_broken(done: Sequence[Done]) -> bool:
