@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import socket
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -158,7 +159,9 @@ def tell(address, port, data, timeout_s=TIMEOUT_S):
     """What comes back over TCP until the other side closes. Raises OSError."""
     with socket.create_connection((address, port), timeout=timeout_s) as one:
         one.sendall(data)
-        one.shutdown(socket.SHUT_WR)
+        # Where the other side has reset the connection already, reading says so.
+        with suppress(OSError):
+            one.shutdown(socket.SHUT_WR)
         said = b""
         while more := one.recv(65_536):
             said += more
