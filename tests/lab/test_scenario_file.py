@@ -213,6 +213,8 @@ def test_a_mistake_in_the_topology_beside_it_names_the_topologys_file_and_line(t
     )
     said = refusal(tmp_path, 'topology = "mine.toml"\n' + GOOD)
     assert said == "mine.toml:7: unknown key `prefx` in [[networks]] number 1; did you mean 'prefix'?"
+    with pytest.raises(ScenarioError, match=r"mine\.toml:1: this is a topology and no scenario; name it in"):
+        load(tmp_path / "mine.toml")
     said = refusal(tmp_path, 'topology = "his.toml"\n' + GOOD)
     assert said.startswith("s.toml:1: there is no topology 'his.toml'; ")
 

@@ -45,6 +45,7 @@ def test_the_prompt_goes_on_where_the_household_ended():
 def test_what_cannot_be_done_is_told_in_a_line_with_what_to_type():
     _, lines, _ = said(
         "begin nonsense XA\nbegin home_down XA\nbegin home_down\nend x\nenter mars\nstatus\nbroken\nfly\n"
+        "begin whitelist XA\nhelp\n"
     )
     answers = lines[2:]
     assert answers[0].startswith("there is no kind 'nonsense'; ")
@@ -53,7 +54,9 @@ def test_what_cannot_be_done_is_told_in_a_line_with_what_to_type():
     assert answers[3] == "x is not broken; `broken` lists what is"
     assert answers[4].startswith("there is no place mars; homes are xa-64500-1, ")
     assert answers[5:7] == ["there are no probes: start with --probes", "nothing is broken"]
-    assert answers[7].startswith("begin KIND SCOPE")
+    assert answers[7] == "there is no command 'fly'; `help` lists them"
+    assert answers[8] == "whitelist has no `allowed`; write allowed = … there"
+    assert answers[9].startswith("begin KIND SCOPE")
 
 
 def test_a_fault_of_the_scenario_is_begun_by_its_id_as_often_as_one_likes():

@@ -61,8 +61,10 @@ class Control:
             "places": (lambda: _places(self._lab.network), ""),
             "status": (self._status, "there are no probes: start with --probes\n"),
         }
-        if verb not in lists:
+        if verb == "help":
             return HELP
+        if verb not in lists:
+            raise CommandError(f"there is no command {verb!r}; `help` lists them")
         make, otherwise = lists[verb]
         return "".join(f"{each}\n" for each in make()) or otherwise
 
@@ -157,7 +159,8 @@ class Control:
             return Scenario.model_validate_json(json.dumps(written), strict=True).fault[0]
         except ValidationError as error:
             problem = strict_toml.problems(error, Scenario)[0]
-            raise CommandError(f"{problem.cause}; {problem.remedy}") from None
+            cause = problem.cause.replace(strict_toml.place(("fault", 0)), kind)
+            raise CommandError(f"{cause}; {problem.remedy}") from None
 
     def _status(self) -> Iterator[str]:
         for probe in self._lab.probes:

@@ -28,6 +28,8 @@ class Loaded:
 
 def load(path: Path) -> Loaded:
     """Read a scenario and its topology, and check the one against the other. Raises ScenarioError."""
+    if is_topology(path):
+        raise ScenarioError(path, 1, "this is a topology and no scenario", "name it in a scenario, as its `topology`")
     document = Document(path, Scenario)
     scenario = document.value
     topology = _topology(document)
@@ -35,6 +37,14 @@ def load(path: Path) -> Loaded:
     topology = topology.with_probes(dict(scenario.probes))
     document.refuse(scenario_check.problems(scenario, topology))
     return Loaded(path.stem, path, scenario, topology)
+
+
+def is_topology(path: Path) -> bool:
+    """Whether a file is one and no scenario; not if it cannot be read."""
+    try:
+        return path.is_file() and b"[[networks]]" in path.read_bytes()
+    except OSError:
+        return False
 
 
 def find(words: Iterable[str], *, besides: Iterable[str] = ()) -> list[Path]:

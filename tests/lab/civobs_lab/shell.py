@@ -38,17 +38,10 @@ def world(name: str) -> World:
     """A topology or a scenario, by name or by file. Raises FileError."""
     topologies = {file.stem: file for file in TOPOLOGIES.glob("*.toml")}
     file = topologies.get(name) or scenario_file.find([name], besides=topologies)[0]
-    if _is_topology(file):
+    if scenario_file.is_topology(file):
         return World(file.stem, Document(file, Topology).value)
     loaded = scenario_file.load(file)
     return World(loaded.name, loaded.topology, loaded.scenario.fault, loaded.scenario.time_scale)
-
-
-def _is_topology(file: Path) -> bool:
-    try:
-        return file.is_file() and b"[[networks]]" in file.read_bytes()
-    except OSError:  # reading it as a scenario says why
-        return False
 
 
 def run(chosen: World, *, place: str | None, probes: bool, scale: float | None) -> int:
