@@ -24,6 +24,7 @@ from civobs_lab.child import Message
 from civobs_lab.play import Progress, never_ran
 from civobs_lab.processes import tied
 from civobs_lab.results import RunResult
+from civobs_lab.run_folder import sweep
 from civobs_lab.scenario_file import Loaded
 
 LOOK_S = 0.5
@@ -238,6 +239,8 @@ def _children() -> Iterator[list[Child]]:
         end = time.monotonic() + END_S
         for child in running:
             child.stop(end - time.monotonic())
+        # Of children that had to be killed.
+        sweep()
 
 
 def _ready(running: Iterable[Child]) -> list[Child]:
