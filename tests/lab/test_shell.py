@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from civobs_lab import shell
@@ -98,3 +99,10 @@ def test_a_scenario_brings_its_world_and_its_faults():
         shell.world("mars")
     with pytest.raises(FileError, match="did you mean 'two-countries'"):
         shell.world("tow-countries")
+
+
+def test_what_is_left_in_the_background_of_a_shell_ends_with_it():
+    code, lines, _ = said("sleep 9731 >/dev/null 2>&1 &\nlab broken\nexit\n", "two-countries", "xa-64500-1")
+    assert code == 0
+    assert "nothing is broken" in lines
+    assert not [each for each in psutil.process_iter(["cmdline"]) if "9731" in (each.info["cmdline"] or [])]

@@ -22,6 +22,8 @@ DEFAULT_WORLD = "two-countries"
 DEFAULT_SCALE = 30.0
 PROMPT = "lab> "
 _LINE_BYTES = 4096
+_ALL_END = ("unshare", "--pid", "--fork", "--kill-child")
+"""What a person leaves running in the background ends with the shell, and all of it with the lab."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def enter(lab: Lab, control: Control, name: str) -> None:
     resolv_conf, rc = folder / "resolv.conf", folder / "rc"
     resolv_conf.write_text(f"nameserver {_resolver(lab.network.topology, place)}\n")
     rc.write_text(f"PS1='{name} \\w \\$ '\n")
-    words = ["bash", "--noprofile", "--rcfile", str(rc), *(["-i"] if os.isatty(0) else [])]
+    words = [*_ALL_END, "bash", "--noprofile", "--rcfile", str(rc), *(["-i"] if os.isatty(0) else [])]
     ca_file = str(lab.certificates.ca_file)
     env = {"PATH": f"{folder}:{os.environ['PATH']}", "CURL_CA_BUNDLE": ca_file, "SSL_CERT_FILE": ca_file}
     print("\n".join(_motto(lab.network.topology, place)), flush=True)
