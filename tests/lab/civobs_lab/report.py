@@ -42,9 +42,9 @@ class Report:
         if event is not None:
             said = f"{event.last.kind.replace('_', ' ')}, {event.last.depth}, {event.last.level}, {event.name}"
             made.add_row("what", "shutdown of all providers", said, "", "")
-        alert_s = rules.alert_bar_s(self.result, cut.kind, cut.level)
+        alert = rules.bars(self.result, cut)[rules.alert_rule(cut.kind)]
         alerted = "-" if event is None else _clock(event.first.published_at)
-        made.add_row("alert", _clock(found.start), alerted, _seconds(found.delay_s), f"≤ {alert_s:.0f} s")
+        made.add_row("alert", _clock(found.start), alerted, _seconds(found.delay_s), f"≤ {alert.s:.0f} s")
         for name, truth, bounds, error in (
             ("start", found.start, None if event is None else event.last.onset, found.start_after),
             ("end", found.end, None if event is None else event.last.resolution, found.end_after),
@@ -58,6 +58,11 @@ class Report:
             made.add_row("doubled", "", str(ledger.doubled), "", "0")
         scale = self.result.time_scale
         made.caption = f"Differences in lab time, {scale:g} times as fast as the clock; times are UTC."
+        if alert.s > alert.life_s:
+            more = f"{alert.s - alert.life_s:.0f} s"
+            made.caption += (
+                f" In life the alert's bar is {alert.life_s:.0f} s: MQTT's shortest pauses cost {more} here."
+            )
         return made
 
     def document(self) -> dict[str, Any]:
