@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.fix_lab_run import LONGEST_S, WHOLE_LAB
+
 CIVOBS = str(Path(sys.executable).with_name("civobs"))
-LONGEST_S = 480
-"""More than all that the demonstration waits for at most, so that it is the one to say what did not come."""
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +22,7 @@ def result(tmp_path_factory):
     return json.loads(file.read_text())
 
 
-pytestmark = [
-    pytest.mark.netns,
-    pytest.mark.db,
-    pytest.mark.broker,
-    pytest.mark.slow,
-    pytest.mark.labs,
-    pytest.mark.timeout(LONGEST_S + 20),
-]
+pytestmark = WHOLE_LAB
 
 
 def test_the_demonstration_loses_and_doubles_nothing(result):

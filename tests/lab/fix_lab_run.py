@@ -15,6 +15,18 @@ import pytest
 GONE_S = 15.0
 """The kernel kills at once; a postmaster's children look for it within seconds."""
 
+LONGEST_S = 480
+"""More than the runner and the demonstration wait for at most, so that they are the ones to say what did not come."""
+WHOLE_LAB = [
+    pytest.mark.netns,
+    pytest.mark.db,
+    pytest.mark.broker,
+    pytest.mark.slow,
+    pytest.mark.labs,
+    pytest.mark.timeout(LONGEST_S + 20),
+]
+"""Marks of tests that play a scenario from end to end."""
+
 TINY = """\
 title = "One probe, and nothing happens"
 resembles = "A scenario that takes no time."

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.fix_lab_run import LONGEST_S
+
 SCALES = (25.0, 50.0)
 """Up to the fastest that the lab's brokers can follow (``docs/lab.md``), and half of it."""
-LONGEST_S = 480
-"""More than the runner lets such a run take, so that it is the one to say that it hung."""
 
 
 @pytest.fixture(scope="session")

@@ -4,16 +4,10 @@ import pytest
 
 from civobs_lab.matching import events_of, middle
 from civobs_lab.results import RunResult
-from tests.lab.fix_scale import LONGEST_S, SCALES
+from tests.lab.fix_lab_run import WHOLE_LAB
+from tests.lab.fix_scale import SCALES
 
-pytestmark = [
-    pytest.mark.netns,
-    pytest.mark.db,
-    pytest.mark.broker,
-    pytest.mark.slow,
-    pytest.mark.labs,
-    pytest.mark.timeout(LONGEST_S + 20),
-]
+pytestmark = WHOLE_LAB
 
 
 @pytest.fixture(scope="module")
