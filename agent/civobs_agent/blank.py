@@ -8,6 +8,7 @@ from civobs_agent.net import clean
 from civobs_agent.self_report import PLACEHOLDER_SEQ
 from civobs_agent.turns import LADDER, Series
 from civobs_wire.measurement import (
+    KINDS,
     MEASUREMENT,
     AgentEvent,
     AnyMeasurement,
@@ -24,7 +25,7 @@ _FIELDS: dict[str, dict[str, object]] = {
     "tls": {"port": 0, "sni": "-", "stage": TlsStage.CONNECT},
     "http": {"url": "", "stage": HttpStage.RESOLVE},
 }
-"""What a kind needs besides the common fields, where there is nothing to tell."""
+"""What a kind needs besides the common fields, where there is nothing to tell. Newer kinds need nothing."""
 
 
 def blank_row(series: Series, slot_at: datetime, now: Moment, fault: Fault) -> AnyMeasurement:
@@ -43,8 +44,8 @@ def blank_row(series: Series, slot_at: datetime, now: Moment, fault: Fault) -> A
         "note": None if fault.note is None else clean(fault.note),
         "validity": Validity(clock=now.state),
     }
-    if series.kind in _FIELDS:
-        return MEASUREMENT.validate_python(fields | _FIELDS[series.kind])
+    if series.kind in KINDS and series.kind != "agent":
+        return MEASUREMENT.validate_python(fields | _FIELDS.get(series.kind, {}))
     ends_at = slot_at + timedelta(seconds=series.interval_s)
     about = {"kind": "agent", "event": AgentEvent.SLOTS_MISSED, "n_lost": 1, "from_at": slot_at, "to_at": ends_at}
     return MEASUREMENT.validate_python(fields | about)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from civobs_agent.clock import Moment
 from civobs_agent.faults import Fault
-from civobs_agent.probes import PROBES
+from civobs_agent.probes import KINDS
 from civobs_agent.probes.place import place_of
 from civobs_agent.turns import LADDER, Series
 from civobs_wire.failure import Failure
@@ -38,13 +38,15 @@ def hindrance(series: Series, plan: Plan | None, household: Household, now: Mome
     if plan is None:
         return Fault(Failure.PLAN_MISSING)
     fault = _of_plan(plan, household, now, spent)
-    if fault is None and series.kind not in PROBES:
+    if fault is None and series.kind not in KINDS:
         fault = Fault(Failure.NOTHING_TO_ASK, f"kind {series.kind} is not known to this version")
     return fault or _of_target(target_of(series, plan), household)
 
 
 def target_of(series: Series, plan: Plan | None) -> Target | None:
-    """The plan's target of a series."""
+    """The plan's target of a series; of a kind that is not aimed at any, one without a URL."""
+    if series.kind in KINDS and not KINDS[series.kind].aimed:
+        return Target(id=series.target, url="")
     targets = () if plan is None else plan.targets
     return next((target for target in targets if target.id == series.target), None)
 
@@ -63,7 +65,9 @@ def _of_target(target: Target | None, household: Household) -> Fault | None:
     if target is None:
         return Fault(Failure.NOTHING_TO_ASK, "the task has no targets")
     if target.tier > household.tier:
-        return Fault(Failure.TARGET_REFUSED, f"tier {target.tier}: the household agreed to {household.tier}")
+        return Fault(Failure.TIER_NOT_AGREED, f"tier {target.tier}: the household agreed to {household.tier}")
+    if not target.url:
+        return None
     try:
         place_of(target.url)
     except ValueError as error:

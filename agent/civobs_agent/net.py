@@ -1,8 +1,9 @@
 """What a probe needs of the world around it, made anew for each slot, and the one place that makes rows."""
 
+import random
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from civobs_agent.budget import Meter
 from civobs_agent.clock import Clock, Moment
 from civobs_agent.faults import Fault
 from civobs_agent.host import Host, Sources, look
+from civobs_agent.known import Known
 from civobs_agent.refusal import Refusal
 from civobs_agent.self_report import PLACEHOLDER_SEQ
 from civobs_agent.tables import Timeout
@@ -20,7 +22,7 @@ from civobs_agent.validity import assess
 from civobs_wire.failure import Failure, Outcome
 from civobs_wire.limits import MAX_TEXT
 from civobs_wire.measurement import Ladder, MeasurementBase, Validity
-from civobs_wire.plan import Plan, Resolver
+from civobs_wire.plan import NEUTRAL_NAME, Plan, Resolver, Server
 
 Row = TypeVar("Row", bound=MeasurementBase)
 IpFamily = Literal[4, 6]
@@ -72,7 +74,11 @@ class Context:
     refusal: Refusal
     meter: Meter
     roots: Roots
-    plan_resolvers: tuple[Resolver, ...] = ()
+    plan: Plan | None = None
+    known: Known = field(default_factory=Known)
+    rng: random.Random = field(default_factory=random.SystemRandom)
+    left: Callable[[], int] | None = None
+    """Bytes of the day's budget that are left; None where there is no limit, as by hand."""
     time_scale: float = 1.0
     resolver_port: int = 53
     """Where the given resolvers listen. ``resolv.conf`` knows no other port; a test without root does."""
@@ -81,6 +87,29 @@ class Context:
     def resolvers(self) -> tuple[str, ...]:
         """Addresses of the resolvers the device was given, those it may not speak to left out."""
         return tuple(address for address in self.host.resolvers if self.refusal.refuses_own(address) is None)
+
+    @property
+    def plan_resolvers(self) -> tuple[Resolver, ...]:
+        """The independent resolvers of the plan."""
+        return () if self.plan is None else self.plan.resolvers
+
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """The observatory's own servers of the plan."""
+        return () if self.plan is None else self.plan.servers
+
+    @property
+    def neutral_name(self) -> str:
+        """The name that nobody objects to."""
+        return NEUTRAL_NAME if self.plan is None else self.plan.neutral_name
+
+    def afford(self, wanted: int, least: int) -> int | None:
+        """How many bytes a run may move: what it wants while there is plenty, less as the budget runs short.
+
+        None: not even ``least``.
+        """
+        left = wanted if self.left is None else self.left()
+        return None if left < least else min(wanted, left)
 
     def timeout_s(self, timeout: Timeout) -> float:
         return timeout.scaled(self.time_scale)
@@ -145,6 +174,7 @@ class Net:
         self._refusal = refusal or Refusal()
         self._sources = sources or Sources()
         self._roots = roots or Roots()
+        self.known = Known(time_scale)
         self._last_climb: tuple[Ladder, ...] = ()
 
     def context(self, slot_at: datetime, plan: Plan | None) -> Context:
@@ -158,7 +188,8 @@ class Net:
             refusal=self._refusal.with_own(host.own_addresses(), host.home),
             meter=self.meter,
             roots=self._roots,
-            plan_resolvers=() if plan is None else plan.resolvers,
+            plan=plan,
+            known=self.known,
             time_scale=self.time_scale,
         )
 

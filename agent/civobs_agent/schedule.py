@@ -19,7 +19,7 @@ from civobs_agent.hindrance import Household, hindrance, target_of
 from civobs_agent.ladder import climb
 from civobs_agent.missed import Recorded, missed_rows
 from civobs_agent.net import Net
-from civobs_agent.probes import PROBES, heavy
+from civobs_agent.probes import KINDS, measure_of
 from civobs_agent.trouble import Trouble
 from civobs_agent.turns import LADDER, Series, jitter_s, ladder_series, task_series
 from civobs_wire.failure import Failure
@@ -242,9 +242,9 @@ class Schedule:
                 rows = await self._climb(turn)
             else:
                 target = target_of(turn.series, self._plan)
-                async with self._heavy if heavy(turn.series.kind) else self._light:
+                async with self._heavy if KINDS[turn.series.kind].heavy else self._light:
                     context = self._net.context(turn.slot_at, self._plan)
-                    rows = [] if target is None else await PROBES[turn.series.kind]()(target, context)
+                    rows = [] if target is None else await measure_of(turn.series.kind)(target, context)
         except Exception as error:
             logger.exception("probe_broke kind=%s target=%s", turn.series.kind, turn.series.target)
             # Not its words: nobody has looked at what they may say of the home. The device's own log has them.

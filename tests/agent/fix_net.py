@@ -30,6 +30,7 @@ from civobs_agent.host import FamilyFacts, Host, Route
 from civobs_agent.net import Context, Roots
 from civobs_agent.refusal import Refusal
 from civobs_wire.measurement import ClockState, Validity
+from civobs_wire.plan import Plan
 
 LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 PRESENT = FamilyFacts(has_address=True, routes=(Route("lo", ""),))
@@ -141,6 +142,13 @@ def dns_port(server_loop):
     yield port
     for one in (*servers, *transports):
         server_loop.loop.call_soon_threadsafe(one.close)
+
+
+def plan_with(*resolvers, **fields):
+    """A plan that names these resolvers, and what else is given."""
+    now = datetime.now(UTC)
+    times = {"issued_at": now - timedelta(days=1), "expires_at": now + timedelta(days=1)}
+    return Plan(plan_id="zz-1", serial=1, cc="ZZ", resolvers=resolvers, **times, **fields)
 
 
 def free_port(kind=socket.SOCK_STREAM):

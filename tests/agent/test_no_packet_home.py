@@ -13,7 +13,7 @@ from civobs_agent.clock import Clock
 from civobs_agent.host import Sources
 from civobs_agent.ladder import climb
 from civobs_agent.net import Net
-from civobs_agent.probes import PROBES
+from civobs_agent.probes import measure_of
 from civobs_lab.namespace import Namespace
 from civobs_wire.plan import Anchor, LadderPlan, Plan, Resolver, Target
 
@@ -106,7 +106,7 @@ def test_no_packet_leaves_for_an_address_at_home(home, tmp_path):
     async def all_of_it():
         net = Net(Clock(tmp_path, trust_system=True), sources=sources_of(tmp_path), time_scale=20)
         for kind in KINDS:
-            await asyncio.gather(*(PROBES[kind]()(one, net.context(plan.issued_at, plan)) for one in plan.targets))
+            await asyncio.gather(*(measure_of(kind)(one, net.context(plan.issued_at, plan)) for one in plan.targets))
         await climb(plan, net.context(plan.issued_at, plan))
 
     home.run(lambda: asyncio.run(all_of_it()))

@@ -58,7 +58,7 @@ def test_once_puts_its_rows_into_the_record_of_a_new_device_and_show_shows_them(
     ("arguments", "cause"),
     [
         (("once", "--target", "ftp://example.org"), "--target: not an http or https URL"),
-        (("show", "--kind", "quic"), "--kind: no kind 'quic'"),
+        (("show", "--kind", "smoke"), "--kind: no kind 'smoke'"),
     ],
 )
 def test_a_wrong_argument_has_a_cause_and_a_remedy(arguments, cause, tmp_path):

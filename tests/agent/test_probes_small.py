@@ -14,7 +14,7 @@ from civobs_agent.refusal import Refusal
 from civobs_wire.failure import Failure, Outcome
 from civobs_wire.measurement import TlsStage
 from civobs_wire.plan import Resolver, Target
-from tests.agent.fix_net import free_port
+from tests.agent.fix_net import free_port, plan_with
 
 
 def measured(probe, url, context):
@@ -62,7 +62,7 @@ def test_a_bogon_is_written_down_by_its_range_because_it_may_be_of_this_home(con
 
 
 def test_the_given_resolver_and_those_of_the_plan_are_asked_for_both_types(context, dns_port):
-    second = replace(context, plan_resolvers=(Resolver(id="other", address="::1", port=dns_port),))
+    second = replace(context, plan=plan_with(Resolver(id="other", address="::1", port=dns_port)))
     rows = measured(dns, "https://site.test/", second)
     assert [(row.resolver, row.qtype, row.family) for row in rows] == [
         ("resolver", "A", 4),
@@ -73,9 +73,7 @@ def test_the_given_resolver_and_those_of_the_plan_are_asked_for_both_types(conte
 
 
 def test_a_resolver_of_the_plan_in_the_home_is_refused(context):
-    row = measured(dns, "https://site.test/", replace(context, plan_resolvers=(Resolver(id="x", address="10.0.0.1"),)))[
-        2
-    ]
+    row = measured(dns, "https://site.test/", replace(context, plan=plan_with(Resolver(id="x", address="10.0.0.1"))))[2]
     assert (row.outcome, row.failure, row.note) == (Outcome.NOT_RUN, Failure.TARGET_REFUSED, "private")
 
 

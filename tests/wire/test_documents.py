@@ -71,7 +71,7 @@ def test_a_plan_that_contradicts_itself_is_refused(change):
 
 def test_a_plan_may_name_a_kind_of_the_future():
     plan = Plan.model_validate_json(
-        example("plan", tasks=[{"kind": "quic", "targets": ["site-a"], "interval_s": 60.0}])
+        example("plan", tasks=[{"kind": "smoke", "targets": ["site-a"], "interval_s": 60.0}])
     )
     assert not plan.tasks[0].known
 

@@ -52,6 +52,7 @@ class Failure(StrEnum):
     LINK_DOWN = "link_down"
     NO_ADDRESS = "no_address"
     TOO_FEW_ANSWERS = "too_few_answers"
+    UNEXPECTED_ANSWER = "unexpected_answer"
     UNKNOWN_FAILURE = "unknown_failure"
     PLAN_MISSING = "plan_missing"
     PLAN_EXPIRED = "plan_expired"
@@ -65,6 +66,9 @@ class Failure(StrEnum):
     NO_ADDRESS_RESOLVED = "no_address_resolved"
     SHUTTING_DOWN = "shutting_down"
     NOTHING_TO_ASK = "nothing_to_ask"
+    QUIET_HOURS = "quiet_hours"
+    SWITCHED_OFF = "switched_off"
+    TIER_NOT_AGREED = "tier_not_agreed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,7 @@ FAILURES: tuple[FailureRow, ...] = (
     _failed(80, Failure.LINK_DOWN, "no carrier on any interface", _OURS),
     _failed(81, Failure.NO_ADDRESS, "a link, but no address or no default route", _OURS),
     _failed(82, Failure.TOO_FEW_ANSWERS, "fewer checks of a rung succeeded than its quorum", _OURS),
+    _failed(83, Failure.UNEXPECTED_ANSWER, "an answer that the protocol does not allow here", _OURS),
     _failed(99, Failure.UNKNOWN_FAILURE, "none of the above; the text is in `note`"),
     _not_run(200, Failure.PLAN_MISSING, "no plan that could be verified has arrived yet"),
     _not_run(201, Failure.PLAN_EXPIRED, "the last good plan has expired"),
@@ -137,6 +142,9 @@ FAILURES: tuple[FailureRow, ...] = (
     _not_run(209, Failure.NO_ADDRESS_RESOLVED, "the name had no address to test"),
     _not_run(210, Failure.SHUTTING_DOWN, "the agent was stopping"),
     _not_run(211, Failure.NOTHING_TO_ASK, "the plan names nothing for this rung or kind"),
+    _not_run(212, Failure.QUIET_HOURS, "the household wants nothing heavy at this hour"),
+    _not_run(213, Failure.SWITCHED_OFF, "the household has not agreed to this kind"),
+    _not_run(214, Failure.TIER_NOT_AGREED, "the target's or the kind's risk tier is above the one agreed to"),
 )
 
 FAILURE_CODES: dict[Failure, int] = {row.name: row.code for row in FAILURES}

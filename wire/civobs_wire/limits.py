@@ -27,6 +27,30 @@ MAX_CHECKS = 32
 MAX_ANSWERS = 64
 """Answers kept of a DNS reply."""
 
+MAX_ALIASES = 16
+"""CNAMEs kept of a chain."""
+
+MAX_REPLIES = 8
+"""Further answers kept to one question."""
+
+MAX_RESOLVERS = 8
+"""Resolvers named as the source of one address."""
+
+MAX_CHAIN = 8
+"""Certificates kept of a chain."""
+
+MAX_HEADERS = 24
+"""Header fields kept of an answer."""
+
+MAX_SAMPLES = 160
+"""Instants of one transfer: 20 s at a mean of 250 ms is 80."""
+
+MAX_HOPS = 32
+"""Hops kept of a trace."""
+
+MAX_ALTERATIONS = 16
+"""Differences kept of an echo."""
+
 MAX_REDIRECTS = 10
 """Redirects followed and recorded."""
 

@@ -15,6 +15,8 @@ from civobs_wire.measurement import KINDS, Family, Frozen
 from civobs_wire.scalars import Asn, Count2, Count8, CountryCode, Name, Sequence, Text, UtcTime
 
 CONTEXT = "civobs.plan/1"
+NEUTRAL_NAME = "www.example.com"
+"""A name that nobody objects to: RFC 2606 keeps it."""
 
 Tier = Annotated[int, Field(ge=0, le=3)]
 """Risk tier a household consented to: 0 link, anchors and time, up to 3 what local law may make risky."""
@@ -40,6 +42,46 @@ class Resolver(Frozen):
     id: Name
     address: Name
     port: Annotated[int, Field(ge=1, le=65535)] = 53
+    dot_name: Name | None = None
+    """The name its certificate is for; left out, DNS over TLS (RFC 7858) is not tried."""
+    doh_url: Text | None = None
+    """Left out, DNS over HTTPS (RFC 8484) is not tried."""
+
+
+class TimeServer(Frozen):
+    """An NTP server."""
+
+    id: Name
+    address: Name
+    port: Annotated[int, Field(ge=1, le=65535)] = 123
+
+
+class Server(Frozen):
+    """A host of the observatory that runs ``civobs-anchor``: throughput, STUN, echo, TLS with any name."""
+
+    id: Name
+    name: Name
+    """Its own name, which its certificate is for."""
+    address: Name | None = None
+    address6: Name | None = None
+    https_port: Annotated[int, Field(ge=1, le=65535)] = 443
+    """TLS over TCP, and QUIC over UDP."""
+    http_port: Annotated[int, Field(ge=1, le=65535)] = 80
+    """Echo and the page whose content is known."""
+    stun_port: Annotated[int, Field(ge=1, le=65535)] = 3478
+    cc: CountryCode = "ZZ"
+    asn: Asn = 0
+
+
+class DnsNames(Frozen):
+    """Names that resolvers are examined with. What is left out is not asked."""
+
+    signed: Name | None = None
+    """One whose zone is signed."""
+    bogus: Name | None = None
+    """One whose signature is broken on purpose: a resolver that validates refuses it."""
+    whoami: Name | None = None
+    """One whose answer is the address that asked for it."""
 
 
 class Target(Frozen):
@@ -104,6 +146,11 @@ class Plan(Frozen):
     ladder: LadderPlan = LadderPlan()
     anchors: Annotated[tuple[Anchor, ...], Field(max_length=64)] = ()
     resolvers: Annotated[tuple[Resolver, ...], Field(max_length=16)] = ()
+    servers: Annotated[tuple[Server, ...], Field(max_length=16)] = ()
+    time_servers: Annotated[tuple[TimeServer, ...], Field(max_length=16)] = ()
+    dns_names: DnsNames = DnsNames()
+    neutral_name: Name = NEUTRAL_NAME
+    """For handshakes that are compared with the target's."""
     targets: Annotated[tuple[Target, ...], Field(max_length=2000)] = ()
     tasks: Annotated[tuple[Task, ...], Field(max_length=200)] = ()
     budget: Budget = Budget()

@@ -105,15 +105,15 @@ async def _measure(
 ) -> "tuple[list[Ladder], list[AnyMeasurement]]":
     """The ladder, then each target by every kind, one after the other."""
     from civobs_agent.ladder import climb
-    from civobs_agent.probes import PROBES
+    from civobs_agent.probes import measure_of
 
     slot_at = net.clock.moment().at
     rungs = await climb(plan, net.context(slot_at, plan))
     net.climbed(rungs)
     others: list[AnyMeasurement] = []
     for target in targets:
-        for load_probe in PROBES.values():
-            others += await load_probe()(target, net.context(slot_at, plan))
+        for kind in ("ping", "dns", "tcp", "tls", "http"):
+            others += await measure_of(kind)(target, net.context(slot_at, plan))
     return rungs, others
 
 

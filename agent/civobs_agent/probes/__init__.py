@@ -1,11 +1,14 @@
-"""One file for each kind of measurement, and the exchanges they are made of.
+"""One file for each kind of measurement, the table of kinds, and the exchanges they are made of.
 
 A probe is imported when it is first needed: an agent whose plan has no HTTP does not carry it in memory.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from civobs_wire.plan import Tier
 
 if TYPE_CHECKING:
     from civobs_agent.net import Context
@@ -15,20 +18,66 @@ if TYPE_CHECKING:
     Measure = Callable[[Target, Context], Awaitable[list[AnyMeasurement]]]
 
 
-def _loader(kind: str) -> "Callable[[], Measure]":
-    def load() -> "Measure":
-        measure: Measure = import_module(f"civobs_agent.probes.{kind}").measure
-        return measure
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What the schedule has to know of a kind before it loads it."""
 
-    return load
+    id: str
+    aimed: bool = True
+    """It is measured against targets of the plan; otherwise against the plan's servers, and a task names no target."""
+    heavy: bool = False
+    """It moves a body: never two at a time, so that neither slows the other."""
+    apart: bool = False
+    """Its libraries are too large for the agent: it runs in a program of its own that ends with the run."""
+    tier: Tier = 0
+    """Lowest consent that allows the kind at all; the target's own tier counts besides."""
+    optional: bool = False
+    """Costs a household much data: off unless it says otherwise (``[limits] throughput_tests``)."""
+    least_bytes: int
+    """Up and down together: with less left in the budget a run is not begun."""
+    usual_bytes: int
+    """What a run takes while the budget is ample."""
 
 
-PROBES: "dict[str, Callable[[], Measure]]" = {kind: _loader(kind) for kind in ("ping", "dns", "tcp", "tls", "http")}
-"""Kind to a function that gives its ``measure``."""
-HEAVY = frozenset({"http"})
-"""Kinds that move a body: never two at a time, so that neither slows the other."""
+_ROWS = (
+    Kind(id="ping", least_bytes=500, usual_bytes=500),
+    Kind(id="dns", least_bytes=2_000, usual_bytes=4_000),
+    Kind(id="tcp", least_bytes=1_000, usual_bytes=1_000),
+    Kind(id="tls", least_bytes=20_000, usual_bytes=40_000),
+    Kind(id="http", heavy=True, least_bytes=20_000, usual_bytes=200_000),
+    Kind(id="quic", apart=True, least_bytes=20_000, usual_bytes=60_000),
+    Kind(id="resolver", aimed=False, least_bytes=20_000, usual_bytes=40_000),
+    Kind(id="ipv6", aimed=False, least_bytes=2_000, usual_bytes=4_000),
+    Kind(id="nat", aimed=False, least_bytes=5_000, usual_bytes=10_000),
+    Kind(id="portal", aimed=False, least_bytes=2_000, usual_bytes=3_000),
+    Kind(id="echo", aimed=False, least_bytes=5_000, usual_bytes=15_000),
+    Kind(id="path", least_bytes=5_000, usual_bytes=15_000),
+    Kind(
+        id="throughput",
+        aimed=False,
+        heavy=True,
+        apart=True,
+        optional=True,
+        least_bytes=1_000_000,
+        usual_bytes=50_000_000,
+    ),
+    Kind(
+        id="responsiveness",
+        aimed=False,
+        heavy=True,
+        apart=True,
+        optional=True,
+        least_bytes=1_000_000,
+        usual_bytes=30_000_000,
+    ),
+    Kind(id="throttling", heavy=True, apart=True, tier=1, least_bytes=600_000, usual_bytes=6_000_000),
+    Kind(id="reach", least_bytes=10_000, usual_bytes=20_000),
+    Kind(id="ntp", aimed=False, least_bytes=500, usual_bytes=1_000),
+)
+KINDS: dict[str, Kind] = {row.id: row for row in _ROWS}
 
 
-def heavy(kind: str) -> bool:
-    """Whether runs of this kind must not overlap."""
-    return kind in HEAVY
+def measure_of(kind: str) -> "Measure":
+    """Load a kind's probe."""
+    measure: Measure = import_module(f"civobs_agent.probes.{kind}").measure
+    return measure

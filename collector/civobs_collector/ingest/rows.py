@@ -5,12 +5,11 @@ raises instead, so packing here is a second wall behind the models, and it costs
 Format: PostgreSQL manual, COPY, "Binary Format"; timestamps are microseconds since 2000-01-01 UTC.
 """
 
-import itertools
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 import orjson
@@ -25,12 +24,25 @@ from civobs_wire.measurement import (
     AnyMeasurement,
     ClockState,
     Dns,
+    Echo,
     Family,
     FamilyState,
     Http,
+    Ipv6,
     Ladder,
+    LinkKind,
+    Nat,
+    Ntp,
+    Path,
     Ping,
+    Portal,
+    Quic,
+    Reach,
+    ResolverFacts,
+    Responsiveness,
     Tcp,
+    Throttling,
+    Throughput,
     Tls,
     Validity,
 )
@@ -51,7 +63,10 @@ FAMILY_BITS: dict[FamilyState, int] = {
     FamilyState.BROKEN: 2,
     FamilyState.WORKING: 3,
 }
-"""``validity``: bits 0–1 clock, 2–3 IPv4, 4–5 IPv6 (docs/ontology.md)."""
+FLAG_BITS: dict[bool | None, int] = {None: 0, False: 1, True: 2}
+LINK_BITS: dict[LinkKind | None, int] = {None: 0, LinkKind.WIRED: 1, LinkKind.WIFI: 2, LinkKind.CELLULAR: 3}
+"""``validity``: bits 0–1 clock, 2–3 IPv4, 4–5 IPv6, 6–7 portal, 8–9 interception, 10–11 tunnel, 12–13 link, 14 whether
+the device itself was short of power, cooling or processor (docs/ontology.md)."""
 
 BUCKET_S = 300
 """Length of the buckets that roll-ups are made of."""
@@ -107,6 +122,62 @@ def _tls(row: Tls) -> Principal:
     return None, row.handshake_ms
 
 
+def _quic(row: Quic) -> Principal:
+    return (None if row.status is None else float(row.status)), row.handshake_ms
+
+
+def _resolver(row: ResolverFacts) -> Principal:
+    return _flag(row.no_resolver_answered), row.reply_ms
+
+
+def _ipv6(row: Ipv6) -> Principal:
+    return _flag(None if row.preferred is None else row.preferred == "6"), row.v6_ms
+
+
+def _nat(row: Nat) -> Principal:
+    return _flag(row.carrier_nat), None
+
+
+def _portal(row: Portal) -> Principal:
+    return _flag(row.as_expected), row.duration_ms
+
+
+def _echo(row: Echo) -> Principal:
+    reached = [one for one in row.tries if one.outcome is _OK]
+    return (float(len(row.altered)) if reached else None), row.duration_ms
+
+
+def _path(row: Path) -> Principal:
+    last = row.hops[-1] if row.reached and row.hops else None
+    return (None if row.last_answer_ttl is None else float(row.last_answer_ttl)), (
+        min(last.rtt_ms) if last is not None and last.rtt_ms else None
+    )
+
+
+def _throughput(row: Throughput) -> Principal:
+    return row.goodput_bps, row.rtt_min_ms
+
+
+def _responsiveness(row: Responsiveness) -> Principal:
+    return row.rpm, row.idle_ms
+
+
+def _throttling(row: Throttling) -> Principal:
+    return row.goodput_bps, row.rtt_min_ms
+
+
+def _reach(row: Reach) -> Principal:
+    return (None if row.status is None else float(row.status)), row.first_byte_ms
+
+
+def _ntp(row: Ntp) -> Principal:
+    return row.offset_ms, row.delay_ms
+
+
+def _flag(value: bool | None) -> float | None:  # noqa: FBT001 - it is what is packed
+    return None if value is None else float(value)
+
+
 def _http(row: Http) -> Principal:
     return (None if row.status is None else float(row.status)), row.first_byte_ms
 
@@ -122,11 +193,28 @@ PRINCIPAL: dict[str, Callable[[Any], Principal]] = {
     "tcp": _tcp,
     "tls": _tls,
     "http": _http,
+    "quic": _quic,
+    "resolver": _resolver,
+    "ipv6": _ipv6,
+    "nat": _nat,
+    "portal": _portal,
+    "echo": _echo,
+    "path": _path,
+    "throughput": _throughput,
+    "responsiveness": _responsiveness,
+    "throttling": _throttling,
+    "reach": _reach,
+    "ntp": _ntp,
     "agent": _agent,
 }
 """The principal number and duration of each kind, as docs/ontology.md defines them."""
 
 _FIELDS: dict[str, frozenset[str]] = {kind: frozenset(model.model_fields) for kind, model in KINDS.items()}
+
+
+HOURLY = frozenset({"ladder", "ping", "tcp"})
+"""Kinds whose rows say all in ``value`` and ``ms`` while they end well; one whole row an hour is enough of them. Of the
+other kinds the facts are in the whole row, so it is always kept."""
 
 
 class HourlySample:
@@ -177,8 +265,9 @@ def pack_rows(sound: Sound, targets: Mapping[str, int], sample: HourlySample) ->
                 buckets.add(bucket)
                 start, hour = bucket * _BUCKET_US, bucket // _BUCKETS_AN_HOUR
                 end = start + _BUCKET_US
-            first = sample.is_first((probe_key, row.kind, row.target, hour))
-            detail = texts.of(index) if first or row.outcome is not _OK or index in undated else None
+            kept = row.kind not in HOURLY or row.outcome is not _OK or index in undated
+            kept = sample.is_first((probe_key, row.kind, row.target, hour)) or kept
+            detail = texts.of(index) if kept else None
             parts.append(_packed(row, at_us, keys[row.target], detail))
     except (struct.error, OverflowError) as error:
         raise ValueError(f"a number that no column holds: {error}") from None
@@ -188,7 +277,7 @@ def pack_rows(sound: Sound, targets: Mapping[str, int], sample: HourlySample) ->
 
 def _packed(row: AnyMeasurement, at_us: int, keys: bytes, detail: bytes | None) -> bytes:
     kind, slot_us, validity = row.kind, (row.slot_at - _EPOCH) // _US, row.validity
-    codes = _CODE_BYTES[kind, row.outcome, row.family, validity.clock, validity.ipv4, validity.ipv6]
+    codes = _CODE_BYTES[kind, row.outcome, row.family, _state(validity)]
     value, ms = PRINCIPAL[kind](row)
     if ms is not None and row.failure is None and detail is None:
         if value is not None:
@@ -247,22 +336,46 @@ class _RowTexts(msgspec.Struct):
 _TEXTS = msgspec.json.Decoder(_RowTexts)
 
 
+_State = tuple[ClockState, FamilyState, FamilyState, bool | None, bool | None, bool | None, LinkKind | None, bool]
+
+
+def _state(validity: Validity) -> _State:
+    short = validity.busy or validity.hot or validity.undervoltage or False
+    return (
+        *(validity.clock, validity.ipv4, validity.ipv6),
+        *(validity.portal, validity.interception, validity.tunnel, validity.link, short),
+    )
+
+
 def validity_bits(validity: Validity) -> int:
     """Pack the validity of the moment into its column's bits."""
-    return _VALIDITY_BITS[validity.clock, validity.ipv4, validity.ipv6]
+    return _bits(_state(validity))
 
 
-_VALIDITY_BITS = {
-    (clock, ipv4, ipv6): CLOCK_BITS[clock] | FAMILY_BITS[ipv4] << 2 | FAMILY_BITS[ipv6] << 4
-    for clock, ipv4, ipv6 in itertools.product(ClockState, FamilyState, FamilyState)
-}
-_CODE_BYTES = {
-    (kind, outcome, family, *validity): _CODES.pack(2, kind_code, 2, OUTCOME_CODES[outcome], 2, family, 2, bits)
-    for (kind, kind_code), outcome, family, (validity, bits) in itertools.product(
-        KIND_CODES.items(), Outcome, get_args(Family), _VALIDITY_BITS.items()
+def _bits(state: _State) -> int:
+    clock, ipv4, ipv6, portal, interception, tunnel, link, short = state
+    return (
+        CLOCK_BITS[clock]
+        | FAMILY_BITS[ipv4] << 2
+        | FAMILY_BITS[ipv6] << 4
+        | FLAG_BITS[portal] << 6
+        | FLAG_BITS[interception] << 8
+        | FLAG_BITS[tunnel] << 10
+        | LINK_BITS[link] << 12
+        | short << 14
     )
-}
-"""All there are: seven kinds, three outcomes, three families and 48 validities."""
+
+
+class _Codes(dict[tuple[str, Outcome, Family, _State], bytes]):
+    """Packed when first asked for: of the million there could be a few hundred occur."""
+
+    def __missing__(self, key: tuple[str, Outcome, Family, _State]) -> bytes:
+        kind, outcome, family, state = key
+        made = self[key] = _CODES.pack(2, KIND_CODES[kind], 2, OUTCOME_CODES[outcome], 2, family, 2, _bits(state))
+        return made
+
+
+_CODE_BYTES = _Codes()
 
 
 def _median(times: list[float]) -> float | None:

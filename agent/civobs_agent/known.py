@@ -1,0 +1,42 @@
+"""What the device has found out about its place in the network, for as long as that holds.
+
+Probes tell it and later rows carry it as their validity. It is in memory only: an address of the home, which is kept
+here to be compared with, never enters a row or a file.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+HOLDS_S = {"portal": 3_600.0, "interception": 21_600.0, "resolver": 86_400.0}
+"""For how long a finding stands for the moment: some runs of the kind that finds it, as the default plan has them."""
+
+Finding = Literal["portal", "interception", "resolver"]
+
+
+@dataclass(slots=True)
+class Known:
+    """Findings with the monotonic time, in milliseconds, at which they were made."""
+
+    time_scale: float = 1.0
+    mapped: dict[int, str] = field(default_factory=dict)
+    """Family to the address that the world sees. Never leaves the device."""
+    _found: dict[Finding, tuple[bool | str, int]] = field(default_factory=dict)
+
+    def tell(self, finding: Finding, value: bool | str, mono_ms: int) -> None:  # noqa: FBT001 - it is the finding
+        """Keep what was found."""
+        self._found[finding] = (value, mono_ms)
+
+    def flag(self, finding: Finding, mono_ms: int) -> bool | None:
+        """A yes or no that still holds; None otherwise."""
+        value = self._held(finding, mono_ms)
+        return value if isinstance(value, bool) else None
+
+    def text(self, finding: Finding, mono_ms: int) -> str | None:
+        """A text that still holds; None otherwise."""
+        value = self._held(finding, mono_ms)
+        return value if isinstance(value, str) else None
+
+    def _held(self, finding: Finding, mono_ms: int) -> bool | str | None:
+        value, since_ms = self._found.get(finding, (None, 0))
+        age_s = (mono_ms - since_ms) / 1000 * self.time_scale
+        return value if 0 <= age_s <= HOLDS_S[finding] else None

@@ -1,0 +1,63 @@
+"""One HTTP exchange with its redirects."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from civobs_wire.limits import MAX_HEADERS, MAX_REDIRECTS, MAX_SAMPLES
+from civobs_wire.row import Frozen, MeasurementBase, Received
+from civobs_wire.scalars import Count8, Millis, Name, Sha256, Text
+
+
+class HttpStage(StrEnum):
+    """How far an HTTP exchange came."""
+
+    RESOLVE = "resolve"
+    CONNECT = "connect"
+    TLS = "tls"
+    REQUEST = "request"
+    HEADERS = "headers"
+    BODY = "body"
+    DONE = "done"
+
+
+class Header(Frozen):
+    """One header field of an answer."""
+
+    name: Name
+    value: Text
+
+
+class Http(MeasurementBase):
+    """One HTTP exchange with its redirects, at one address."""
+
+    kind: Literal["http"] = "http"
+    url: Text
+    address: Name | None = None
+    stage: HttpStage
+    status: Annotated[int, Field(ge=0, le=999)] | None = None
+    resolve_ms: Millis | None = None
+    connect_ms: Millis | None = None
+    tls_ms: Millis | None = None
+    first_byte_ms: Millis | None = None
+    body_bytes: Count8 | None = None
+    body_sha256: Sha256 | None = None
+    redirects: Annotated[tuple[Text, ...], Field(max_length=MAX_REDIRECTS)] = ()
+    verified: bool | None = None
+    """The last hop's TLS chain and name were good; None over plain HTTP."""
+    headers: Annotated[tuple[Header, ...], Field(max_length=MAX_HEADERS)] = ()
+    """Those of the answer that tell who answered, from a fixed list; values that could name a person are left out."""
+    title: Text | None = None
+    length: Count8 | None = None
+    """What Content-Length said."""
+    sample: Text | None = None
+    """The beginning of the body, scrubbed, where the answer is not the usual one."""
+    headers_ms: Millis | None = None
+    """Time to the end of the answer's head."""
+    body_ms: Millis | None = None
+    """Time to the end of the body, or to where it was cut."""
+    body_cut: bool | None = None
+    """There was more than is read."""
+    samples: Annotated[tuple[Received, ...], Field(max_length=MAX_SAMPLES)] = ()
+    """Bytes of the last hop's body at memoryless instants, mean 250 ms, and at its end."""
