@@ -10,7 +10,7 @@ from civobs_agent import neighbours
 from civobs_agent.faults import Fault, MeasurementError, fault_of, rcode_fault
 from civobs_agent.host import Route
 from civobs_agent.net import Context, IpFamily
-from civobs_agent.probes.echo import echo
+from civobs_agent.probes.icmp import echo
 from civobs_agent.probes.question import Server, ask
 from civobs_agent.probes.stream import Stream
 from civobs_agent.tables import Timeout, table

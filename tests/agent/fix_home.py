@@ -51,7 +51,7 @@ from pathlib import Path
 from civobs_agent.clock import Clock
 from civobs_agent.faults import MeasurementError
 from civobs_agent.net import Net
-from civobs_agent.probes.echo import echo
+from civobs_agent.probes.icmp import echo
 
 clock = Clock(Path(sys.argv[1]), trust_system=True)
 context = Net(clock).context(clock.moment().at, None)

@@ -4,7 +4,7 @@ import asyncio
 
 from civobs_agent.faults import Fault, MeasurementError
 from civobs_agent.net import FAMILIES, Context, IpFamily
-from civobs_agent.probes.echo import echo
+from civobs_agent.probes.icmp import echo
 from civobs_agent.probes.place import place_of, resolve, unresolved
 from civobs_agent.tables import Timeout, table
 from civobs_wire.failure import Failure
