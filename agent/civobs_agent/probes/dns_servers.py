@@ -1,0 +1,46 @@
+"""Which resolvers a device may ask: those it was given, and the plan's independent ones.
+
+Rows name them by id, because a given resolver's address is most often one of the home.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from civobs_agent.faults import Fault
+from civobs_agent.net import Context
+from civobs_agent.probes.question import Server
+from civobs_wire.failure import Failure
+from civobs_wire.plan import Resolver
+
+GIVEN = ("resolver", "resolver.2")
+"""How rows name the resolvers the device was given. Of a third one (resolv.conf(5) allows three) no more is learnt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One resolver."""
+
+    id: str
+    server: Server
+    fault: Fault | None
+    """Why it is not asked from here: refused by its address, or of a family the device does not have."""
+    planned: Resolver | None = None
+    """What the plan says of it; None for a given one."""
+
+
+def given(context: Context) -> Iterator[Listed]:
+    """The resolvers the device was given, in their order."""
+    for name, address in zip(GIVEN, context.host.resolvers, strict=False):
+        server = Server(address, context.resolver_port)
+        yield Listed(name, server, _fault(server, context.refusal.refuses_own(address), context))
+
+
+def independent(context: Context) -> Iterator[Listed]:
+    """Those of the plan."""
+    for resolver in context.plan_resolvers:
+        server = Server(resolver.address, resolver.port)
+        yield Listed(resolver.id, server, _fault(server, context.refusal.refuses(resolver.address), context), resolver)
+
+
+def _fault(server: Server, refusal: str | None, context: Context) -> Fault | None:
+    return Fault(Failure.TARGET_REFUSED, refusal) if refusal else context.absent(server.family)
