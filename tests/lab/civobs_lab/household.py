@@ -90,7 +90,7 @@ silence_s = {max(_UPLINK.silence_s, _SILENCE_S * self._scale)}
 
 [consent]
 version = "lab"
-tier = 0
+tier = 3
 accepted_at = 2026-01-01T00:00:00Z
 
 [lab]
