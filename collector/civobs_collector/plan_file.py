@@ -7,7 +7,7 @@ mended, instead of turning up as ``not_run`` rows from the field.
 
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
@@ -22,8 +22,10 @@ from pydantic import ValidationError
 from civobs_collector.db.connect import Connection
 from civobs_collector.db.plans import newest_serial, store_plan
 from civobs_collector.errors import PlanError
+from civobs_collector.target_list import expand, read_target_lists
+from civobs_wire.categories import CATEGORIES
 from civobs_wire.errors import WireError
-from civobs_wire.plan import Anchor, Plan, unpack_plan
+from civobs_wire.plan import AIMED, Anchor, Plan, Target, unpack_plan
 
 DEFAULT_VALID_D = 90.0
 """A probe that is cut off goes on with its last plan for as long as that is valid (architecture.md §5)."""
@@ -44,14 +46,23 @@ class Finding:
     fatal: bool
 
 
-def read_plan_file(path: Path, issued_at: datetime) -> Plan:
-    """Read a TOML file; ids, times and the serial follow from ``issued_at`` unless given. Raises PlanError."""
+def read_plan_file(path: Path, issued_at: datetime, lists: Sequence[Path] = ()) -> Plan:
+    """Read a TOML file; ids, times and the serial follow from ``issued_at`` unless given. Raises PlanError.
+
+    ``lists`` are files with more targets, in the Citizen Lab's CSV form.
+    """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise PlanError(f"cannot read {path}: {error.strerror}", "name a readable file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PlanError(f"{path} is not TOML: {error}", "mend the line it names") from None
+    own = values.get("targets", [])
+    if isinstance(own, list):
+        known = {one.get("url") for one in own if isinstance(one, dict)}
+        values["targets"] = own + [one for one in read_target_lists(lists) if one["url"] not in known]
+        if isinstance(values.get("tasks"), list):
+            values["tasks"] = expand(values["tasks"], values["targets"])
     return _plan(path, values, issued_at)
 
 
@@ -165,13 +176,25 @@ def _target_findings(plan: Plan) -> Iterator[Finding]:
             yield Finding("target-url", f"target {target.id}: {target.url} is no address of {known}", fatal=True)
         if target.id not in used:
             yield Finding("target-unused", f"no task names target {target.id}", fatal=False)
+        yield from _category_findings(target)
     for task in plan.tasks:
         if not task.known:
             yield Finding("task-kind", f"this version knows no kind {task.kind}", fatal=True)
         elif task.kind == "ladder":
             yield Finding("task-ladder", "the ladder is set in [ladder], not by a task", fatal=True)
-        elif not task.targets:
+        elif task.kind in AIMED and not task.targets:
             yield Finding("task-empty", f"task {task.kind} names no target", fatal=True)
+        elif task.kind not in AIMED and task.targets:
+            yield Finding("task-aimed", f"task {task.kind} is against the plan's servers, not targets", fatal=True)
+
+
+def _category_findings(target: Target) -> Iterator[Finding]:
+    category = CATEGORIES.get(target.category)
+    if category is None:
+        yield Finding("target-category", f"target {target.id}: no category {target.category}", fatal=True)
+    elif target.tier < category.least_tier:
+        text = f"target {target.id}: {target.category} asks for tier {category.least_tier}"
+        yield Finding("target-tier", text, fatal=True)
 
 
 def _ladder_findings(plan: Plan) -> Iterator[Finding]:

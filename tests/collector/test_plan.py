@@ -179,3 +179,74 @@ def keyed_folder(tmp_path, monkeypatch, capsys):
     make_key(tmp_path / "plan.key")
     civobs = command_line(capsys)
     return lambda text: civobs("plan", "build", str(_file(tmp_path, text)))
+
+
+LIST = """url,category_code,category_description,date_added,source,notes
+https://www.example.org/,NEWS,News Media,2026-01-01,citizenlab,
+https://www.example.org/other,NEWS,News Media,2026-01-01,citizenlab,"a note, with a comma"
+http://example.net/,PORN,Pornography,2026-01-01,citizenlab,
+https://chat.example.com/,ai,AI,2026-01-01,us,
+"""
+LISTED = """
+[[tasks]]
+kind = "reach"
+targets = ["category:*"]
+interval_s = 86400
+[[tasks]]
+kind = "tls"
+targets = ["category:NEWS", "category:AI"]
+interval_s = 86400
+"""
+
+
+def test_a_list_gives_targets_whose_tier_follows_from_their_category(tmp_path):
+    (tmp_path / "list.csv").write_text(LIST)
+    twice = [tmp_path / "list.csv"] * 2
+    plan = read_plan_file(_file(tmp_path, LISTED), NOW, twice)
+    assert [(one.id, one.tier, one.category) for one in plan.targets] == [
+        ("www.example.org", 2, "NEWS"),
+        ("www.example.org-2", 2, "NEWS"),
+        ("example.net", 3, "PORN"),
+        ("chat.example.com", 1, "AI"),
+    ]
+    reach, tls = plan.tasks
+    assert len(reach.targets) == 4
+    assert tls.targets == ("www.example.org", "www.example.org-2", "chat.example.com")
+    assert not [finding for finding in findings(plan) if finding.fatal]
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("url,notes\n", "list.csv:1: no column category_code"),
+        ("url,category_code\nhttps://a.example/,NEWS\nftp://a.example/,NEWS\n", "list.csv:3: 'ftp://a.example/' is no"),
+        ("url,category_code\nhttps://a.example:x/,NEWS\n", "list.csv:2: 'https://a.example:x/' is no"),
+        ("url,category_code\nhttps://a.example/,NOPE\n", "list.csv:2: no category 'NOPE'"),
+        ("url,category_code\nhttps://a.example/\n", "list.csv:2: no category ''"),
+        ('url,category_code\n"https://a.example/,NEWS\n', "is not CSV in UTF-8"),
+        ("\udcff", "is not CSV in UTF-8"),
+    ],
+)
+def test_a_bad_line_of_a_list_is_named(keyed, text, cause):
+    (keyed.folder / "list.csv").write_bytes(text.encode(errors="surrogateescape"))
+    _file(keyed.folder, LISTED)
+    said = keyed.civobs("plan", "build", "plan.toml", "--targets", "list.csv")
+    assert (said.code, len(said.err.splitlines())) == (2, 2)
+    assert cause in said.err
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ('[[targets]]\nid = "t"\nurl = "https://t.example/"\ncategory = "PORN"\ntier = 2\n', "target-tier"),
+        ('[[targets]]\nid = "t"\nurl = "https://t.example/"\ncategory = "X"\n', "target-category"),
+        ('[[tasks]]\nkind = "tls"\ninterval_s = 600\n', "task-empty"),
+        (
+            '[[targets]]\nid = "t"\nurl = "http://t/"\n[[tasks]]\nkind = "ntp"\ntargets = ["t"]\ninterval_s = 9\n',
+            "task-aimed",
+        ),
+    ],
+)
+def test_a_plan_that_asks_too_much_of_a_household_is_refused(tmp_path, text, rule):
+    plan = read_plan_file(_file(tmp_path, text), NOW)
+    assert rule in {finding.rule for finding in findings(plan) if finding.fatal}

@@ -18,6 +18,9 @@ CONTEXT = "civobs.plan/1"
 NEUTRAL_NAME = "www.example.com"
 """A name that nobody objects to: RFC 2606 keeps it."""
 
+AIMED = frozenset({"ping", "dns", "tcp", "tls", "http", "quic", "path", "throttling", "reach"})
+"""Kinds that are measured against targets; the others against the plan's resolvers, servers and time servers."""
+
 Tier = Annotated[int, Field(ge=0, le=3)]
 """Risk tier a household consented to: 0 link, anchors and time, up to 3 what local law may make risky."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from civobs_wire.plan import Tier
+from civobs_wire.plan import AIMED, Tier
 
 if TYPE_CHECKING:
     from civobs_agent.net import Context
@@ -23,8 +23,6 @@ class Kind:
     """What the schedule has to know of a kind before it loads it."""
 
     id: str
-    aimed: bool = True
-    """It is measured against targets of the plan; otherwise against the plan's servers, and a task names no target."""
     heavy: bool = False
     """It moves a body: never two at a time, so that neither slows the other."""
     apart: bool = False
@@ -37,6 +35,13 @@ class Kind:
     """Up and down together: with less left in the budget a run is not begun."""
     usual_bytes: int
     """What a run takes while the budget is ample."""
+    limit_s: float = 120.0
+    """Of a kind that runs apart: when its program is ended. More than all of its own time limits together."""
+
+    @property
+    def aimed(self) -> bool:
+        """Whether it is measured against targets of the plan; a task of another kind names none."""
+        return self.id in AIMED
 
 
 _ROWS = (
@@ -46,15 +51,14 @@ _ROWS = (
     Kind(id="tls", least_bytes=20_000, usual_bytes=40_000),
     Kind(id="http", heavy=True, least_bytes=20_000, usual_bytes=200_000),
     Kind(id="quic", apart=True, least_bytes=20_000, usual_bytes=60_000),
-    Kind(id="resolver", aimed=False, least_bytes=20_000, usual_bytes=40_000),
-    Kind(id="ipv6", aimed=False, least_bytes=2_000, usual_bytes=4_000),
-    Kind(id="nat", aimed=False, least_bytes=5_000, usual_bytes=10_000),
-    Kind(id="portal", aimed=False, least_bytes=2_000, usual_bytes=3_000),
-    Kind(id="echo", aimed=False, least_bytes=5_000, usual_bytes=15_000),
+    Kind(id="resolver", least_bytes=20_000, usual_bytes=40_000),
+    Kind(id="ipv6", least_bytes=2_000, usual_bytes=4_000),
+    Kind(id="nat", least_bytes=5_000, usual_bytes=10_000),
+    Kind(id="portal", least_bytes=2_000, usual_bytes=3_000),
+    Kind(id="echo", least_bytes=5_000, usual_bytes=15_000),
     Kind(id="path", least_bytes=5_000, usual_bytes=15_000),
     Kind(
         id="throughput",
-        aimed=False,
         heavy=True,
         apart=True,
         optional=True,
@@ -63,16 +67,17 @@ _ROWS = (
     ),
     Kind(
         id="responsiveness",
-        aimed=False,
         heavy=True,
         apart=True,
         optional=True,
         least_bytes=1_000_000,
         usual_bytes=30_000_000,
     ),
-    Kind(id="throttling", heavy=True, apart=True, tier=1, least_bytes=600_000, usual_bytes=6_000_000),
+    Kind(
+        id="throttling", heavy=True, apart=True, tier=1, least_bytes=600_000, usual_bytes=6_000_000, limit_s=600.0
+    ),
     Kind(id="reach", least_bytes=10_000, usual_bytes=20_000),
-    Kind(id="ntp", aimed=False, least_bytes=500, usual_bytes=1_000),
+    Kind(id="ntp", least_bytes=500, usual_bytes=1_000),
 )
 KINDS: dict[str, Kind] = {row.id: row for row in _ROWS}
 

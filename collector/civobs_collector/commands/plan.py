@@ -8,6 +8,7 @@ build there, carry the file over, publish here.
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,9 @@ from civobs_wire.envelope import key_hex
 from civobs_wire.errors import SizeError
 from civobs_wire.plan import Plan, pack_plan
 
+_SHOWN = 8
+"""Targets of a task that are named in the table."""
+
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command's parser."""
@@ -37,6 +41,15 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
     build = actions.add_parser("build", help="check and sign a plan written in TOML")
     build.add_argument("file", type=Path, metavar="FILE.toml")
+    build.add_argument(
+        "--targets",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE.csv",
+        help="more targets, in the Citizen Lab's CSV form; may be repeated. Tasks name them by category:"
+        ' targets = ["category:NEWS"], or "category:*" for all',
+    )
     build.add_argument("-o", "--output", type=Path, help="where to write the signed plan (default: PLAN_ID.plan)")
     build.add_argument("--publish", action="store_true", help="hand it to the probes at once; writes no file unless -o")
     build.add_argument("--json", action="store_true", help="print what was built as JSON")
@@ -77,7 +90,7 @@ def _keygen(arguments: argparse.Namespace) -> int:
 def _build(arguments: argparse.Namespace) -> int:
     settings = config.load(arguments.config)
     key = read_private(settings.keys.plan_key)
-    plan = read_plan_file(arguments.file, _now())
+    plan = read_plan_file(arguments.file, _now(), arguments.targets)
     warnings = refuse_unfit(plan)
     try:
         message = pack_plan(plan, key)
@@ -155,10 +168,13 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
         return
     print_table(("", "PLAN"), _facts(plan).items())
     print_table(("ANCHOR", "RUNG", "ADDRESS", "BY"), [(a.id, f"L{a.rung}", a.address, a.method) for a in plan.anchors])
-    print_table(
-        ("TASK", "EVERY", "TARGETS"), [(t.kind, f"{t.interval_s:g} s", ", ".join(t.targets)) for t in plan.tasks]
-    )
-    print_table(("TARGET", "URL", "TIER"), [(t.id, t.url, t.tier) for t in plan.targets])
+    print_table(("TASK", "EVERY", "TARGETS"), [(t.kind, f"{t.interval_s:g} s", _few(t.targets)) for t in plan.tasks])
+    print_table(("TARGET", "URL", "TIER", "CATEGORY"), [(t.id, t.url, t.tier, t.category) for t in plan.targets])
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _facts(plan: Plan) -> dict[str, object]:
