@@ -36,14 +36,14 @@ ECHO_HEADERS: tuple[tuple[str, str], ...] = (
     ("Via-Nobody", "1.1 none"),
     ("X-Echo-Last", "end"),
 )
-"""In every answer of the plain port after ``Content-Type``, ``Content-Length``, ``Cache-Control`` and ``Connection``, in
+"""In every answer of the plain port, after ``Content-Type``, ``Content-Length``, ``Cache-Control``, ``Connection``, in
 this order and spelling: a proxy that rewrites answers folds cases, joins or reorders them. RFC 9110 §5.1 lets it."""
 
 KNOWN_CONTENT_TYPE = "text/plain; charset=utf-8"
 KNOWN_BODY = (
     b"This page is served by an anchor of the Core Internet Values Observatory.\n"
     b"It is the same for everybody, and a probe knows it by heart: what differs was altered on the way.\n"
-    b"<html><head><title>Known page</title></head><body><p>These words are not HTML; they only look it.</p></body></html>\n"
+    b"<html><head><title>Known page</title></head><body><p>These words only look like HTML.</p></body></html>\n"
     b"http://www.example.com/ https://www.example.com/ user@example.com 0123456789\n"
     + "Größe, данные, بيانات, 数据\n".encode()
     + b"The same line, which compresses well.\n" * 16
