@@ -17,7 +17,7 @@ from civobs_wire.measurement import (
     Validity,
 )
 
-_FIELDS: dict[str, dict[str, object]] = {
+LEAST_FIELDS: dict[str, dict[str, object]] = {
     LADDER: {"rung": 0, "n": 0, "n_ok": 0},
     "ping": {"sent": 0, "received": 0},
     "dns": {"resolver": "resolver", "transport": "udp", "qname": "-", "qtype": "A"},
@@ -45,7 +45,7 @@ def blank_row(series: Series, slot_at: datetime, now: Moment, fault: Fault) -> A
         "validity": Validity(clock=now.state),
     }
     if series.kind in KINDS and series.kind != "agent":
-        return MEASUREMENT.validate_python(fields | _FIELDS.get(series.kind, {}))
+        return MEASUREMENT.validate_python(fields | LEAST_FIELDS.get(series.kind, {}))
     ends_at = slot_at + timedelta(seconds=series.interval_s)
     about = {"kind": "agent", "event": AgentEvent.SLOTS_MISSED, "n_lost": 1, "from_at": slot_at, "to_at": ends_at}
     return MEASUREMENT.validate_python(fields | about)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 from uuid import UUID
 
 from civobs_agent.durable import write_durably
@@ -39,6 +40,14 @@ class Moment:
     mono_ms: int
     state: ClockState
     err_ms: int
+
+
+class Timekeeper(Protocol):
+    """What a measurement asks of a clock."""
+
+    def moment(self) -> Moment: ...
+
+    def dark_s(self) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)

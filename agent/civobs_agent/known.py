@@ -4,8 +4,9 @@ Probes tell it and later rows carry it as their validity. It is in memory only: 
 here to be compared with, never enters a row or a file.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 HOLDS_S = {"portal": 3_600.0, "interception": 21_600.0, "resolver": 86_400.0}
 """For how long a finding stands for the moment: some runs of the kind that finds it, as the default plan has them."""
@@ -35,6 +36,18 @@ class Known:
         """A text that still holds; None otherwise."""
         value = self._held(finding, mono_ms)
         return value if isinstance(value, str) else None
+
+    def told(self) -> dict[str, object]:
+        """All of it, for a program that measures on the agent's behalf, and back."""
+        found = [[finding, value, mono_ms] for finding, (value, mono_ms) in self._found.items()]
+        return {"mapped": {str(family): address for family, address in self.mapped.items()}, "found": found}
+
+    def take_over(self, told: Mapping[str, Any]) -> None:
+        """Learn from what ``told`` gave elsewhere; of two findings the later holds. Raises KeyError, ValueError."""
+        for finding, value, mono_ms in told["found"]:
+            if finding in HOLDS_S and isinstance(value, bool | str) and mono_ms >= self._found.get(finding, (0, 0))[1]:
+                self._found[finding] = (value, mono_ms)
+        self.mapped |= {int(family): str(address) for family, address in told["mapped"].items()}
 
     def _held(self, finding: Finding, mono_ms: int) -> bool | str | None:
         value, since_ms = self._found.get(finding, (None, 0))

@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 from civobs_agent.authorities import verifying_context
 from civobs_agent.budget import Meter
-from civobs_agent.clock import Clock, Moment
+from civobs_agent.clock import Clock, Moment, Timekeeper
 from civobs_agent.faults import Fault
 from civobs_agent.host import Host, Sources, look
 from civobs_agent.known import Known
@@ -41,13 +41,13 @@ class Roots:
     """The certificates a verified connection ends at: the system's, or one file's. Read when first needed."""
 
     def __init__(self, ca_file: Path | None = None) -> None:
-        self._ca_file = ca_file
+        self.ca_file = ca_file
         self._verifying: ssl.SSLContext | None = None
 
     def verifying(self) -> ssl.SSLContext:
         """A client context that verifies chain and name. Raises OSError if the file cannot be read."""
         if self._verifying is None:
-            self._verifying = verifying_context(self._ca_file)
+            self._verifying = verifying_context(self.ca_file)
         return self._verifying
 
 
@@ -67,7 +67,7 @@ class Run:
 class Context:
     """The surroundings of one slot."""
 
-    clock: Clock
+    clock: Timekeeper
     slot_at: datetime
     host: Host
     validity: Validity

@@ -5,6 +5,7 @@ a network, a server or a correct clock. The ladder runs at its short interval wh
 """
 
 import asyncio
+import contextlib
 import heapq
 import logging
 import random
@@ -12,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from civobs_agent import apart
 from civobs_agent.blank import blank_row
 from civobs_agent.clock import Moment
 from civobs_agent.faults import Fault
@@ -87,6 +89,8 @@ class Schedule:
         self._running: dict[tuple[str, str], tuple[asyncio.Task[None], _Turn]] = {}
         self._light = asyncio.Semaphore(LIGHT_AT_ONCE)
         self._heavy = asyncio.Semaphore(1)
+        self._apart = asyncio.Semaphore(1)
+        """One program beside the agent: two would not fit into the unit's memory."""
 
     def climb_soon(self) -> None:
         """Something points to trouble, as a broker that is gone: look at the next look, not at the next slot.
@@ -241,16 +245,25 @@ class Schedule:
             if turn.series.kind == LADDER:
                 rows = await self._climb(turn)
             else:
-                target = target_of(turn.series, self._plan)
-                async with self._heavy if KINDS[turn.series.kind].heavy else self._light:
-                    context = self._net.context(turn.slot_at, self._plan)
-                    rows = [] if target is None else await measure_of(turn.series.kind)(target, context)
+                rows = await self._probe(turn)
         except Exception as error:
             logger.exception("probe_broke kind=%s target=%s", turn.series.kind, turn.series.target)
             # Not its words: nobody has looked at what they may say of the home. The device's own log has them.
             fault = Fault(Failure.UNKNOWN_FAILURE, type(error).__name__)
             rows = [blank_row(turn.series, turn.slot_at, self._net.clock.moment(), fault)]
         self._sink(rows)
+
+    async def _probe(self, turn: _Turn) -> Sequence[AnyMeasurement]:
+        """One run, when its turn has come among those that may not go on at the same time."""
+        target, kind = target_of(turn.series, self._plan), KINDS[turn.series.kind]
+        if target is None:
+            return []
+        async with contextlib.AsyncExitStack() as order:
+            await order.enter_async_context(self._heavy if kind.heavy else self._light)
+            if kind.apart:
+                await order.enter_async_context(self._apart)
+            context = self._net.context(turn.slot_at, self._plan)
+            return await (apart.run(kind.id, target, context) if kind.apart else measure_of(kind.id)(target, context))
 
     async def _climb(self, turn: _Turn) -> Sequence[AnyMeasurement]:
         """One climb; what it finds sets the interval of the next."""
