@@ -1,7 +1,7 @@
 """What the kernel knows of the device's own links, addresses, routes, neighbours and supply.
 
-Read from ``/proc`` and by two ioctls, all of which see the agent's own network namespace; ``/sys/class/net`` does not
-where only the network was unshared. None of these addresses ever enters a row.
+Read from ``/proc``, by two ioctls and over netlink, all of which see the agent's own network namespace;
+``/sys/class/net`` does not where only the network was unshared. None of these addresses ever enters a row.
 """
 
 import fcntl
@@ -11,6 +11,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from civobs_agent.egress import egress
+from civobs_wire.measurement import LinkKind
 
 SIOCGIFFLAGS = 0x8913
 SIOCGIFADDR = 0x8915
@@ -61,6 +64,14 @@ class Host:
     home: tuple[Network, ...] = ()
     """Prefixes that are on the device's own links, the public ones of IPv6 above all."""
     undervoltage: bool | None = None
+    link: LinkKind | None = None
+    """What packets to the Internet leave by; None where it cannot be seen, as in a container."""
+    tunnel: bool | None = None
+    """They leave through a tunnel or VPN. Of IPv4, or of IPv6 where there is no IPv4."""
+    tunnel_kind: str | None = None
+    """The driver's word for it: ``wireguard``, ``tun``, ``ppp``."""
+    tunnel_kind6: str | None = None
+    """The same of IPv6, which may have a tunnel of its own (6in4)."""
 
     def facts(self, family: int) -> FamilyFacts:
         return self.v4 if family == 4 else self.v6
@@ -82,6 +93,7 @@ class Sources:
     """Where to read; a test or an odd system points elsewhere."""
 
     proc: Path = Path("/proc")
+    sys_net: Path = Path("/sys/class/net")
     hwmon: Path = Path("/sys/class/hwmon")
     resolv_conf: Path = Path("/etc/resolv.conf")
     stub_resolv_conf: Path = Path("/run/systemd/resolve/resolv.conf")
@@ -92,13 +104,24 @@ def look(sources: Sources) -> Host:
     """Read everything once. What cannot be read counts as not there."""
     states = {name: _flags(name) for name in _interfaces(sources.proc)}
     outer = [name for name, flags in states.items() if not flags & IFF_LOOPBACK]
+    v4 = FamilyFacts(any(_has_ipv4(name) for name in outer), tuple(_routes4(sources.proc)))
+    v6 = FamilyFacts(_has_ipv6(sources.proc), tuple(_routes6(sources.proc)))
+    way4, way6 = (
+        egress(family, sources.proc, sources.sys_net, next((route.interface for route in facts.routes), None))
+        for family, facts in ((4, v4), (6, v6))
+    )
+    way = way4 if way4.name is not None else way6
     return Host(
         carrier=any(states[name] & IFF_RUNNING for name in outer),
-        v4=FamilyFacts(any(_has_ipv4(name) for name in outer), tuple(_routes4(sources.proc))),
-        v6=FamilyFacts(_has_ipv6(sources.proc), tuple(_routes6(sources.proc))),
+        v4=v4,
+        v6=v6,
         resolvers=given_resolvers(sources),
         home=tuple(home_prefixes(sources.proc)),
         undervoltage=undervoltage(sources.hwmon),
+        link=way.link,
+        tunnel=way.tunnel,
+        tunnel_kind=way.tunnel_kind,
+        tunnel_kind6=way6.tunnel_kind,
     )
 
 
