@@ -64,6 +64,8 @@ VERIFY: dict[int, Failure] = {
     64: Failure.SSL_INVALID_HOSTNAME,  # the same for an IP address
 }
 """OpenSSL's X509_V_ERR_* (openssl-verification-options(1)); every other one is an invalid certificate."""
+UNVERIFIED = frozenset({*VERIFY.values(), Failure.SSL_INVALID_CERTIFICATE})
+"""TLS that came about with somebody who could not show who it is."""
 
 RCODE: dict[int, Failure] = {
     2: Failure.DNS_SERVFAIL_ERROR,

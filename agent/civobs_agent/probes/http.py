@@ -1,24 +1,24 @@
 """One HTTP exchange with a target, redirects followed, each of them resolved and checked anew.
 
 Any answer that arrives whole is ``ok``, whatever its status: whether a status or a page is a block page is for the
-collector to judge, which has the control. TLS is verified.
+collector to judge, which has the control. TLS is verified, and over TLS that does not verify nothing is asked.
 """
 
 import asyncio
-import hashlib
 from dataclasses import dataclass, field
 from urllib.parse import urljoin
 
-import h11
-
-from civobs_agent.faults import Fault, MeasurementError, fault_of
-from civobs_agent.net import FAMILIES, Context, IpFamily, clean
-from civobs_agent.probes.place import DEFAULT_PORTS, Place, place_of, resolve
+from civobs_agent.faults import UNVERIFIED, Fault, MeasurementError, fault_of
+from civobs_agent.net import FAMILIES, Context, IpFamily
+from civobs_agent.probes import KINDS
+from civobs_agent.probes.http_answer import Answer, Exchange
+from civobs_agent.probes.instants import Instants
+from civobs_agent.probes.place import Place, place_of, resolve
+from civobs_agent.probes.scrub import scrub_url
 from civobs_agent.probes.stream import Stream
-from civobs_agent.refusal import Refusal
 from civobs_agent.tables import Timeout, table
 from civobs_wire.failure import Failure
-from civobs_wire.limits import MAX_REDIRECTS
+from civobs_wire.limits import MAX_REDIRECTS, MAX_TEXT
 from civobs_wire.measurement import AnyMeasurement, Http, HttpStage
 from civobs_wire.plan import Target
 
@@ -30,12 +30,11 @@ TIMEOUTS = table(
 )
 MAX_BODY = 2**19
 """Bytes of the body read and hashed (OONI web_connectivity)."""
-MAX_HEADERS = 65_536
-"""Bytes of a response's head; h11's own default is 16 KiB, and some large sites send more."""
-USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
-"""A browser's, as OONI does: a probe asks for what a person would be shown, and does not stand out on the line."""
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
-"""RFC 9110 §15.4."""
+AROUND_BODY = 16_000
+"""Bytes of the line beside a body: name, connects, two handshakes of 5 to 6 kB each, heads."""
+PAYLOAD_SHARE = 0.9
+"""Of the bytes on the line so many are payload: 1448 of 1500 in full packets, and acknowledgements."""
+WANTED_BYTES = round(MAX_BODY / PAYLOAD_SHARE) + AROUND_BODY
 
 
 @dataclass(slots=True)
@@ -43,28 +42,31 @@ class Course:
     """How far the exchange came, filled in as it goes. The times are those of its last hop."""
 
     url: str
+    most: int = MAX_BODY
+    """Bytes of the body that are read."""
     stage: HttpStage = HttpStage.RESOLVE
     address: str | None = None
-    status: int | None = None
-    location: str | None = None
     resolve_ms: float | None = None
     connect_ms: float | None = None
     tls_ms: float | None = None
-    first_byte_ms: float | None = None
-    body_bytes: int | None = None
-    body_sha256: str | None = None
-    cut: bool = False
+    verified: bool | None = None
+    answer: Answer = field(default_factory=Answer)
     redirects: list[str] = field(default_factory=list)
+    astray: bool = False
+    """A redirect has led to another site."""
 
-    def turn_to(self, url: str, refusal: Refusal) -> None:
+    @property
+    def first_byte_ms(self) -> float | None:
+        return self.answer.first_byte_ms
+
+    def turn_to(self, url: str, context: Context) -> None:
         """Begin the next hop. An address that is refused is not written down, nor what it is asked for."""
         place = place_of(url)
-        shown = place.host if place.literal is None else refusal.shown(place.host)
-        self.redirects.append(clean(url) if shown == place.host else shown)
-        self.url, self.stage = url, HttpStage.RESOLVE
-        self.address = self.status = self.location = None
-        self.resolve_ms = self.connect_ms = self.tls_ms = self.first_byte_ms = None
-        self.body_bytes = self.body_sha256 = None
+        shown = place.host if place.literal is None else context.refusal.shown(place.host)
+        self.redirects.append(scrub_url(url, shown, _home(context)) if shown == place.host else shown)
+        self.astray = self.astray or not _same_site(place_of(self.url).host, place.host)
+        self.url, self.stage, self.answer = url, HttpStage.RESOLVE, Answer()
+        self.address = self.resolve_ms = self.connect_ms = self.tls_ms = self.verified = None
 
 
 async def measure(target: Target, context: Context) -> list[AnyMeasurement]:
@@ -72,9 +74,14 @@ async def measure(target: Target, context: Context) -> list[AnyMeasurement]:
     rows: list[AnyMeasurement] = []
     for family in FAMILIES:
         run = context.begin()
+        bytes_left = context.afford(WANTED_BYTES, KINDS["http"].least_bytes)
         course = Course(target.url)
-        fault = context.absent(family) or await follow(course, family, context)
-        rows.append(context.row(Http, run, target.id, _fields(course, target), family=family, fault=fault))
+        fault = context.absent(family) or (Fault(Failure.BUDGET_EXHAUSTED) if bytes_left is None else None)
+        if fault is None and bytes_left is not None:
+            course.most = min(MAX_BODY, int((bytes_left - AROUND_BODY) * PAYLOAD_SHARE))
+            fault = await follow(course, family, context)
+        fields = _fields(course, target, fault, context)
+        rows.append(context.row(Http, run, target.id, fields, family=family, fault=fault))
     return rows
 
 
@@ -85,24 +92,26 @@ async def follow(course: Course, family: IpFamily, context: Context) -> Fault | 
         async with asyncio.timeout(context.timeout_s(TIMEOUTS["http.total"])):
             while True:
                 await _hop(course, place_of(course.url), family, context)
-                if course.status not in REDIRECTS or course.location is None:
+                if not course.answer.leads_on:
                     course.stage = HttpStage.DONE
                     return None
                 following = _next(course, seen)
                 seen.add(following)
-                course.turn_to(following, context.refusal)
+                course.turn_to(following, context)
     except MeasurementError as error:
         return error.fault
-    except h11.RemoteProtocolError as error:
-        return _not_http(error, course)
     except (OSError, EOFError) as error:
-        return fault_of(error)
+        fault = fault_of(error)
+        if fault.failure in UNVERIFIED:
+            course.verified = False
+        return fault
 
 
 def _next(course: Course, seen: set[str]) -> str:
     """Where the redirect leads. Raises MeasurementError if that is nowhere, round, or too far."""
     try:
-        following = urljoin(course.url, course.location or "")
+        # Cut, because taking a name of sixty thousand letters apart costs seconds; a URL so long leads nowhere known.
+        following = urljoin(course.url, (course.answer.location or "")[:MAX_TEXT])
         place_of(following)
     except ValueError:
         raise MeasurementError(Failure.HTTP_INVALID_REDIRECT_LOCATION) from None
@@ -111,6 +120,12 @@ def _next(course: Course, seen: set[str]) -> str:
     if len(course.redirects) >= MAX_REDIRECTS:
         raise MeasurementError(Failure.HTTP_UNEXPECTED_REDIRECT_URL, f"more than {MAX_REDIRECTS} redirects")
     return following
+
+
+def _same_site(host: str, other: str) -> bool:
+    """One is the other or a part of it, a leading ``www`` apart. Without a list of suffixes no more can be known."""
+    host, other = host.lower().removeprefix("www."), other.lower().removeprefix("www.")
+    return host == other or host.endswith("." + other) or other.endswith("." + host)
 
 
 async def _hop(course: Course, place: Place, family: IpFamily, context: Context) -> None:
@@ -127,94 +142,50 @@ async def _hop(course: Course, place: Place, family: IpFamily, context: Context)
             course.stage = HttpStage.TLS
             async with asyncio.timeout(context.timeout_s(TIMEOUTS["http.tls"])):
                 await stream.start_tls(context.roots.verifying(), place.host, ("http/1.1",))
-            course.tls_ms = stream.handshake_ms
+            course.tls_ms, course.verified = stream.handshake_ms, True
         await _exchange(course, place, stream, context)
 
 
 async def _exchange(course: Course, place: Place, stream: Stream, context: Context) -> None:
-    """Send the request, read the head within its time, then the body as far as it counts."""
+    """Send the request, read the head within its time, then the body as far as it counts; a redirect's does not."""
     course.stage = HttpStage.REQUEST
-    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADERS)
-    asking = context.begin()
+    exchange = Exchange(place, stream, course.answer)
     async with asyncio.timeout(context.timeout_s(TIMEOUTS["http.headers"])):
-        await stream.send(_request(connection, place))
+        await exchange.ask()
         course.stage = HttpStage.HEADERS
-        response = await _event(connection, stream)
-        course.first_byte_ms = asking.elapsed_ms()
-        while isinstance(response, h11.InformationalResponse):
-            response = await _event(connection, stream)
-    if not isinstance(response, h11.Response):
-        raise MeasurementError(Failure.HTTP_REQUEST_FAILED, "no response")
-    course.status, course.stage = response.status_code, HttpStage.BODY
-    locations = [value for name, value in response.headers if name == b"location"]
-    course.location = locations[0].decode("latin-1") if locations else None
-    await _body(course, connection, stream)
+        await exchange.read_head(_home(context))
+    course.stage = HttpStage.BODY
+    if not course.answer.leads_on:
+        await exchange.read_body(course.most, Instants(context.rng, context.time_scale))
 
 
-async def _body(course: Course, connection: h11.Connection, stream: Stream) -> None:
-    """Hash the first half mebibyte; what comes after it is left."""
-    digest = hashlib.sha256()
-    course.body_bytes = 0
-    while isinstance(event := await _event(connection, stream), h11.Data):
-        data = bytes(event.data)[: MAX_BODY - course.body_bytes]
-        digest.update(data)
-        course.body_bytes += len(data)
-        course.body_sha256 = digest.hexdigest()
-        if course.body_bytes >= MAX_BODY:
-            course.cut = True
-            return
-    course.body_sha256 = digest.hexdigest()
+def _home(context: Context) -> tuple[str, ...]:
+    """Addresses that no page may tell the world about this home."""
+    return (*context.known.mapped.values(), *context.host.own_addresses())
 
 
-async def _event(connection: h11.Connection, stream: Stream) -> object:
-    """The next event of the answer. Raises EOFError at an end before its head, h11.RemoteProtocolError, OSError."""
-    while True:
-        event = connection.next_event()
-        if event is not h11.NEED_DATA:
-            return event
-        data = await stream.receive()
-        if not data and connection.their_state is h11.SEND_RESPONSE:
-            raise EOFError
-        connection.receive_data(data)
-
-
-def _request(connection: h11.Connection, place: Place) -> bytes:
-    host = f"[{place.host}]" if ":" in place.host else place.host
-    if place.port != DEFAULT_PORTS[place.scheme]:
-        host = f"{host}:{place.port}"
-    headers = [
-        ("Host", host),
-        ("User-Agent", USER_AGENT),
-        ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
-        ("Accept-Language", "en-US,en;q=0.5"),
-        ("Connection", "close"),
-    ]
-    head = connection.send(h11.Request(method="GET", target=place.path, headers=headers))
-    end = connection.send(h11.EndOfMessage())
-    return (head or b"") + (end or b"")
-
-
-def _not_http(error: h11.RemoteProtocolError, course: Course) -> Fault:
-    """A body shorter than announced is an early end; anything else is not HTTP."""
-    if course.stage is HttpStage.BODY and "closed" in str(error):
-        return Fault(Failure.EOF_ERROR)
-    return Fault(Failure.HTTP_REQUEST_FAILED, str(error))
-
-
-def _fields(course: Course, target: Target) -> dict[str, object]:
-    fields: dict[str, object] = {
+def _fields(course: Course, target: Target, fault: Fault | None, context: Context) -> dict[str, object]:
+    answer, home = course.answer, _home(context)
+    usual = fault is None and course.verified and not course.astray and answer.status in range(200, 300)
+    return {
         "url": target.url,
         "address": course.address,
         "stage": course.stage,
-        "status": course.status,
+        "status": answer.status,
         "resolve_ms": course.resolve_ms,
         "connect_ms": course.connect_ms,
         "tls_ms": course.tls_ms,
-        "first_byte_ms": course.first_byte_ms,
-        "body_bytes": course.body_bytes,
-        "body_sha256": course.body_sha256,
+        "first_byte_ms": answer.first_byte_ms,
+        "headers_ms": answer.headers_ms,
+        "body_ms": answer.body_ms,
+        "body_bytes": answer.body_bytes,
+        "body_sha256": answer.body_sha256,
+        "body_cut": answer.cut or None,
         "redirects": tuple(course.redirects),
+        "verified": course.verified,
+        "headers": answer.headers,
+        "title": answer.title(home),
+        "length": answer.length,
+        "sample": None if usual else answer.sample(home),
+        "samples": answer.samples,
     }
-    if course.cut:
-        fields["note"] = f"body read up to {MAX_BODY} bytes"
-    return fields
