@@ -292,6 +292,7 @@ def test_an_event_that_says_only_that_nobody_could_see_claims_nothing():
         ({"lost": 2}, "run.lost"),
         ({"doubled": 1}, "run.doubled"),
         ({"rejected_batches": 1}, "run.rejected"),
+        ({"slots": 9, "slots_missing": ("probe ntp ntp 2026-01-01T00:00:00+00:00",)}, "run.slots"),
     ],
 )
 def test_rows_lost_and_doubled_and_batches_rejected_are_told(ledger, rule):

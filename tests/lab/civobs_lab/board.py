@@ -39,7 +39,7 @@ _STYLES = {Verdict.RIGHT: "green", Verdict.PARTLY: "yellow", Verdict.WRONG: "red
 LEGEND = (
     "n/m: so many right of those asked, · none asked. alert: delay. start, end: error before → after backfill, "
     "! truth outside the bounds; worst of all times in lab seconds, medians below. cause: ? undetermined. "
-    "how: mechanisms. false: alarms without a truth. lost: rows lost + doubled + batches rejected."
+    "how: mechanisms. false: alarms without a truth. lost: rows lost + doubled + batches rejected + slots without row."
 )
 
 
@@ -147,7 +147,7 @@ def _footer(whole: TotalScore, *, wide: bool) -> dict[str, str | Text]:
         "end": _arrow(_median(whole.end_before), _median(whole.end_after), wide=wide),
         "false": str(whole.false_alarms),
         "quiet h": f"{whole.quiet_h:.1f}",
-        "lost": _plus(whole.lost, whole.doubled, whole.rejected, wide=wide),
+        "lost": _plus(whole.lost, whole.doubled, whole.rejected, whole.slots_missing, wide=wide),
     }
 
 
@@ -171,7 +171,9 @@ def _cells(one: ScenarioScore, *, wide: bool) -> dict[str, str | Text]:
         },
         "false": str(len(one.false_alarms)),
         "quiet h": f"{one.quiet_h:.1f}",
-        "lost": "-" if ledger is None else _plus(ledger.lost, ledger.doubled, ledger.rejected_batches, wide=wide),
+        "lost": "-"
+        if ledger is None
+        else _plus(ledger.lost, ledger.doubled, ledger.rejected_batches, len(ledger.slots_missing), wide=wide),
     }
 
 
@@ -184,8 +186,8 @@ def _cause(checks: Sequence[Check | None]) -> str:
     return _share(share(checks)) + ("?" if unsure else "")
 
 
-def _plus(lost: int, doubled: int, rejected: int, *, wide: bool) -> str:
-    return f"{lost}+{doubled}+{rejected}" if wide else str(lost + doubled + rejected)
+def _plus(*counts: int, wide: bool) -> str:
+    return "+".join(map(str, counts)) if wide else str(sum(counts))
 
 
 def _arrow(before: str, after: str, *, wide: bool) -> str:
@@ -252,7 +254,7 @@ def _sum(whole: TotalScore) -> Iterator[Text]:
     yield Text(
         f"Events too many: {whole.split} split, {whole.withdrawn} withdrawn; merged wrongly: {whole.merged}. "
         f"Measurements: {whole.measurements} recorded, {whole.lost} lost, {whole.doubled} doubled, "
-        f"{whole.rejected} batches rejected."
+        f"{whole.rejected} batches rejected. Slots of schedules: {whole.slots}, {whole.slots_missing} without a row."
     )
 
 

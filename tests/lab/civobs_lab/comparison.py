@@ -282,6 +282,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure("home alarms", "least", lambda one: len(one.household_alarms)),
     Measure("lost", "least", _of_ledger("lost")),
     Measure("doubled", "least", _of_ledger("doubled")),
+    Measure("slots missing", "least", lambda one: None if one.ledger is None else len(one.ledger.slots_missing)),
     Measure("rejected", "least", _of_ledger("rejected_batches")),
 )
 """What is compared. Withdrawn events are not: one may be the way to the right record."""

@@ -104,6 +104,11 @@ roots = {json.dumps(str(settings.ca_file))}
 """
 
     @property
+    def time_scale(self) -> float:
+        """How many times faster than life its intervals pass."""
+        return self._scale
+
+    @property
     def is_on(self) -> bool:
         """Whether it has power."""
         return self._program is not None

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from civobs_collector import __version__
 from civobs_collector.detect.params import TABLE
-from civobs_lab import collect, faults, run_times, timeline
+from civobs_lab import collect, faults, run_times, slots, timeline
 from civobs_lab.lab import POLL_S, Lab, build
 from civobs_lab.load import Meter
 from civobs_lab.observatory import ObservatoryError
@@ -267,7 +267,9 @@ class _Run:
         self._broken.clear()
         recorded = collect.recorded_rows(lab)
         self._wait(lab, lambda: collect.ledger(lab, recorded).lost == 0, run_times.DELIVER_S)
-        self._ledger = collect.ledger(lab, recorded)
+        found = slots.account(lab)
+        told = {"slots": found.slots, "slots_missing": found.missing}
+        self._ledger = collect.ledger(lab, recorded).model_copy(update=told)
 
     def _lab_s(self) -> float:
         assert self._zero is not None

@@ -98,6 +98,10 @@ class LedgerRun(_Part):
     lost: int
     doubled: int
     rejected_batches: int = 0
+    slots: int | None = None
+    """Slots of all schedules up to the end; None in runs of before they were counted."""
+    slots_missing: tuple[str, ...] = ()
+    """Those that no row accounts for: probe, kind, target, start."""
 
 
 class LoadRun(_Part):

@@ -62,6 +62,7 @@ RULES: tuple[Rule, ...] = (
     Rule("split", "one event for one occurrence", PARTLY, "detection.md §3.6: merge gaps under 30 min"),
     Rule("campaign", "what recurs is one campaign, with an event for each time", PARTLY, "detection.md §4, case 7"),
     Rule("run.alarms", "no event that matches no truth", PARTLY, "lab.md: false alarms"),
+    Rule("run.slots", "every slot of every schedule has its row", PARTLY, "architecture.md §1, rule 1", 0, "slots"),
     Rule("run.lost", "no measurement lost", PARTLY, "architecture.md §1, rule 2", 0, "rows"),
     Rule("run.doubled", "no measurement stored twice", PARTLY, "architecture.md §1, rule 2", 0, "rows"),
     Rule("run.rejected", "no batch rejected", PARTLY, "architecture.md §5", 0, "batches"),

@@ -209,6 +209,8 @@ class TotalScore(_Part):
     quiet_h: float
     false_alarms_per_quiet_h: float | None
     lost: int
+    slots: int = 0
+    slots_missing: int = 0
     doubled: int
     rejected: int
     measurements: int

@@ -41,6 +41,8 @@ def total(scores: Sequence[ScenarioScore]) -> TotalScore:
         quiet_h=round(hours, 3),
         false_alarms_per_quiet_h=round(alarms / hours, 4) if hours else None,
         lost=sum(each.lost for each in ledgers),
+        slots=sum(each.slots or 0 for each in ledgers),
+        slots_missing=sum(len(each.slots_missing) for each in ledgers),
         doubled=sum(each.doubled for each in ledgers),
         rejected=sum(each.rejected_batches for each in ledgers),
         measurements=sum(each.recorded for each in ledgers),

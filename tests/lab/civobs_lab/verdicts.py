@@ -113,5 +113,8 @@ def _run_misses(scenario: ScenarioScore) -> Iterator[Miss]:
         yield Miss(rule="run.lost", why=f"{ledger.lost} of {ledger.recorded} measurements lost")
     if ledger.doubled:
         yield Miss(rule="run.doubled", why=f"{ledger.doubled} measurements stored twice")
+    if ledger.slots_missing:
+        first = ledger.slots_missing[0]
+        yield Miss(rule="run.slots", why=f"{len(ledger.slots_missing)} of {ledger.slots} slots have no row: {first}")
     if ledger.rejected_batches:
         yield Miss(rule="run.rejected", why=f"{ledger.rejected_batches} batches rejected")
