@@ -5,6 +5,7 @@ What a server does follows from what it is asked: the first label of a DNS name,
 
 import asyncio
 import contextlib
+import hashlib
 import ipaddress
 import socket
 import ssl
@@ -14,23 +15,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import dns.flags
-import dns.message
-import dns.rcode
-import dns.rrset
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from civobs_agent.budget import Meter
+from civobs_agent.budget import Meter, Tally
 from civobs_agent.clock import Clock
 from civobs_agent.host import FamilyFacts, Host, Route
 from civobs_agent.net import Context, Roots
 from civobs_agent.refusal import Refusal
 from civobs_wire.measurement import ClockState, Validity
 from civobs_wire.plan import Plan
+from tests.agent.name_server import DnsServer, answer_over_tcp
 
 LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 PRESENT = FamilyFacts(has_address=True, routes=(Route("lo", ""),))
@@ -73,59 +71,6 @@ def server_loop():
 # DNS
 
 
-class _Dns(asyncio.DatagramProtocol):
-    def connection_made(self, transport):
-        self.transport = transport
-
-    def datagram_received(self, data, peer):
-        for reply in answers(data, "udp"):
-            self.transport.sendto(reply, peer)
-
-
-def answers(data, transport):
-    """The packets a question is answered with; its first label says how."""
-    query = dns.message.from_wire(data)
-    question = query.question[0]
-    how = question.name.labels[0].decode() if question.name.labels[0] else ""
-    reply = dns.message.make_response(query)
-    rdtype = question.rdtype.name
-    record = {"A": "127.0.0.1", "AAAA": "::1", "NS": "a.root-servers.net."}.get(rdtype)
-    if how == "bogon" and rdtype == "A":
-        record = "10.1.2.3"
-    if how in {"v4only", "bogon"} and rdtype == "AAAA":
-        record = None
-    if record is not None and how != "empty":
-        reply.answer.append(dns.rrset.from_text(question.name, 60, "IN", rdtype, record))
-    codes = {"nx": dns.rcode.NXDOMAIN, "servfail": dns.rcode.SERVFAIL, "refused": dns.rcode.REFUSED}
-    codes["odd"] = dns.rcode.NOTIMP
-    if how in codes or rdtype == "PTR":
-        reply.answer.clear()
-        reply.set_rcode(codes.get(how, dns.rcode.NXDOMAIN))
-    if how == "cut" and transport == "udp":
-        reply.answer.clear()
-        reply.flags |= dns.flags.TC
-    if how == "wrongid":
-        reply.id ^= 1
-    if how == "garbage":
-        return [b"\xff" * 40]
-    if how == "silent":
-        return []
-    if how == "late":
-        wrong = dns.message.make_response(query)
-        wrong.id ^= 1
-        return [wrong.to_wire(), reply.to_wire()]
-    return [reply.to_wire()]
-
-
-async def _dns_over_tcp(reader, writer):
-    with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-        length = int.from_bytes(await reader.readexactly(2), "big")
-        for reply in answers(await reader.readexactly(length), "tcp"):
-            writer.write(len(reply).to_bytes(2, "big") + reply)
-            await writer.drain()
-    writer.close()
-
-
 @pytest.fixture(scope="session")
 def dns_port(server_loop):
     """One port with a DNS server over UDP and TCP, IPv4 and IPv6."""
@@ -134,8 +79,8 @@ def dns_port(server_loop):
         loop = asyncio.get_running_loop()
         servers, transports, port = [], [], free_port(socket.SOCK_DGRAM)
         for host in LOOPBACK.values():
-            servers.append(await asyncio.start_server(_dns_over_tcp, host, port))
-            transports.append((await loop.create_datagram_endpoint(_Dns, (host, port)))[0])
+            servers.append(await asyncio.start_server(answer_over_tcp, host, port))
+            transports.append((await loop.create_datagram_endpoint(DnsServer, (host, port)))[0])
         return servers, transports, port
 
     servers, transports, port = server_loop.run(start())
@@ -239,10 +184,50 @@ async def _close_hello(reader, writer):
     writer.close()
 
 
+async def _half_hello(reader, writer):
+    await reader.read(2000)
+    writer.write(b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03")
+    await asyncio.sleep(3600)
+
+
+async def _reset_half_hello(reader, writer):
+    await reader.read(2000)
+    writer.write(b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03")
+    await writer.drain()
+    await asyncio.sleep(0.05)
+    _reset(writer)
+
+
 async def _babble_hello(reader, writer):
     await reader.read(2000)
     writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     writer.close()
+
+
+def _alert(writer):
+    writer.write(b"\x15\x03\x03\x00\x02\x02\x70")
+    writer.close()
+
+
+def _objector(act, beyond):
+    """Does something to connections whose first message names ``site.test``, and passes the others on to a port."""
+
+    async def carry(reader, writer):
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+        writer.close()
+
+    async def handle(reader, writer):
+        hello = await reader.read(4096)
+        if b"site.test" in hello:
+            act(writer)
+            return
+        onwards = await asyncio.open_connection("127.0.0.1", beyond)
+        onwards[1].write(hello)
+        await asyncio.gather(carry(reader, onwards[1]), carry(onwards[0], writer))
+
+    return handle
 
 
 @dataclass(frozen=True)
@@ -259,10 +244,22 @@ class Certificates:
     def authority(self):
         return self.folder / "authority.pem"
 
+    @property
+    def leaves(self):
+        """What they are called, and the servers that show them."""
+        return [path.stem for path in self.folder.glob("*.pem") if path != self.authority]
+
+    def digest(self, name):
+        """Of the leaf in DER."""
+        text = (self.folder / f"{name}.pem").read_text()
+        begin, end = text.index("-----BEGIN CERTIFICATE"), text.index("-----END CERTIFICATE-----") + 26
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(text[begin:end])).hexdigest()
+
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory):
-    """An authority, and leaves that are right, for another name, expired, and of an authority nobody knows."""
+    """An authority, and leaves that are right, for another name, expired, of an authority nobody knows, of one between,
+    and with too many names."""
     folder = tmp_path_factory.mktemp("certificates")
     now = datetime.now(UTC)
     day = timedelta(days=1)
@@ -272,6 +269,14 @@ def certificates(tmp_path_factory):
     _leaf(folder / "other.pem", trusted, "other.test", now - day, now + day)
     _leaf(folder / "expired.pem", trusted, "site.test", now - 2 * day, now - day)
     _leaf(folder / "unknown.pem", unknown, "site.test", now - day, now + day)
+    _leaf(folder / "wild.pem", trusted, "*.test", now - day, now + day)
+    _leaf(folder / "router.pem", unknown, "router 192.168.178.1", now - day, now + day)
+    between = _authority("Test Intermediate", now, trusted)
+    _leaf(folder / "chained.pem", between, "site.test", now - day, now + day)
+    with (folder / "chained.pem").open("ab") as file:
+        file.write(between[0].public_bytes(serialization.Encoding.PEM))
+    for name, n_names in (("crowded", 1_000), ("overfull", 5_000), ("overcrowded", 10_000)):
+        _leaf(folder / f"{name}.pem", trusted, "site.test", now - day, now + day, n_names)
     return Certificates(folder)
 
 
@@ -279,7 +284,8 @@ def _name(text):
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-def _authority(name, now):
+def _authority(name, now, above=None):
+    """A root, or one that another authority vouches for."""
     key = ec.generate_private_key(ec.SECP256R1())
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     usage = x509.KeyUsage(
@@ -296,21 +302,22 @@ def _authority(name, now):
     certificate = (
         x509.CertificateBuilder()
         .subject_name(_name(name))
-        .issuer_name(_name(name))
+        .issuer_name(above[0].subject if above else _name(name))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=30))
         .not_valid_after(now + timedelta(days=30))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0 if above else 1), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(identifier, critical=False)
-        .sign(key, hashes.SHA256())
+        .sign(above[1] if above else key, hashes.SHA256())
     )
     return certificate, key
 
 
-def _leaf(path, authority, host, begins, ends):
+def _leaf(path, authority, host, begins, ends, n_more=0):
     issuer, issuer_key = authority
+    names = [x509.DNSName(name) for name in (host, *(f"n{number}.site.test" for number in range(n_more)))]
     key = ec.generate_private_key(ec.SECP256R1())
     loopback = [x509.IPAddress(ipaddress.ip_address(address)) for address in LOOPBACK.values()]
     certificate = (
@@ -321,7 +328,7 @@ def _leaf(path, authority, host, begins, ends):
         .serial_number(x509.random_serial_number())
         .not_valid_before(begins)
         .not_valid_after(ends)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host), *loopback]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([*names, *loopback]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
         .sign(issuer_key, hashes.SHA256())
@@ -351,13 +358,18 @@ def sites(server_loop, certificates):
             ("reset", _reset_hello),
             ("stall", _stall_hello),
             ("close", _close_hello),
+            ("half", _half_hello),
+            ("reset-half", _reset_half_hello),
             ("babble", _babble_hello),
         ):
             servers[name] = await asyncio.start_server(handler, hosts, free_port())
-        for name in ("good", "other", "expired", "unknown"):
+        for name in certificates.leaves:
             servers[name] = await asyncio.start_server(
                 _serve_http, hosts, free_port(), ssl=certificates.server(name), ssl_handshake_timeout=5
             )
+        beyond = servers["other"].sockets[0].getsockname()[1]
+        for name, act in (("objecting", _alert), ("cutting", _reset)):
+            servers[name] = await asyncio.start_server(_objector(act, beyond), hosts, free_port())
         return servers
 
     servers = server_loop.run(start())
@@ -385,7 +397,7 @@ def context(live_clock, dns_port, certificates):
         host=host,
         validity=Validity(clock=ClockState.SYNCED),
         refusal=Refusal(allowed=frozenset(LOOPBACK.values()), own=frozenset(LOOPBACK.values())),
-        meter=Meter(lambda: live_clock.moment().at),
+        meter=Tally(Meter(lambda: live_clock.moment().at)),
         roots=Roots(certificates.authority),
         time_scale=20.0,
         resolver_port=dns_port,

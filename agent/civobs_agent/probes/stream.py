@@ -18,6 +18,11 @@ CHUNK = 16_384
 """One TLS record (RFC 8446 §5.1)."""
 SEGMENT = 1_448
 """Payload of a full packet on Ethernet; for counting headers."""
+MAX_HANDSHAKE = 65_536
+"""Bytes taken in before a handshake has ended. A chain of three certificates is some 5 kB; one with two thousand names
+still fits, and OpenSSL's own limit for a chain is 100 kB (SSL_CTX_set_max_cert_list(3))."""
+OPENING = 6
+"""Bytes kept of the first record: its type, version and length (RFC 8446 §5.1), and the type of its message (§4)."""
 
 Result = TypeVar("Result")
 
@@ -47,6 +52,14 @@ class Stream:
         """Read by ``receive_exactly`` beyond what was asked for."""
         self.connect_ms = 0.0
         self.handshake_ms = 0.0
+        """Also of a handshake that failed: the time until then."""
+        self.sent = 0
+        """Bytes given to the system, records of TLS and all."""
+        self.received = 0
+        """Bytes that came, records of TLS and all."""
+        self.opening = b""
+        """The first of them."""
+        self._most: int | None = None
 
     @classmethod
     async def connect(cls, address: str, port: int, context: Context) -> Self:
@@ -63,14 +76,37 @@ class Stream:
         stream.connect_ms = (time.perf_counter() - began) * 1000
         return stream
 
-    async def start_tls(self, settings: ssl.SSLContext, server_name: str, alpn: Sequence[str]) -> ssl.SSLObject:
-        """Shake hands and verify as ``settings`` say."""
+    async def start_tls(
+        self, settings: ssl.SSLContext, server_name: str | None, alpn: Sequence[str], *, check_name: bool = True
+    ) -> ssl.SSLObject:
+        """Shake hands and verify as ``settings`` say; without ``check_name``, the chain but not whom it is for."""
         began = time.perf_counter()
-        settings.set_alpn_protocols(list(alpn))
-        self._tls = settings.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
-        await self._pump(self._tls.do_handshake)
-        self.handshake_ms = (time.perf_counter() - began) * 1000
+        self._tls = self._begin_tls(settings, server_name, alpn, check_name=check_name)
+        self._most = self.received + MAX_HANDSHAKE
+        try:
+            await self._pump(self._tls.do_handshake)
+        finally:
+            self._most = None
+            self.handshake_ms = (time.perf_counter() - began) * 1000
         return self._tls
+
+    @property
+    def tls(self) -> ssl.SSLObject | None:
+        """The handshake, also one that failed: OpenSSL keeps the chain it could not verify."""
+        return self._tls
+
+    def _begin_tls(
+        self, settings: ssl.SSLContext, server_name: str | None, alpn: Sequence[str], *, check_name: bool
+    ) -> ssl.SSLObject:
+        # Both are read while the object is made and by nothing after that, so that all connections share one context:
+        # each further one would keep its own copy of every authority it has met.
+        settings.set_alpn_protocols(list(alpn))
+        kept = settings.check_hostname
+        settings.check_hostname = kept and check_name
+        try:
+            return settings.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
+        finally:
+            settings.check_hostname = kept
 
     async def send(self, data: bytes) -> None:
         """Send all of it."""
@@ -138,11 +174,18 @@ class Stream:
 
     async def _put(self, data: bytes) -> None:
         await asyncio.get_running_loop().sock_sendall(self._socket, data)
+        self.sent += len(data)
         self._count(len(data))
 
     async def _get(self) -> bytes:
         data = await asyncio.get_running_loop().sock_recv(self._socket, CHUNK)
+        self.opening += data[: OPENING - len(self.opening)]
+        self.received += len(data)
         self._count(len(data))
+        if self._most is not None and self.received > self._most:
+            error = ssl.SSLError(ssl.SSL_ERROR_SSL, "too long a handshake")
+            error.reason = "HANDSHAKE_TOO_LONG"
+            raise error
         return data
 
     def _count(self, n_bytes: int) -> None:

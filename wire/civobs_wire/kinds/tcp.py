@@ -1,9 +1,12 @@
 """A TCP connect."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+from civobs_wire.limits import MAX_RESOLVERS
 from civobs_wire.row import MeasurementBase, Port
-from civobs_wire.scalars import Name
+from civobs_wire.scalars import Count2, Name
 
 
 class Tcp(MeasurementBase):
@@ -12,3 +15,8 @@ class Tcp(MeasurementBase):
     kind: Literal["tcp"] = "tcp"
     address: Name | None = None
     port: Port
+    resolvers: Annotated[tuple[Name, ...], Field(max_length=MAX_RESOLVERS)] = ()
+    """Who gave this address: ids of resolvers of the plan, ``resolver`` for the given one. Empty for a literal."""
+    icmp_type: Count2 | None = None
+    """Type and code of the ICMP message that ended it (ICMPv6's in family 6); None where none did."""
+    icmp_code: Count2 | None = None

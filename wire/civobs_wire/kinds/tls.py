@@ -19,8 +19,12 @@ class TlsStage(StrEnum):
     DONE = "done"
 
 
+Answer = Literal["hello", "alert", "other"]
+"""What the first record was that came back: a ServerHello, an alert, or no TLS at all."""
+
+
 class Certificate(Frozen):
-    """One certificate of a chain."""
+    """One certificate of a chain. Times before 2020 and after 2199 are left out."""
 
     sha256: Sha256
     subject: Name
@@ -42,7 +46,8 @@ class Tls(MeasurementBase):
     resolvers: Annotated[tuple[Name, ...], Field(max_length=MAX_RESOLVERS)] = ()
     """Who gave this address: ids of resolvers of the plan, ``resolver`` for the given one. Empty for a literal."""
     stage: TlsStage
-    """The stage it ended in; ``done`` when it verified."""
+    """The stage it ended in; ``done`` when it verified. A handshake without the target's name is ok from ``verify`` on:
+    a certificate came, whomever it is for."""
     connect_ms: Millis | None = None
     handshake_ms: Millis | None = None
     version: Name | None = None
@@ -51,9 +56,10 @@ class Tls(MeasurementBase):
     cert_sha256: Sha256 | None = None
     """Digest of the leaf certificate in DER."""
     received: Count8 | None = None
-    """Bytes that came after the ClientHello was sent; None if it was not sent."""
+    """Bytes that came after the ClientHello was sent; None if it was not sent, 0 where nothing answered it."""
+    answer: Answer | None = None
     alert: Name | None = None
-    """The TLS alert that ended it, by OpenSSL's name."""
+    """The TLS alert that ended it, by OpenSSL's name: ``handshake_failure``, ``unrecognized_name``."""
     chain: Annotated[tuple[Certificate, ...], Field(max_length=MAX_CHAIN)] = ()
     """As the server sent it, leaf first."""
     n_names: Count4 | None = None
