@@ -57,9 +57,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; an error is one line of cause and one of remedy."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    # Their warnings name clients.
-    for noisy in ("asyncio", "quic", "websockets"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    # What clients do wrong is no news, and might name them.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
+    for library in ("quic", "http3", "websockets", "hpack", "hyperframe"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
         settings = load(arguments.config)
         return int(asyncio.run(arguments.run(settings)))

@@ -78,7 +78,7 @@ class _Connection:
 
     async def request(self) -> Request | None:
         """The next request with its body, None when the client is done."""
-        request: Request | None = None
+        request = Request("", "", "", self._client)  # h11 gives a head before anything else
         while True:
             match self.http.next_event():
                 case h11.NEED_DATA:
@@ -90,7 +90,6 @@ class _Connection:
                     if self.refusal is not None and self.http.they_are_waiting_for_100_continue:
                         return request
                 case h11.Data() as piece:
-                    assert request is not None  # h11 gives the head first
                     request.receive(bytes(piece.data))
                 case h11.EndOfMessage():
                     return request

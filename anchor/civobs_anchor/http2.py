@@ -104,7 +104,7 @@ class _Connection:
         match event:
             case h2.events.RequestReceived(stream_id=int(stream)):
                 self._count += 1
-                self._begin(stream, event.headers or [])
+                self._begin(stream, event)
             case h2.events.DataReceived(stream_id=int(stream)):
                 self._take(stream, event)
             case h2.events.StreamEnded(stream_id=int(stream)):
@@ -121,8 +121,8 @@ class _Connection:
             case h2.events.ConnectionTerminated():
                 self._reader.feed_eof()
 
-    def _begin(self, stream: int, headers: list[tuple[str, str]]) -> None:
-        fields = {str(name): str(value) for name, value in headers}
+    def _begin(self, stream: int, event: h2.events.RequestReceived) -> None:
+        fields = {str(name): str(value) for name, value in event.headers or ()}
         request = Request(
             method=fields.get(":method", ""),
             target=fields.get(":path", "/"),

@@ -8,12 +8,12 @@ from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
 
-from aioquic.asyncio.protocol import NetworkAddress, QuicConnectionProtocol
+from aioquic.asyncio.protocol import QuicConnectionProtocol, QuicStreamHandler
 from aioquic.asyncio.server import QuicServer
 from aioquic.h3.connection import H3_ALPN, ErrorCode, H3Connection
 from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.connection import QuicConnection
+from aioquic.quic.connection import NetworkAddress, QuicConnection
 from aioquic.quic.events import ConnectionTerminated, ProtocolNegotiated, QuicEvent
 from aioquic.quic.packet import QuicProtocolVersion
 
@@ -56,8 +56,10 @@ def server(settings: QuicConfiguration, service: Service) -> Server:
 class Http3(QuicConnectionProtocol):
     """One client."""
 
-    def __init__(self, quic: QuicConnection, stream_handler: object = None, *, service: Service) -> None:
-        super().__init__(quic)
+    def __init__(
+        self, quic: QuicConnection, stream_handler: QuicStreamHandler | None = None, *, service: Service
+    ) -> None:
+        super().__init__(quic, stream_handler)
         self._service = service
         self._http: H3Connection | None = None
         self._requests: dict[int, Request] = {}
@@ -67,7 +69,7 @@ class Http3(QuicConnectionProtocol):
         """Set whenever the client has said something: it may have taken more."""
         self._count = 0
 
-    def datagram_received(self, data: bytes | str, addr: tuple[str, int]) -> None:
+    def datagram_received(self, data: bytes | str, addr: NetworkAddress) -> None:
         self._client = plain(addr[0])
         super().datagram_received(data, addr)
         self._moved.set()

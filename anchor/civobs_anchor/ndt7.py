@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidState
-from websockets.frames import CloseCode, Opcode
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request as Handshake
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -117,9 +117,7 @@ class Ndt7:
             self._ws.receive_eof()
             return []
         self._ws.receive_data(data)
-        frames = [
-            (event.opcode, len(event.data)) for event in self._ws.events_received() if not isinstance(event, Handshake)
-        ]
+        frames = [(event.opcode, len(event.data)) for event in self._ws.events_received() if isinstance(event, Frame)]
         await self._flush()
         return frames or [(Opcode.PONG, 0)]
 

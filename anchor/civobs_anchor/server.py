@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack, ExitStack
 from functools import partial
 from typing import Self
 
-from aioquic.asyncio.protocol import NetworkAddress
-from aioquic.quic.connection import QuicConnection
+from aioquic.asyncio.protocol import QuicStreamHandler
+from aioquic.quic.connection import NetworkAddress, QuicConnection
 from aioquic.quic.events import ConnectionTerminated, QuicEvent
 from aioquic.quic.packet import QuicErrorCode
 
@@ -147,7 +147,7 @@ class LimitedHttp3(http3.Http3):
     """A QUIC connection that has its place among the others, and ends in time."""
 
     def __init__(
-        self, quic: QuicConnection, stream_handler: object = None, *, service: Service, anchor: Anchor
+        self, quic: QuicConnection, stream_handler: QuicStreamHandler | None = None, *, service: Service, anchor: Anchor
     ) -> None:
         super().__init__(quic, stream_handler, service=service)
         self._anchor = anchor

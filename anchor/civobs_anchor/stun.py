@@ -67,7 +67,7 @@ class StunServer:
 
 
 def response_port(data: bytes) -> int | None:
-    """The port of the asking address to which the answer is to go: that is how a probe learns how long a mapping lasts."""
+    """The port of the asking address that the answer is to go to: so a probe learns how long a mapping lasts."""
     at = 20
     while at + 8 <= len(data):
         kind, length = struct.unpack_from("!HH", data, at)
