@@ -239,7 +239,8 @@ def test_a_certificate_with_thousands_of_names_ends_the_handshake_within_bounded
     for row in rows.values():
         assert (row.outcome, row.failure, row.note) == (Outcome.FAILED, Failure.SSL_FAILED_HANDSHAKE, reason)
         assert row.received <= MAX_HANDSHAKE + CHUNK
-    assert peak < 2_000_000
+    # Two at a time, and the server in the same program.
+    assert peak < 5_000_000
 
 
 @pytest.mark.parametrize(
