@@ -13,12 +13,13 @@ import pytest
 SERVER = """
 import asyncio, socket, sys
 sys.path.insert(0, sys.argv[1])
-from tests.agent.fix_net import _Dns, _serve_http
+from tests.agent.fix_net import _serve_http
+from tests.agent.name_server import DnsServer
 
 async def main():
     loop = asyncio.get_running_loop()
     for host in ("203.0.113.53", "203.0.113.1", "198.51.100.1", "2001:db8:2::1"):
-        await loop.create_datagram_endpoint(_Dns, (host, 53))
+        await loop.create_datagram_endpoint(DnsServer, (host, 53))
     await asyncio.start_server(_serve_http, ["198.51.100.1"], 80)
     print("ready", flush=True)
     await asyncio.sleep(600)

@@ -4,14 +4,11 @@ import asyncio
 import errno
 from dataclasses import replace
 
-import pytest
-
 from civobs_agent.faults import fault_of
-from civobs_agent.probes import dns, ping
+from civobs_agent.probes import ping
 from civobs_agent.refusal import Refusal
 from civobs_wire.failure import Failure, Outcome
-from civobs_wire.plan import Resolver, Target
-from tests.agent.fix_net import free_port, plan_with
+from civobs_wire.plan import Target
 
 
 def measured(probe, url, context):

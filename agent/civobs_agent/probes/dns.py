@@ -1,77 +1,144 @@
-"""A target's name, asked of the resolver the device was given and of the plan's own, side by side.
+"""A target's name, asked of the resolvers the device was given and of the plan's own, side by side, by UDP and TCP.
 
 The difference between them, seen from several networks, is what shows tampering; the agent only writes down what each
 said (measurement.md §1.1).
 """
 
 import asyncio
+from itertools import product
 
 from civobs_agent.faults import Fault, MeasurementError, rcode_fault
 from civobs_agent.net import FAMILIES, Context, IpFamily
+from civobs_agent.probes.dns_listen import Heard, Listened, listen
+from civobs_agent.probes.dns_message import Said, identified, question
+from civobs_agent.probes.dns_servers import GIVEN, Listed, given, identity, independent, shown
 from civobs_agent.probes.place import RECORD_TYPES, place_of
-from civobs_agent.probes.question import Reply, Server, ask
+from civobs_agent.probes.question import Reply, Transport, exchange
 from civobs_wire.failure import Failure
-from civobs_wire.measurement import AnyMeasurement, Dns
+from civobs_wire.limits import MAX_NAME, MAX_REPLIES
+from civobs_wire.measurement import AnyMeasurement, Dns, DnsReply
 from civobs_wire.plan import Target
 
-GIVEN = "resolver"
-"""How rows name the resolver the device was given: its address is an address of the home."""
+TRANSPORTS: tuple[Transport, Transport] = ("udp", "tcp")
+UDP_COST = 350
+"""Bytes of a question over UDP and its answer, headers included."""
+TCP_COST = 1_000
+"""The same over TCP, with its opening and closing."""
 
 
 async def measure(target: Target, context: Context) -> list[AnyMeasurement]:
-    """One row for each resolver and record type; ``family`` is that of the resolver's address."""
-    servers = [(resolver.id, Server(resolver.address, resolver.port)) for resolver in context.plan_resolvers]
-    if context.host.resolvers:
-        servers.insert(0, (GIVEN, Server(context.host.resolvers[0], context.resolver_port)))
-    if not servers:
-        run = context.begin()
-        fields = _fields(GIVEN, target.url, "A", None)
-        fault = Fault(Failure.NOTHING_TO_ASK, "no resolver, neither given nor in the plan")
-        return [context.row(Dns, run, target.id, fields, fault=fault)]
+    """One row for each resolver, transport and record type; ``family`` is that of the resolver's address.
+
+    Of the two types one, drawn anew each time, is asked over UDP in letters of mixed case: a forger who does not see
+    the question cannot repeat them, and one who looks for the exact name is met by the other type.
+    """
+    host = place_of(target.url)
+    listed = (*given(context), *independent(context))
+    if host.literal is not None or not listed:
+        said = "the target is an address" if listed else "no resolver, neither given nor in the plan"
+        fields = _fields(GIVEN[0], "udp", host.host, "A")
+        return [context.row(Dns, context.begin(), target.id, fields, fault=Fault(Failure.NOTHING_TO_ASK, said))]
+    mixed: IpFamily = FAMILIES[context.rng.getrandbits(1)]
+    questions = len(listed) * len(FAMILIES)
+    wanted = questions * (UDP_COST + TCP_COST)
+    transports = TRANSPORTS if context.afford(wanted, wanted) else TRANSPORTS[:1]
     return list(
         await asyncio.gather(
-            *(_question(target, name, server, family, context) for name, server in servers for family in FAMILIES)
+            *(
+                _over_udp(one, host.host, family, context, target=target.id, mixed=family == mixed)
+                if transport == "udp"
+                else _over_tcp(one, host.host, family, context, target=target.id)
+                for one, transport, family in product(listed, transports, FAMILIES)
+            )
         )
     )
 
 
-async def _question(target: Target, name: str, server: Server, wanted: IpFamily, context: Context) -> Dns:
-    run = context.begin()
-    place = place_of(target.url)
-    reply: Reply | None = None
-    refuse = context.refusal.refuses_own if name == GIVEN else context.refusal.refuses
-    refusal = refuse(server.address)
-    fault = Fault(Failure.TARGET_REFUSED, refusal) if refusal else context.absent(server.family)
-    if fault is None and place.literal is not None:
-        fault = Fault(Failure.NOTHING_TO_ASK, "the target is an address, not a name")
+async def _over_udp(one: Listed, host: str, wanted: IpFamily, context: Context, *, target: str, mixed: bool) -> Dns:
+    run, heard, fault = context.begin(), None, one.fault
     if fault is None:
         try:
-            reply = await ask(server, place.host, RECORD_TYPES[wanted], context)
-            fault = _judge(reply, context)
+            heard = await listen(one.server, host, RECORD_TYPES[wanted], context, mixed=mixed)
+            fault = heard.fault
         except MeasurementError as error:
             fault = error.fault
-    fields = _fields(name, place.host, RECORD_TYPES[wanted], reply)
-    fields["answers"] = () if reply is None else tuple(map(context.refusal.shown, reply.answers))
-    took_ms = None if reply is None else reply.ms
-    return context.row(Dns, run, target.id, fields, family=server.family, fault=fault, duration_ms=took_ms)
+    fields = _fields(one.id, "udp", host, RECORD_TYPES[wanted])
+    took_ms = None
+    if heard is not None:
+        fields |= _heard(heard, one, context)
+    if heard is not None and heard.first is not None and heard.first.said is not None:
+        fault = _judge(heard.first.said, context, cut="TC" in heard.first.said.flags)
+        took_ms = heard.first.ms
+    return context.row(Dns, run, target, fields, family=one.server.family, fault=fault, duration_ms=took_ms)
 
 
-def _judge(reply: Reply, context: Context) -> Fault | None:
-    """What the answer itself says: an error code, nothing, or an address that cannot be on the public Internet."""
-    fault = rcode_fault(reply.rcode)
-    if fault is None and not reply.answers:
-        return Fault(Failure.DNS_NO_ANSWER)
+async def _over_tcp(one: Listed, host: str, wanted: IpFamily, context: Context, *, target: str) -> Dns:
+    run, fault = context.begin(), one.fault
+    reply: Reply | None = None
     if fault is None:
-        bogon = next((ranges for ranges in map(context.refusal.refuses, reply.answers) if ranges), None)
-        return Fault(Failure.DNS_BOGON_ERROR, bogon) if bogon else None
-    return fault
+        try:
+            query = question(host, RECORD_TYPES[wanted], context.rng, edns_options=identified())
+            reply = await exchange(one.server, query, context, transport="tcp")
+            fault = _judge(reply.said, context, cut=False)
+        except MeasurementError as error:
+            fault = error.fault
+    fields = _fields(one.id, "tcp", host, RECORD_TYPES[wanted])
+    took_ms = None
+    if reply is not None:
+        fields |= _said(reply.said, one, context)
+        took_ms = reply.ms
+    return context.row(Dns, run, target, fields, family=one.server.family, fault=fault, duration_ms=took_ms)
 
 
-def _fields(resolver: str, qname: str, qtype: str, reply: Reply | None) -> dict[str, object]:
+def _judge(said: Said, context: Context, *, cut: bool) -> Fault | None:
+    """What the answer itself says: an error code, nothing, or an address that cannot be on the public Internet."""
+    fault = rcode_fault(said.rcode)
+    if fault is not None or cut:
+        return fault
+    if not said.answers:
+        return Fault(Failure.DNS_NO_ANSWER, "the aliases lead round" if said.leads_round else None)
+    bogon = next((ranges for ranges in map(context.refusal.refuses, said.answers) if ranges), None)
+    if bogon is not None:
+        return Fault(Failure.DNS_BOGON_ERROR, bogon)
+    return None if said.of_type else Fault(Failure.UNEXPECTED_ANSWER, "addresses of the other family")
+
+
+def _fields(resolver: str, transport: Transport, qname: str, qtype: str) -> dict[str, object]:
+    return {"resolver": resolver, "transport": transport, "qname": qname[:MAX_NAME], "qtype": qtype}
+
+
+def _said(said: Said, one: Listed, context: Context) -> dict[str, object]:
     return {
-        "resolver": resolver,
-        "transport": "udp" if reply is None else reply.transport,
-        "qname": qname[:200],
-        "qtype": qtype,
-        "rcode": None if reply is None else reply.rcode_name,
+        "rcode": said.rcode_name,
+        "answers": tuple(shown(address, context) for address in said.answers),
+        "aliases": said.aliases,
+        "ttl_s": said.ttl_s,
+        "flags": said.flags or None,
+        "nsid": identity(said.nsid, one, context),
+        "edns": said.edns,
     }
+
+
+def _heard(heard: Listened, one: Listed, context: Context) -> dict[str, object]:
+    first = heard.first
+    fields = {} if first is None or first.said is None else _said(first.said, one, context) | {"ip_ttl": first.ip_ttl}
+    return fields | {
+        "case_kept": heard.case_kept,
+        "sent": heard.sent if heard.sent > 1 else None,
+        "others": tuple(_other(other, context) for other in heard.others[:MAX_REPLIES]),
+        "waited_ms": heard.waited_ms,
+    }
+
+
+def _other(other: Heard, context: Context) -> DnsReply:
+    said = other.said
+    return DnsReply(
+        ms=other.ms,
+        rcode=None if said is None else said.rcode_name,
+        answers=() if said is None else tuple(shown(address, context) for address in said.answers),
+        ttl_s=None if said is None else said.ttl_s,
+        ip_ttl=other.ip_ttl,
+        flags=(said.flags or None) if said is not None else None,
+        failure=other.failure,
+        source=None if other.source is None else shown(other.source, context),
+    )

@@ -44,3 +44,15 @@ def independent(context: Context) -> Iterator[Listed]:
 
 def _fault(server: Server, refusal: str | None, context: Context) -> Fault | None:
     return Fault(Failure.TARGET_REFUSED, refusal) if refusal else context.absent(server.family)
+
+
+def shown(address: str, context: Context) -> str:
+    """How rows name an address from an answer: the home's own, which the world sees, is ``home``."""
+    return "home" if address in context.known.mapped.values() else context.refusal.shown(address)
+
+
+def identity(text: str | None, one: Listed, context: Context) -> str | None:
+    """What a resolver calls itself, fit to be written down: one at home may be called after those who live there."""
+    at_home = context.refusal.refuses(one.server.address) is not None
+    tells = text is not None and any(address in text for address in context.known.mapped.values())
+    return "home" if text is not None and (at_home or tells) else text
