@@ -94,6 +94,8 @@ class _Answer:
                 self.spent = spent
             case {"known": dict() as known}:
                 self.context.known.take_over(known)
+            case {"cpu_s": float() as cpu_s, "peak_kib": int() as peak_kib}:
+                self.context.meter.cpu_s, self.context.meter.peak_kib = cpu_s, peak_kib
             case {"end": True}:
                 self.ended = True
             case _:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from civobs_agent.budget import Meter
+from civobs_agent.budget import Meter, Tally
 from civobs_agent.clock import DRIFT_PPM, UNBOUNDED_MS, Moment
 from civobs_agent.host import Host
 from civobs_agent.known import Known
@@ -68,7 +68,7 @@ class Request(BaseModel):
     def context(self) -> Context:
         """The surroundings as the agent saw them. Raises ConfigError for a lifted refusal outside a laboratory."""
         clock = BorrowedClock(self.now)
-        meter = Meter(lambda: clock.moment().at)
+        meter = Tally(Meter(lambda: clock.moment().at))
         left = self.left
         known = Known(self.time_scale)
         known.take_over(self.known)
@@ -139,13 +139,20 @@ async def _measure(request: Request) -> None:
         _say({"row": _text(row)})
     _say({"spent": context.meter.spent})
     _say({"known": context.known.told()})
+    _say({"cpu_s": time.process_time(), "peak_kib": _peak_kib()})
     _say({"end": True})
 
 
-async def _tell_spent(meter: Meter) -> None:
+async def _tell_spent(meter: Tally) -> None:
     while True:
         _say({"spent": meter.spent})
         await asyncio.sleep(TELL_S)
+
+
+def _peak_kib() -> int:
+    """The most memory this program has had. ``getrusage`` would count what it was before it became this program."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
 
 
 def _text(row: AnyMeasurement) -> str:

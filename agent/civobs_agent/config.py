@@ -8,12 +8,14 @@ install and to load on a small device.
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from civobs_agent.allowed import Household, QuietHours, span_of
 from civobs_agent.errors import ConfigError
 from civobs_agent.refusal import LAB_BUILD
 from civobs_agent.spool import SpoolLimits
@@ -80,6 +82,8 @@ class SpoolSettings(Section):
 class UplinkSettings(Section):
     """How batches are sent (ingest.md §5)."""
 
+    send: bool = True
+    """False: measure and keep, and send nothing at all, not even that the probe is there."""
     window: Annotated[int, Field(ge=1, le=64)] = 8
     """Batches sent and not yet receipted."""
     retry_s: Seconds = 15.0
@@ -107,6 +111,30 @@ class LimitSettings(Section):
     """What the household allows, besides the plan's own budget: the lower one counts."""
 
     daily_mb: Annotated[float, Field(gt=0)] | None = None
+    monthly_mb: Annotated[float, Field(gt=0)] | None = None
+    quiet_hours: tuple[str, ...] = ()
+    """Such as ``18:00-23:00``: nothing heavy runs then."""
+    time_zone: str | None = None
+    """Of the quiet hours, such as ``Africa/Nairobi``; the system's own if left out."""
+    throughput_tests: bool = False
+    """Kinds that cost much data."""
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _hours(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            try:
+                span_of(text)
+            except ValueError:
+                raise ValueError(f"{text!r} is not a time from and until, as 18:00-23:00") from None
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone(cls, value: str | None) -> str | None:
+        if value is not None:
+            _zone_of(value)
+        return value
 
 
 class ConsentSettings(Section):
@@ -115,6 +143,8 @@ class ConsentSettings(Section):
     version: Name | None = None
     tier: Tier = 0
     accepted_at: UtcTime | None = None
+    without: tuple[Name, ...] = ()
+    """Categories of targets that are not measured from here (Citizen Lab codes)."""
 
     @property
     def given(self) -> Consent | None:
@@ -174,6 +204,20 @@ class AgentSettings(Section):
     def status_file(self) -> Path:
         return self.runtime_dir / "status.json"
 
+    def household(self, paused: Callable[[], bool]) -> Household:
+        """What it allows. ``paused`` is asked for every slot."""
+        limits = self.limits
+        zone = None if limits.time_zone is None else _zone_of(limits.time_zone)
+        return Household(
+            paused=paused,
+            tier=self.consent.tier,
+            without=frozenset(self.consent.without),
+            throughput_tests=limits.throughput_tests,
+            quiet=QuietHours(spans=tuple(span_of(text) for text in limits.quiet_hours), zone=zone),
+            daily_bytes=_bytes(limits.daily_mb),
+            monthly_bytes=_bytes(limits.monthly_mb),
+        )
+
     @property
     def spool_limits(self) -> SpoolLimits:
         """The spool's limits, in seconds of the laboratory's clock."""
@@ -203,6 +247,20 @@ class AgentSettings(Section):
             backoff_max_s=mine.backoff_max_s / scale,
             drain_per_s=mine.drain_per_s * scale,
         )
+
+
+def _bytes(megabytes: float | None) -> int | None:
+    return None if megabytes is None else round(megabytes * 1_000_000)
+
+
+def _zone_of(name: str) -> tzinfo:
+    """Raises ValueError for one that this system does not know."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"no time zone {name!r} on this system (apt install tzdata?)") from None
 
 
 def load(path: Path | None) -> AgentSettings:

@@ -93,6 +93,7 @@ class Sources:
     """Where to read; a test or an odd system points elsewhere."""
 
     proc: Path = Path("/proc")
+    sys: Path = Path("/sys")
     sys_net: Path = Path("/sys/class/net")
     hwmon: Path = Path("/sys/class/hwmon")
     resolv_conf: Path = Path("/etc/resolv.conf")

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from civobs_agent.authorities import verifying_context
-from civobs_agent.budget import Meter
+from civobs_agent.board import board_of
+from civobs_agent.budget import Meter, Tally
 from civobs_agent.clock import Clock, Moment, Timekeeper
 from civobs_agent.faults import Fault
 from civobs_agent.host import Host, Sources, look
 from civobs_agent.known import Known
+from civobs_agent.line import Line, line_of
 from civobs_agent.refusal import Refusal
 from civobs_agent.self_report import PLACEHOLDER_SEQ
 from civobs_agent.tables import Timeout
@@ -56,6 +58,10 @@ class Run:
     """One run of a probe, from its first instant."""
 
     moment: Moment
+    moved: int | None = None
+    """Bytes that the line had moved when it began."""
+    own: int = 0
+    """Bytes that the agent had moved by then."""
     began: float = field(default_factory=time.perf_counter)
 
     def elapsed_ms(self) -> float:
@@ -72,13 +78,15 @@ class Context:
     host: Host
     validity: Validity
     refusal: Refusal
-    meter: Meter
+    meter: Tally
     roots: Roots
     plan: Plan | None = None
     known: Known = field(default_factory=Known)
+    line: Line | None = None
+    """The device's own link, to see what others move over it; None where that cannot be seen."""
     rng: random.Random = field(default_factory=random.SystemRandom)
     left: Callable[[], int] | None = None
-    """Bytes of the day's budget that are left; None where there is no limit, as by hand."""
+    """Bytes that this run may still move; None where there is no limit, as by hand."""
     time_scale: float = 1.0
     resolver_port: int = 53
     """Where the given resolvers listen. ``resolv.conf`` knows no other port; a test without root does."""
@@ -119,7 +127,7 @@ class Context:
         self.meter.spend(n_bytes)
 
     def begin(self) -> Run:
-        return Run(self.clock.moment())
+        return Run(self.clock.moment(), None if self.line is None else self.line.moved(), self.meter.total)
 
     def row(  # noqa: PLR0913 - what every kind shares
         self,
@@ -144,11 +152,19 @@ class Context:
             "family": family,
             "outcome": Outcome.OK if fault is None else fault.outcome,
             "failure": None if fault is None else fault.failure,
-            "validity": self.validity,
+            "validity": self._validity(run),
         }
         if fault is not None and fault.note is not None:
             shared["note"] = clean(fault.note)
         return model.model_validate(shared | fields)
+
+    def _validity(self, run: Run) -> Validity:
+        """That of the slot, with what others moved over the line during the run."""
+        moved = None if self.line is None or run.moved is None else self.line.moved()
+        if moved is None or run.moved is None or moved < run.moved:  # less: the interface was made anew
+            return self.validity
+        others = moved - run.moved - (self.meter.total - run.own)
+        return self.validity.model_copy(update={"cross_bytes": max(0, others)})
 
     def absent(self, family: IpFamily) -> Fault | None:
         """The fault of a family the device does not have."""
@@ -174,22 +190,25 @@ class Net:
         self._refusal = refusal or Refusal()
         self._sources = sources or Sources()
         self._roots = roots or Roots()
+        self._board = board_of(self._sources.proc, self._sources.sys)
         self.known = Known(time_scale)
         self._last_climb: tuple[Ladder, ...] = ()
 
-    def context(self, slot_at: datetime, plan: Plan | None) -> Context:
-        """Look at the device and say what a probe has to know."""
-        host = look(self._sources)
+    def context(self, slot_at: datetime, plan: Plan | None, allowed: int | None = None) -> Context:
+        """Look at the device and say what a probe has to know. ``allowed`` are the bytes that the run may move."""
+        host, tally = look(self._sources), Tally(self.meter)
         return Context(
             clock=self.clock,
             slot_at=slot_at,
             host=host,
-            validity=assess(self.clock.moment().state, host, self._last_climb),
+            validity=assess(self.clock.moment(), host, self._last_climb, self.known, self._board),
             refusal=self._refusal.with_own(host.own_addresses(), host.home),
-            meter=self.meter,
+            meter=tally,
             roots=self._roots,
             plan=plan,
             known=self.known,
+            left=None if allowed is None else lambda: max(0, allowed - tally.spent),
+            line=line_of(self._sources.proc, host),
             time_scale=self.time_scale,
         )
 

@@ -2,15 +2,16 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from civobs_agent import AGENT
+from civobs_agent.budget import Cost, Meter
 from civobs_agent.clock import Clock
 from civobs_agent.config import AgentSettings
 from civobs_agent.plan_store import PlanStore
 from civobs_agent.spool import Spool
-from civobs_agent.status import Status, write
+from civobs_agent.status import KindCost, Status, write
 from civobs_agent.uplink import Uplink
 from civobs_wire.failure import Outcome
 from civobs_wire.measurement import AnyMeasurement, Ladder
@@ -23,11 +24,12 @@ _RANK = {Outcome.OK: 2, Outcome.FAILED: 1, Outcome.NOT_RUN: 0}
 class Reporter:
     """What is known for the status."""
 
-    def __init__(self, settings: AgentSettings, clock: Clock, spool: Spool, plans: PlanStore) -> None:
+    def __init__(self, settings: AgentSettings, clock: Clock, spool: Spool, plans: PlanStore, meter: Meter) -> None:
         self._settings = settings
         self._clock = clock
         self._spool = spool
         self._plans = plans
+        self._meter = meter
         self._started_at = clock.moment().at
         self._probe_id: str | None = None
         self._enrolment: str | None = "not enrolled yet"
@@ -35,6 +37,8 @@ class Reporter:
         self._rows = 0
         self._last_row_at: datetime | None = None
         self._writable = True
+        self.costs: Mapping[str, Cost] = {}
+        """By kind, as the schedule counts them."""
         self.problems: dict[str, str] = {}
         self.hanging: tuple[str, ...] = ()
         self.stopped = False
@@ -100,6 +104,19 @@ class Reporter:
             settled=spool.settled,
             rejected=spool.rejected,
             problems=(*self.problems.values(), *(f"{part} hangs" for part in self.hanging)),
+            sends=self._settings.uplink.send,
+            spent_today=self._meter.spent,
+            spent_month=self._meter.spent_before + self._meter.spent,
+            kinds={
+                kind: KindCost(
+                    runs=cost.runs,
+                    seconds=round(cost.seconds, 3),
+                    bytes=cost.bytes,
+                    cpu_s=round(cost.cpu_s, 3),
+                    peak_kib=cost.peak_kib,
+                )
+                for kind, cost in self.costs.items()
+            },
             connected=sent is not None and sent.connected,
             broker=None if sent is None else sent.broker,
             uplink_error=None if sent is None else sent.error,
@@ -116,6 +133,8 @@ class Reporter:
             return "stopped"
         if self.is_paused():
             return "paused"
+        if not self._settings.uplink.send:
+            return "measuring, sending nothing"
         if self._probe_id is None:
             return "needs claim"
         return "measuring" if uplink is not None and uplink.state.connected else "offline, measuring"

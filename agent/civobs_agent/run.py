@@ -15,7 +15,6 @@ from civobs_agent.absence import Absence
 from civobs_agent.config import AgentSettings
 from civobs_agent.enrol import enrol_patiently, observatory
 from civobs_agent.errors import EnrolmentError
-from civobs_agent.hindrance import Household
 from civobs_agent.identity import Identity, load_or_make
 from civobs_agent.keys import PublicKey
 from civobs_agent.link import Trust
@@ -69,21 +68,18 @@ class Agent:
         self._pulse = Pulse()
         self._notifier = Notifier()
         self._uplink: Uplink | None = None
-        self._reporter = Reporter(settings, self._clock, self._spool, self._plans)
+        self._reporter = Reporter(settings, self._clock, self._spool, self._plans, net.meter)
         self._started = self._clock.moment()
-        limits = settings.limits
         self._schedule = Schedule(
             net,
             self._take,
             # The key, not the probe's id: slots stay where they are when the probe is enrolled.
             seed=identity.public_hex,
             plan=self._plan_in_force,
-            household=Household(
-                paused=self._reporter.is_paused,
-                daily_bytes=None if limits.daily_mb is None else round(limits.daily_mb * 1_000_000),
-                tier=settings.consent.tier,
-            ),
+            household=settings.household(self._reporter.is_paused),
         )
+
+        self._reporter.costs = self._schedule.costs
 
     async def run(self) -> None:
         """Run all parts until told to stop, then end them in order within five seconds."""
@@ -183,16 +179,18 @@ class Agent:
     # Delivering.
 
     async def _deliver(self) -> None:
+        if not self._settings.uplink.send:
+            if (known := self._identity.enrolment()) is not None:
+                self._belong(known)
+            return
         response = await self._enrolment()
-        self._plans.trust(PublicKey.from_hex(self._settings.observatory.plan_key or response.plan_key))
+        self._belong(response)
         if response.plan is not None:
             try:
                 self._offered(base64.b64decode(response.plan, validate=True))
             except binascii.Error:
                 logger.warning("the plan of the enrolment is not base64")
-        self._spool.identify(response.probe_id)
         self._spool.flush()
-        self._reporter.enrolled(response.probe_id)
         self._reporter.write(None)
         settings = self._settings
         chain = self._identity.tls_chain_path
@@ -210,6 +208,12 @@ class Agent:
             times=settings.uplink_times,
         )
         await self._uplink.run()
+
+    def _belong(self, response: EnrolResponse) -> None:
+        """Be the probe that the observatory has enrolled."""
+        self._plans.trust(PublicKey.from_hex(self._settings.observatory.plan_key or response.plan_key))
+        self._spool.identify(response.probe_id)
+        self._reporter.enrolled(response.probe_id)
 
     async def _enrolment(self) -> EnrolResponse:
         """The observatory's answer, however long it takes; ``civobs-agent enrol`` may bring it too."""
@@ -254,7 +258,7 @@ class Agent:
     async def _keep_time(self) -> None:
         """Ask the observatory for the time while nobody keeps the system's clock."""
         settings = self._settings
-        if not settings.clock.ask_observatory or settings.observatory.url is None:
+        if not (settings.clock.ask_observatory and settings.uplink.send) or settings.observatory.url is None:
             return
         asked = observatory(settings)
         wait_s = settings.uplink.backoff_s

@@ -14,14 +14,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from civobs_agent import apart
+from civobs_agent.allowed import Household
 from civobs_agent.blank import blank_row
+from civobs_agent.budget import Cost
 from civobs_agent.clock import Moment
 from civobs_agent.faults import Fault
-from civobs_agent.hindrance import Household, hindrance, target_of
+from civobs_agent.hindrance import hindrance, target_of
 from civobs_agent.ladder import climb
 from civobs_agent.missed import Recorded, missed_rows
-from civobs_agent.net import Net
+from civobs_agent.net import Context, Net
 from civobs_agent.probes import KINDS, measure_of
+from civobs_agent.ration import Ration
 from civobs_agent.trouble import Trouble
 from civobs_agent.turns import LADDER, Series, jitter_s, ladder_series, task_series
 from civobs_wire.failure import Failure
@@ -77,6 +80,9 @@ class Schedule:
         self._seed = seed
         self._plan_source = plan
         self._household = household or Household()
+        self._ration = Ration(net.meter, self._household, net.time_scale)
+        self.costs: dict[str, Cost] = {}
+        """By kind."""
         self._poll_s = max(POLL_FLOOR_S, POLL_S / net.time_scale)
         self._rng = rng or random.SystemRandom()
         self._sleep = sleep
@@ -165,13 +171,19 @@ class Schedule:
             self._sink([blank_row(turn.series, turn.slot_at, now, fault) for turn in void])
             self._line_up(now, pending=kept, climb_now=False)
         elif _name(plan) != _name(before):
-            self._line_up(now, pending=[turn for turn in self._turns if turn.slot_at <= now.at], climb_now=False)
+            begun = [turn for turn in self._turns if turn.slot_at <= now.at]
+            # The plan came at some time since the last look, and from then on its slots count.
+            self._line_up(now, pending=begun, climb_now=False, since=last.at)
 
-    def _line_up(self, now: Moment, *, pending: list[_Turn], climb_now: bool) -> None:
-        """Line up the next slot of each series, but keep a slot that has begun and whose series goes on."""
+    def _line_up(self, now: Moment, *, pending: list[_Turn], climb_now: bool, since: datetime | None = None) -> None:
+        """Line up the next slot of each series, but keep a slot that has begun and whose series goes on.
+
+        Of tasks also a slot counts that began after ``since``.
+        """
         begun = {(turn.series.kind, turn.series.target): turn for turn in pending}
-        series = (self._ladder(), *task_series(self._plan, self._seed, self._net.time_scale))
-        self._turns = [begun.get((one.kind, one.target)) or self._turn(one, now.at, now) for one in series]
+        tasks = task_series(self._plan, self._seed, self._net.time_scale)
+        series = [(self._ladder(), now.at), *((one, since or now.at) for one in tasks)]
+        self._turns = [begun.get((one.kind, one.target)) or self._turn(one, after, now) for one, after in series]
         if climb_now:
             self._turns[0] = _Turn(now.mono_ms, self._turns[0].series.slot_of(now.at), self._turns[0].series)
         heapq.heapify(self._turns)
@@ -230,7 +242,7 @@ class Schedule:
             self._climbed = (turn.slot_at, now.mono_ms)
         key = (turn.series.kind, turn.series.target)
         fault = Fault(Failure.OVERRUN) if key in self._running else None
-        fault = fault or hindrance(turn.series, self._plan, self._household, now, self._net.meter.spent)
+        fault = fault or hindrance(turn.series, self._plan, self._household, now, self._ration)
         if fault is not None:
             self._sink([blank_row(turn.series, turn.slot_at, now, fault)])
             return
@@ -262,12 +274,31 @@ class Schedule:
             await order.enter_async_context(self._heavy if kind.heavy else self._light)
             if kind.apart:
                 await order.enter_async_context(self._apart)
-            context = self._net.context(turn.slot_at, self._plan)
-            return await (apart.run(kind.id, target, context) if kind.apart else measure_of(kind.id)(target, context))
+            now, plan = self._net.clock.moment(), self._plan
+            allowed = None if plan is None else self._ration.left(kind, plan, now.at)
+            context = self._net.context(turn.slot_at, plan, allowed)
+            with self._accounted(kind.id, context):
+                if kind.apart:
+                    return await apart.run(kind.id, target, context)
+                return await measure_of(kind.id)(target, context)
+
+    @contextlib.contextmanager
+    def _accounted(self, kind: str, context: Context) -> Iterator[None]:
+        """Note what a run costs, however it ends."""
+        run = context.begin()
+        try:
+            yield
+        finally:
+            seconds = run.elapsed_ms() / 1000
+            self.costs.setdefault(kind, Cost()).add(context.meter, seconds)
+            if kind in KINDS:
+                self._ration.took(KINDS[kind], seconds, self._net.clock.moment().mono_ms)
 
     async def _climb(self, turn: _Turn) -> Sequence[AnyMeasurement]:
         """One climb; what it finds sets the interval of the next."""
-        rows = await climb(self._plan, self._net.context(turn.slot_at, self._plan))
+        context = self._net.context(turn.slot_at, self._plan)
+        with self._accounted(LADDER, context):
+            rows = await climb(self._plan, context)
         was_active = self._trouble.active
         self._net.climbed(rows)
         self._trouble.learn(rows)

@@ -14,6 +14,21 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from civobs_agent.errors import NotFoundError
 
 
+class KindCost(BaseModel):
+    """What the runs of one kind have cost since the start."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    runs: int
+    seconds: float
+    """All runs together; light ones may run at the same time."""
+    bytes: int
+    cpu_s: float
+    """Of the programs beside the agent, where the kind has them."""
+    peak_kib: int
+    """The most memory that one of these had."""
+
+
 class Status(BaseModel):
     """One look at the agent."""
 
@@ -25,7 +40,8 @@ class Status(BaseModel):
     agent: str
     started_at: AwareDatetime
     state: str
-    """``needs claim``, ``measuring``, ``offline, measuring``, ``paused``, ``stopped``."""
+    """``needs claim``, ``measuring``, ``offline, measuring``, ``measuring, sending nothing``, ``paused`` or
+    ``stopped``."""
     probe_id: str | None = None
     enrolment: str | None = None
     """Why the probe is not enrolled; None when it is."""
@@ -45,6 +61,12 @@ class Status(BaseModel):
     spool_bytes: int = 0
     oldest_at: AwareDatetime | None = None
     disk: str = "ok"
+    sends: bool = True
+    """False: the household wants nothing to leave the device."""
+    spent_today: int = 0
+    """Bytes since midnight UTC, up and down."""
+    spent_month: int = 0
+    kinds: dict[str, KindCost] = {}
     connected: bool = False
     broker: str | None = None
     uplink_error: str | None = None
@@ -101,7 +123,7 @@ def table(status: Status) -> str:
             "state",
             status.state if status.running else f"not running (last seen {_ago(status.at, now)}: {status.state})",
         ),
-        ("probe", status.probe_id or status.enrolment or "not enrolled"),
+        ("probe", status.probe_id or (status.enrolment if status.sends else None) or "not enrolled"),
         ("agent", f"{status.agent}, started {_ago(status.started_at, now)}"),
         ("clock", f"{status.clock}, wrong by at most {_milliseconds(status.clock_err_ms)}"),
         ("plan", _plan(status, now)),
@@ -110,6 +132,7 @@ def table(status: Status) -> str:
         ("waiting", _waiting(status, now)),
         ("uplink", _uplink(status, now)),
         ("delivered", f"{status.settled} batches receipted, {status.rejected} refused, {status.bytes_up} bytes sent"),
+        ("data", f"{status.spent_today / 1e6:.1f} MB today, {status.spent_month / 1e6:.1f} MB this month"),
     ]
     if status.disk != "ok":
         lines.append(("disk", f"cannot be written: {status.disk}"))
@@ -133,6 +156,8 @@ def _waiting(status: Status, now: float) -> str:
 
 
 def _uplink(status: Status, now: float) -> str:
+    if not status.sends:
+        return "switched off: nothing leaves this device ([uplink] send = false)"
     if status.connected:
         return f"connected to {status.broker}, last receipt {_ago(status.receipt_at, now)}"
     return f"not connected ({status.uplink_error or 'not tried yet'}); measuring goes on"

@@ -36,6 +36,8 @@ def test_a_run_apart_gives_the_rows_and_counts_the_bytes_of_a_run_in_the_agent(c
     assert told.validity == context.validity
     assert absent.family == 6
     assert 500 < context.meter.spent < 10_000
+    assert context.meter.cpu_s > 0
+    assert 10_000 < context.meter.peak_kib < 200_000
 
 
 def test_a_run_apart_verifies_with_the_agents_roots_and_resolves_as_the_agent_does(context, sites):
@@ -70,7 +72,6 @@ def test_what_is_known_goes_to_the_child_and_comes_back(context):
         ('print(\'{"row": "{}"}\')', "garbled output"),
         ("print('{\"end\": true}')", "no row"),
         ("while True: print(end='x' * 100_000)", "too much output"),
-        ("while True: print('{\"spent\": 1}')", "too much output"),
     ],
 )
 def test_a_child_that_misbehaves_costs_one_failed_row(code, note, context):

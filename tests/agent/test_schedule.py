@@ -12,9 +12,9 @@ from uuid import uuid4
 
 import pytest
 
+from civobs_agent.allowed import Household
 from civobs_agent.budget import Meter
 from civobs_agent.clock import Clock, Hands
-from civobs_agent.hindrance import Household
 from civobs_agent.host import Sources
 from civobs_agent.kernel_time import Discipline
 from civobs_agent.net import Net
@@ -234,6 +234,14 @@ def test_without_any_plan_the_ladder_goes_on(time):
     assert by_rung[3, 4].failure is Failure.PLAN_MISSING
     assert by_rung[5, 0].failure is Failure.PLAN_MISSING
     assert by_rung[4, 4].n == 9
+
+
+def test_slots_count_from_the_moment_a_plan_comes_and_not_from_the_next_look(time):
+    came = START + timedelta(seconds=100.1)
+    busy = plan(tasks=(Task(kind="tcp", targets=("page",), interval_s=1.0),))
+    rows = recorded(time, 130, lambda: busy if time.net().clock.moment().at >= came else None)
+    assert slots(rows, "tcp")[0] < came + timedelta(seconds=1)
+    assert spacing(slots(rows, "tcp")) == {1.0}
 
 
 def test_a_new_plan_is_followed_at_once(time):
