@@ -19,6 +19,14 @@ def verifying_context(ca_file: Path | None) -> ssl.SSLContext:
     return ssl.create_default_context(capath=_system_folder())
 
 
+def places(ca_file: Path | None) -> tuple[str | None, str | None]:
+    """The file or the folder they are in, for a library that is no ``ssl``. Both None where the system has none."""
+    if ca_file is not None:
+        return str(ca_file), None
+    folder = _system_folder()
+    return (None, folder) if folder is not None else (ssl.get_default_verify_paths().cafile, None)
+
+
 def _system_folder() -> str | None:
     """The folder of hashed certificates; None where there is none, or the environment names a file instead."""
     paths = ssl.get_default_verify_paths()

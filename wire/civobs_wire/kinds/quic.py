@@ -5,7 +5,7 @@ from typing import Literal
 
 from civobs_wire.failure import Failure
 from civobs_wire.row import MeasurementBase, Named, Port
-from civobs_wire.scalars import Count2, Count8, Millis, Name
+from civobs_wire.scalars import Count2, Count8, Millis, Name, Sha256
 
 
 class QuicStage(StrEnum):
@@ -27,9 +27,13 @@ class Quic(MeasurementBase):
     named: Named = "target"
     stage: QuicStage = QuicStage.RESOLVE
     version: Name | None = None
+    """Of QUIC, in hexadecimal."""
     alpn: Name | None = None
     handshake_ms: Millis | None = None
+    cert_sha256: Sha256 | None = None
+    """Digest of the leaf certificate in DER."""
     verified: bool | None = None
+    """By the roots that TLS over TCP is verified by; not looked at with a neutral name."""
     status: Count2 | None = None
     first_byte_ms: Millis | None = None
     body_bytes: Count8 | None = None
