@@ -56,7 +56,7 @@ _ROWS = (
     Kind(id="nat", least_bytes=5_000, usual_bytes=10_000),
     Kind(id="portal", least_bytes=2_000, usual_bytes=3_000),
     Kind(id="echo", least_bytes=5_000, usual_bytes=15_000),
-    Kind(id="path", least_bytes=5_000, usual_bytes=15_000),
+    Kind(id="path", least_bytes=2_500, usual_bytes=15_000),
     Kind(
         id="throughput",
         heavy=True,

@@ -14,7 +14,8 @@ class Hop(Frozen):
 
     ttl: Count2
     address: Name | None = None
-    """Who answered; a hop in a private range by the range's id. None: nobody did."""
+    """Who answered; a hop in a private range by the range's id, a router of the home as ``gateway``. None: nobody, or
+    a system before Linux 5.11 does not say who answered a SYN."""
     sent: Count2 = 0
     received: Count2 = 0
     rtt_ms: Annotated[tuple[Millis, ...], Field(max_length=MAX_CHECKS)] = ()
@@ -34,10 +35,13 @@ class Path(MeasurementBase):
     flow: Count4 = 0
     """What is held constant: the ICMP identifier and checksum, or the source port."""
     hops: Annotated[tuple[Hop, ...], Field(max_length=MAX_HOPS)] = ()
+    """Up to the last that answered."""
     reached: bool | None = None
+    """Something answered in the target's name: a reply, a reset, or that its port is closed."""
     first_public_ttl: Count2 | None = None
     last_answer_ttl: Count2 | None = None
     mtu: Count4 | None = None
-    """Largest IP packet, in bytes, that is known to pass without fragments."""
+    """Largest IP packet, in bytes, that is known to pass without fragments as far as ``last_answer_ttl``, or that a
+    router on the way says it has room for. None: not asked, or large packets are lost without a word."""
     why: Name | None = None
     """``ladder`` when it ran because a rung changed its state."""
