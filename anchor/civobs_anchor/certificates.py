@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from civobs_anchor import secure_port
 from civobs_anchor.errors import CertificateError
 
-ALPN = ("h2", "http/1.1")
 MAX_MADE = 256
 """Names whose certificates are kept; about 40 KiB each."""
 VALID = timedelta(days=30)
@@ -116,7 +116,7 @@ def _file(content: bytes) -> Iterator[Path]:
 
 def _loaded(chain: Path, key: Path | None) -> ssl.SSLContext:
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.set_alpn_protocols(list(ALPN))
+    made.set_alpn_protocols(list(secure_port.ALPN))
     try:
         made.load_cert_chain(chain, key)
     except ssl.SSLError as error:

@@ -48,6 +48,8 @@ class Ndt7:
     """Told of each piece that moves. Raises OSError where it was one too many."""
     room: int
     """Payload that may move."""
+    byte_s: float | None = None
+    """As fast as it goes, or about so fast."""
     moved: int = 0
     _ws: ServerProtocol = field(init=False)
     _began: float = 0.0
@@ -80,8 +82,8 @@ class Ndt7:
         try:
             while self._elapsed() < TEST_S and self.moved + size <= self.room and not listening.done():
                 self._ws.send_binary(_NOISE[:size])
-                self._count(size)
                 await self._flush()
+                await self._count(size)
                 if size < LAST_MESSAGE and self.moved >= 16 * size:
                     size *= 2
                 await self._report("download")
@@ -95,7 +97,7 @@ class Ndt7:
         while self._elapsed() < TEST_S and self.moved <= self.room:
             for opcode, size in await self._receive():
                 if opcode is Opcode.BINARY or opcode is Opcode.CONT:
-                    self._count(size)
+                    await self._count(size)
             if self._ws.state is not State.OPEN:
                 return
             await self._report("upload")
@@ -138,9 +140,11 @@ class Ndt7:
         self._ws.send_text(json.dumps(told).encode())
         await self._flush()
 
-    def _count(self, n_bytes: int) -> None:
+    async def _count(self, n_bytes: int) -> None:
         self.moved += n_bytes
         self.spend(n_bytes)
+        if self.byte_s is not None:
+            await asyncio.sleep(n_bytes / self.byte_s)
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._began

@@ -14,7 +14,7 @@ from aioquic.quic.connection import NetworkAddress, QuicConnection
 from aioquic.quic.events import ConnectionTerminated, QuicEvent
 from aioquic.quic.packet import QuicErrorCode
 
-from civobs_anchor import http1, http2, http3, plain_port
+from civobs_anchor import http3, plain_port, secure_port
 from civobs_anchor.allowance import Allowance, RefusedError
 from civobs_anchor.certificates import Certificates
 from civobs_anchor.config import AnchorSettings
@@ -109,11 +109,8 @@ class Anchor:
             self.metrics.refused.labels(port).inc()
 
     async def _tls(self, client: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        idle_s = self.settings.limits.idle_s
-        if writer.get_extra_info("ssl_object").selected_alpn_protocol() == http2.PROTOCOL:
-            await http2.serve(reader, writer, self._service, idle_s)
-        else:
-            await http1.serve(reader, writer, self._service, partial(self._ndt7, client), idle_s)
+        take_over = partial(self._ndt7, client)
+        await secure_port.serve(reader, writer, self._service, take_over, self.settings.limits.idle_s)
 
     async def _ndt7(
         self, client: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, upgrade: Upgrade

@@ -1,4 +1,4 @@
-"""One anchor for all tests: the real program on the loopback, in both families, with a certificate of the tests' own."""
+"""One anchor for all tests: the real program on the loopback, in both families, with a certificate of the tests."""
 
 import json
 import subprocess

@@ -11,7 +11,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from civobs_lab.servers.exchange import plain
+from civobs_anchor.exchange import plain
 from civobs_lab.servers.misbehaviour import LIE_ADDRESSES, Conduct, Does
 
 IDLE_S = 10.0

@@ -9,16 +9,22 @@ from pathlib import Path
 
 from aioquic.quic.configuration import QuicConfiguration
 
-from civobs_lab.servers import dns_messages, echo, http1, http3, ntp
-from civobs_lab.servers.datagrams import Datagrams, Respond
+from civobs_anchor import http1, secure_port
+from civobs_anchor.datagrams import Datagrams, Respond
+from civobs_anchor.exchange import NO_LIMIT, Open, ignore, plain
+from civobs_anchor.http1 import Upgrade
+from civobs_anchor.http3 import configuration
+from civobs_anchor.ndt7 import Ndt7
+from civobs_anchor.ports import StreamHandler
+from civobs_lab.servers import dns_messages, echo, http3, ntp
 from civobs_lab.servers.description import NAME_SERVICES, Certificates, Description, HostServers
-from civobs_lab.servers.exchange import plain
 from civobs_lab.servers.misbehaviour import Conduct, Does
 from civobs_lab.servers.name_servers import Authority, Resolver, ttl_s
 from civobs_lab.servers.names import Names
 from civobs_lab.servers.pages import Site
-from civobs_lab.servers.ports import EVERYWHERE, Port, StreamHandler, TcpPort, UdpPort, made_inside
-from civobs_lab.servers.stun import PORTS, StunServer
+from civobs_lab.servers.ports import EVERYWHERE, Port, TcpPort, UdpPort, made_inside
+from civobs_lab.servers.stun import LabStun
+from civobs_wire.anchor import STUN_PORTS
 
 _PAGES_TLS = frozenset({"web", "throughput", "doh"})
 _PAGES_QUIC = frozenset({"h3", "throughput"})
@@ -95,20 +101,23 @@ class ServedHost:
         return dns_messages.mannered(resolver.answer, self.conduct)
 
     def _lay_out_pages(self) -> None:
-        over_tcp = partial(http1.serve, answer=self._site.over_tcp)
+        over_tcp = partial(http1.serve, service=Open(self._site.over_tcp))
         if "web" in self._serves:
             self._tcp(80, over_tcp)
         if "portal" in self._serves:
-            self._tcp(80, partial(http1.serve, answer=self._site.login))
-        if _PAGES_TLS & self._serves:
+            self._tcp(80, partial(http1.serve, service=Open(self._site.login)))
+        if "throughput" in self._serves:
+            secure = partial(secure_port.serve, service=Open(self._site.over_tcp), take_over=self._ndt7)
+            self._tcp(443, secure, self._tls(*secure_port.ALPN))
+        elif _PAGES_TLS & self._serves:
             self._tcp(443, over_tcp, self._tls("http/1.1"))
         elif "tcp" in self._serves:
             self._tcp(443, _close_at_once, speaks_first=True)
         if _PAGES_QUIC & self._serves:
             assert self.host.certificates is not None  # described so
-            settings = http3.configuration(self.host.certificates.own)
+            settings = configuration(self.host.certificates.own)
             self._presenting.append(settings)
-            self._udp(443, partial(http3.server, settings, self._site.over_quic, self.conduct))
+            self._udp(443, partial(http3.server, settings, Open(self._site.over_quic), self.conduct))
 
     def _lay_out_names(self, answer: dns_messages.Answer) -> None:
         over_tcp = partial(dns_messages.converse, answer=answer)
@@ -126,16 +135,21 @@ class ServedHost:
             self._answering(ntp.PORT, lambda data, _: ntp.respond(data, self.conduct))
         if "stun" in self._serves:
             for addresses in zip(self._addresses, *([self.host.second] if self.host.second else []), strict=True):
-                server = StunServer(addresses, self.conduct)
+                server = LabStun(addresses, self.conduct)
                 for a, address in enumerate(addresses):
-                    for p, port in enumerate(PORTS):
+                    for p, port in enumerate(STUN_PORTS):
                         self._udp(port, partial(server.end, a, p), address)
 
-    def _tls(self, protocol: str) -> ssl.SSLContext:
+    async def _ndt7(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, upgrade: Upgrade) -> None:
+        await self.conduct.hesitate()
+        if not self.conduct.now(Does.ERROR):
+            await Ndt7(reader, writer, ignore, NO_LIMIT, self.conduct.byte_s).serve(upgrade)
+
+    def _tls(self, *protocols: str) -> ssl.SSLContext:
         assert self.host.certificates is not None  # described so
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.host.certificates.own)
-        context.set_alpn_protocols([protocol])
+        context.set_alpn_protocols(list(protocols))
         self._presenting.append(context)
         return context
 

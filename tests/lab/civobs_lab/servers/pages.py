@@ -1,30 +1,22 @@
 """What the lab's hosts answer over HTTP, whichever version carries it.
 
-``web`` and ``h3`` have a small page at every path. They and ``throughput`` also have the measurement of throughput:
-
-- ``GET /bytes?n=N`` answers with N bytes of noise, N at most 64 MiB (over HTTP/3: 16 MiB, which are held in memory);
-- ``POST /bytes`` takes a body of any length and answers ``{"received": N, "seconds": S}``, S from its first byte to
-  its last as the server's clock saw them.
-
-``throughput`` speaks HTTPS on TCP 443 and HTTP/3 on UDP 443, so the two ways can be compared. ``doh`` is RFC 8484 at
-``/dns-query``, GET and POST. ``portal`` has a login page under its own name and address, and sends whoever asks for
-anything else there.
+``web`` and ``h3`` have a small page at every path, and the anchor's ``/bytes``, down and up. ``throughput`` is the
+anchor's own server: on TCP 443 HTTP/1.1 with ndt7 and HTTP/2, on UDP 443 HTTP/3. ``doh`` is RFC 8484 at ``/dns-query``,
+GET and POST. ``portal`` has a login page under its own name and address, and sends whoever wants anything else there.
 """
 
 import base64
 import binascii
-import json
-import re
 
 import dns.exception
 
+from civobs_anchor.allowance import Allowance
+from civobs_anchor.config import LimitSettings
+from civobs_anchor.exchange import NO_LIMIT, Request, Response
+from civobs_anchor.service import Bytes
 from civobs_lab.servers.dns_messages import Answer, respond
-from civobs_lab.servers.exchange import Request, Response
 from civobs_lab.servers.misbehaviour import Conduct, Does
 
-MAX_BYTES = 64 * 1024 * 1024
-MAX_BYTES_H3 = 16 * 1024 * 1024
-_SIZE = re.compile("[0-9]{1,12}")
 _DNS_TYPE = "application/dns-message"
 _PAGE = "<!doctype html><title>{title}</title><p>{text}\n"
 _OTHERS_PAGE = _PAGE.format(title="Domains for sale", text="This domain may be for sale.").encode()
@@ -40,17 +32,18 @@ class Site:
         self._own = own
         self._conduct = conduct
         self._names = names
+        self._bytes = Bytes(Allowance(LimitSettings(bytes_per_day=NO_LIMIT)))
         self._more = (("alt-svc", 'h3=":443"; ma=60'),) if {"h3", "throughput"} & self._services else ()
 
     async def over_tcp(self, request: Request) -> Response:
         """HTTP/1.1, with TLS or without."""
-        response = await self._answer(request, MAX_BYTES)
+        response = await self._answer(request)
         response.headers += self._more
         return response
 
     async def over_quic(self, request: Request) -> Response:
         """HTTP/3."""
-        return await self._answer(request, MAX_BYTES_H3)
+        return await self._answer(request)
 
     async def login(self, request: Request) -> Response:
         """A captive portal, plain HTTP."""
@@ -63,9 +56,9 @@ class Site:
         moved.headers = (("location", f"http://{self._own[0]}/login"), ("cache-control", "no-store"))
         return moved
 
-    async def _answer(self, request: Request, max_bytes: int) -> Response:
+    async def _answer(self, request: Request) -> Response:
         await self._conduct.hesitate()
-        response = await self._honest(request, max_bytes)
+        response = await self._honest(request)
         if self._conduct.now(Does.ERROR):
             response = _page(503, "Out of order", "Please come back later.")
         elif self._conduct.now(Does.LIE) and {"web", "h3"} & self._services:
@@ -73,13 +66,13 @@ class Site:
         response.byte_s = self._conduct.byte_s
         return response
 
-    async def _honest(self, request: Request, max_bytes: int) -> Response:
+    async def _honest(self, request: Request) -> Response:
         pages = bool({"web", "h3"} & self._services)
         match request.path:
             case "/dns-query" if "doh" in self._services:
                 return await self._resolve(request)
             case "/bytes" if pages or "throughput" in self._services:
-                return _bytes(request, max_bytes)
+                return await self._bytes.answer(request)
             case _ if not pages:
                 return _page(404, "Not found", "Nothing is here.")
             case _ if request.method not in {"GET", "HEAD"}:
@@ -100,17 +93,6 @@ class Site:
         if answer is None:
             return Response(400, "text/plain", b"No question in it.\n")
         return Response(200, _DNS_TYPE, answer)
-
-
-def _bytes(request: Request, max_bytes: int) -> Response:
-    if request.method == "POST":
-        seconds = round(request.ended - request.began, 6)
-        told = {"received": request.received, "seconds": seconds}
-        return Response(200, "application/json", json.dumps(told).encode() + b"\n")
-    number = request.value("n")
-    if not _SIZE.fullmatch(number) or int(number) > max_bytes:
-        return Response(400, "text/plain", f"n has to be a number up to {max_bytes}.\n".encode())
-    return Response(200, "application/octet-stream", noise=int(number), headers=(("cache-control", "no-store"),))
 
 
 def _decoded(text: str) -> bytes:

@@ -10,11 +10,12 @@ import socket
 import ssl
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from aioquic.asyncio.server import QuicServer
 
+from civobs_anchor.ports import StreamHandler, converse
 from civobs_lab.namespace import enter
 from civobs_lab.servers.misbehaviour import Conduct, Does
 
@@ -28,8 +29,6 @@ _SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
 """asm-generic/socket.h; the socket module has no name for them."""
 _KEEP_NOTHING = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0), 8)
 """struct sock_filter: BPF_RET, 0 bytes. On a listening socket it swallows SYNs too."""
-
-StreamHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Port(ABC):
@@ -133,20 +132,7 @@ class TcpPort(Port):
             if self._conduct.now(Does.RESET) or self._conduct.now(Does.CLOSE):
                 await self._turn_away(connection)
                 return
-            reader = asyncio.StreamReader()
-            protocol = asyncio.StreamReaderProtocol(reader)
-            loop = asyncio.get_running_loop()
-            transport, _ = await loop.connect_accepted_socket(
-                lambda: protocol,
-                connection,
-                ssl=self._tls,
-                ssl_handshake_timeout=HANDSHAKE_S if self._tls else None,
-            )
-            writer = asyncio.StreamWriter(transport, protocol, reader, loop)
-            try:
-                await self._handler(reader, writer)
-            finally:
-                writer.close()
+            await converse(connection, self._handler, self._tls, HANDSHAKE_S)
         except (OSError, EOFError):
             pass  # A probe may leave or dawdle at any stage; that is its business. SSLError is an OSError.
 
