@@ -5,6 +5,7 @@ collector to judge, which has the control. TLS is verified, and over TLS that do
 """
 
 import asyncio
+import math
 from dataclasses import dataclass, field
 from urllib.parse import urljoin
 
@@ -34,7 +35,7 @@ AROUND_BODY = 16_000
 """Bytes of the line beside a body: name, connects, two handshakes of 5 to 6 kB each, heads."""
 PAYLOAD_SHARE = 0.9
 """Of the bytes on the line so many are payload: 1448 of 1500 in full packets, and acknowledgements."""
-WANTED_BYTES = round(MAX_BODY / PAYLOAD_SHARE) + AROUND_BODY
+WANTED_BYTES = math.ceil(MAX_BODY / PAYLOAD_SHARE) + AROUND_BODY
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ async def measure(target: Target, context: Context) -> list[AnyMeasurement]:
         course = Course(target.url)
         fault = context.absent(family) or (Fault(Failure.BUDGET_EXHAUSTED) if bytes_left is None else None)
         if fault is None and bytes_left is not None:
-            course.most = min(MAX_BODY, int((bytes_left - AROUND_BODY) * PAYLOAD_SHARE))
+            course.most = min(MAX_BODY, round((bytes_left - AROUND_BODY) * PAYLOAD_SHARE))
             fault = await follow(course, family, context)
         fields = _fields(course, target, fault, context)
         rows.append(context.row(Http, run, target.id, fields, family=family, fault=fault))

@@ -162,12 +162,14 @@ class Exchange:
             self._connection.receive_data(data)
 
     def _seen(self, data: bytes) -> None:
-        """Note the first byte, keep the beginning, and bound the head. Raises EOFError at an end before the head's."""
+        """Note the first byte, keep the beginning, and bound the head. Raises EOFError, MeasurementError."""
         answer = self._answer
         self._raw += len(data)
         if answer.status is not None:
             return
         if not data:
+            if answer.opening and not answer.opening.startswith(b"HTTP/"):
+                raise MeasurementError(Failure.HTTP_REQUEST_FAILED, "no status line")
             raise EOFError
         if answer.first_byte_ms is None:
             answer.first_byte_ms = self._ms()
