@@ -91,6 +91,11 @@ class Stream:
         return self._tls
 
     @property
+    def handle(self) -> socket.socket:
+        """The socket, for what the kernel knows of it."""
+        return self._socket
+
+    @property
     def tls(self) -> ssl.SSLObject | None:
         """The handshake, also one that failed: OpenSSL keeps the chain it could not verify."""
         return self._tls
