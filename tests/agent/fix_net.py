@@ -139,8 +139,37 @@ PAGES = {
     "/garbage": b"220 mail.example ESMTP\r\n\r\n",
     "/silent-end": b"",
     "/until-close": b"HTTP/1.0 200 OK\r\n\r\nread to the end",
+    "/portal": _page(
+        b"<title>Blocked\n by order</title>Hello ali@example.org, 203.0.113.7, 2001:db8::7, 02:00:5e:10:00:ff,"
+        b" c6336407. Your number is 0912 345 6789, your ticket Zk3v9QxPq81LmN72. Ask at 12:34.",
+        extra="Server: Portal/2 (203.0.113.7)\r\nVia: 1.1 one\r\nVia: 1.1 two\r\nSet-Cookie: sid=secret\r\n"
+        "Content-Type: text/html\r\nX-User: secret\r\nRefresh: 0; url=/login?user=secret\r\n",
+    ),
+    "/long": _page(b"a word and " * 1000),
+    "/late-address": _page(b". " + b"Ab1" * 1363 + b" 203.0.113.7 " + b"y" * 100),
+    "/forbidden": _page(b"no", "403 Forbidden", "Server: cdn\r\n"),
+    "/legal": _page(b"", "451 Unavailable For Legal Reasons"),
+    "/challenge": _page(b"Just a moment...", "403 Forbidden", "cf-mitigated: challenge\r\n"),
+    "/region": _moved("https://claude.com/app-unavailable-in-region?ip=192.168.1.7"),
+    "/country": _page(b'{"error":{"code":"unsupported_country_region_territory"}}', "403 Forbidden"),
+    "/gemini": _page("<p>Gemini isn’t currently supported in your country.</p>".encode()),
+    "/article": _page(b"<p>What is not available in your country, and why</p>"),
     "/informed": b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + _page(),
 }
+
+
+def _led(path, request):
+    """Redirects that depend on the request."""
+    head, _, rest = path[1:].replace("?", "/").partition("/")
+    host = request.partition("Host: ")[2].partition("\r\n")[0]
+    match head:
+        case "far":
+            return _moved(f"/far/{int(rest) + 1}")
+        case "abroad":
+            return _moved(f"https://127.0.0.1:{rest}/")
+        case "to-login":
+            return _moved(f"http://ali:secret@{host}/login/203.0.113.7?user=ali&back=%2f#at")
+    return _page(b"", "500 Odd")
 
 
 async def _serve_http(reader, writer):
@@ -160,10 +189,13 @@ async def _serve_http(reader, writer):
             while True:
                 writer.write(b"x" * 65536)
                 await writer.drain()
-        if path.startswith("/far/"):
-            writer.write(_moved(f"/far/{int(path[5:]) + 1}"))
+        if path == "/slow":
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n")
+            for _ in range(10):
+                await asyncio.sleep(0.02)
+                writer.write(b"four")
         else:
-            writer.write(PAGES.get(path, _page(b"", "500 Odd")))
+            writer.write(PAGES[path] if path in PAGES else _led(path, request))
         await writer.drain()
     with contextlib.suppress(OSError, ssl.SSLError):
         writer.close()

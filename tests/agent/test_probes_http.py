@@ -3,9 +3,11 @@
 import asyncio
 import hashlib
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
+from civobs_agent.known import Known
 from civobs_agent.probes import http
 from civobs_agent.probes.http import MAX_BODY
 from civobs_agent.refusal import Refusal
@@ -150,3 +152,87 @@ def test_loopback_is_refused_without_the_tests_own_policy(sites, context):
 def test_the_url_of_a_row_is_that_of_the_target_after_redirects_too(sites, context):
     url = f"http://site.test:{sites.http}/moved"
     assert fetch(url, context).url == url
+
+
+def test_what_tells_who_answered_is_kept_and_what_names_a_person_is_not(sites, context):
+    row = fetch(f"http://site.test:{sites.http}/portal", context)
+    kept = {header.name: header.value for header in row.headers}
+    assert kept == {
+        "server": "Portal/2 ([ip])",
+        "via": "1.1 one, 1.1 two",
+        "content-type": "text/html",
+        "refresh": "0; url=/login?user=…",
+    }
+    assert (row.title, row.length) == ("Blocked by order", row.body_bytes)
+    assert "secret" not in row.model_dump_json()
+
+
+def test_the_beginning_of_a_page_that_is_not_the_usual_one_is_kept_scrubbed(sites, context):
+    known = Known()
+    known.mapped[4] = "198.51.100.7"
+    row = fetch(f"http://site.test:{sites.http}/portal", replace(context, known=known))
+    assert row.sample == (
+        "<title>Blocked\n by order</title>Hello [mail], [ip], [ip], [mac], [ip]. Your number is [number],"
+        " your ticket [id]. Ask at 12:34."
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "secure", "sampled"),
+    [
+        ("/", True, False),
+        ("/", False, True),
+        ("/missing", True, True),
+        ("/moved", True, False),
+        ("/abroad", True, True),
+    ],
+)
+def test_a_page_is_sampled_where_it_is_not_the_usual_one(path, secure, sampled, sites, context):
+    origin = f"https://site.test:{sites.https}" if secure else f"http://site.test:{sites.http}"
+    row = fetch(origin + path.replace("/abroad", f"/abroad?{sites.https}"), context)
+    assert (row.outcome, row.verified, row.sample is not None) == (Outcome.OK, True if secure else None, sampled)
+
+
+def test_a_long_page_is_sampled_by_a_bounded_beginning(sites, context):
+    row = fetch(f"http://site.test:{sites.http}/long", context)
+    assert len(row.sample) == 1024
+
+
+def test_a_beginning_is_not_cut_within_an_address(sites, context):
+    row = fetch(f"http://site.test:{sites.http}/late-address", context)
+    assert row.sample == ". [id] "
+
+
+def test_bytes_are_counted_at_instants_and_at_the_end(sites, context):
+    row = fetch(f"http://site.test:{sites.http}/slow", context)
+    assert len(row.samples) > 3
+    assert [one.bytes for one in row.samples] == sorted(one.bytes for one in row.samples)
+    assert row.samples[-1].bytes == row.body_bytes == 40
+    gaps = [later.ms - earlier.ms for earlier, later in pairwise(row.samples[:-1])]
+    assert all(24 <= gap * context.time_scale <= 651 for gap in gaps)
+    assert row.first_byte_ms <= row.headers_ms <= row.body_ms
+
+
+def test_a_body_that_breaks_off_is_told_as_far_as_it_came(sites, context):
+    row = fetch(f"http://site.test:{sites.http}/short", context)
+    assert (row.body_bytes, row.length) == (3, 1000)
+    assert row.body_sha256 == hashlib.sha256(b"few").hexdigest()
+    assert row.samples[-1].bytes == 3
+
+
+def test_the_body_shrinks_with_the_budget_and_then_is_not_asked_for(sites, context):
+    short = fetch(f"http://site.test:{sites.http}/endless", replace(context, left=lambda: 50_000))
+    assert (short.outcome, short.body_cut) == (Outcome.OK, True)
+    assert 20_000 < short.body_bytes < 40_000
+    none = fetch(f"http://site.test:{sites.http}/endless", replace(context, left=lambda: 1_000))
+    assert (none.outcome, none.failure) == (Outcome.NOT_RUN, Failure.BUDGET_EXHAUSTED)
+
+
+def test_tls_that_does_not_verify_is_told_as_such_and_plain_http_as_neither(sites, context):
+    assert fetch(f"https://site.test:{sites.ports['unknown']}/", context).verified is False
+    assert fetch(f"https://site.test:{sites.ports['reset']}/", context).verified is None
+
+
+def test_a_redirect_loses_its_password_and_what_its_parameters_say(sites, context):
+    row = fetch(f"http://site.test:{sites.http}/to-login", context)
+    assert row.redirects == (f"http://site.test:{sites.http}/login/[ip]?user=…&back=…",)
