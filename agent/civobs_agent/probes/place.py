@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from civobs_agent.faults import Fault, MeasurementError, rcode_fault
 from civobs_agent.net import Context, IpFamily
-from civobs_agent.probes.question import Server, ask
+from civobs_agent.probes.question import Reply, Server, ask
 from civobs_wire.failure import Failure, Outcome
 from civobs_wire.limits import MAX_NAME
 
@@ -60,7 +60,7 @@ async def resolve(place: Place, family: IpFamily, context: Context) -> str:
     ``target_refused``.
     """
     if place.literal is None:
-        addresses = await _look_up(place.host, family, context)
+        addresses = (await told(place.host, RECORD_TYPES[family], context)).answers
     else:
         addresses = (place.host,)
     refusals = [context.refusal.refuses(address) for address in addresses]
@@ -72,20 +72,23 @@ async def resolve(place: Place, family: IpFamily, context: Context) -> str:
     raise MeasurementError(Failure.TARGET_REFUSED, refusals[0])
 
 
-async def _look_up(host: str, family: IpFamily, context: Context) -> tuple[str, ...]:
-    """Ask the given resolvers in turn, as the C library does: the next only if one stays silent or cannot say."""
+async def told(host: str, qtype: str, context: Context) -> Reply:
+    """What the given resolvers say, asked in turn as the C library does: the next only if one is silent or cannot say.
+
+    Raises MeasurementError with what the last of them said.
+    """
     fault = Fault(Failure.DNS_TEMPORARY_FAILURE, "the device was given no resolver")
     for address in context.resolvers:
         try:
-            reply = await ask(Server(address, context.resolver_port), host, RECORD_TYPES[family], context)
+            reply = await ask(Server(address, context.resolver_port), host, qtype, context)
         except MeasurementError as error:
             fault = error.fault
             continue
-        told = rcode_fault(reply.rcode)
-        if told is None:
-            return reply.answers
-        fault = told
-        if told.failure is Failure.DNS_NXDOMAIN_ERROR:
+        said = rcode_fault(reply.rcode)
+        if said is None:
+            return reply
+        fault = said
+        if fault.failure is Failure.DNS_NXDOMAIN_ERROR:
             break
     raise MeasurementError(fault.failure, fault.note)
 

@@ -16,12 +16,12 @@ class Reach(MeasurementBase):
     kind: Literal["reach"] = "reach"
     url: Text = ""
     category: Name | None = None
-    """Citizen Lab category of the target."""
+    """Category of the target (``civobs_wire.categories``)."""
     stage: HttpStage = HttpStage.RESOLVE
     addresses: Annotated[tuple[Name, ...], Field(max_length=MAX_ANSWERS)] = ()
     aliases: Annotated[tuple[Name, ...], Field(max_length=MAX_ALIASES)] = ()
     name_servers: Annotated[tuple[Name, ...], Field(max_length=MAX_ANSWERS)] = ()
-    """Of the zone the name is in."""
+    """Of the zone the name is in, in alphabetical order."""
     address: Name | None = None
     """The one that was spoken to."""
     status: Count2 | None = None
