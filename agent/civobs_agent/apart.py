@@ -182,6 +182,7 @@ def _request(kind: str, target: Target, context: Context) -> bytes:
         "own": sorted(refusal.own),
         "home": refusal.home,
         "known": context.known.told(),
+        "interface": None if context.line is None else context.line.interface,
         "roots": context.roots.ca_file,
         "left": None if context.left is None else context.left(),
         "time_scale": context.time_scale,

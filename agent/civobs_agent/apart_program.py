@@ -22,6 +22,7 @@ from civobs_agent.budget import Meter, Tally
 from civobs_agent.clock import DRIFT_PPM, UNBOUNDED_MS, Moment
 from civobs_agent.host import Host
 from civobs_agent.known import Known
+from civobs_agent.line import Line
 from civobs_agent.net import Context, Roots
 from civobs_agent.probes import measure_of
 from civobs_agent.refusal import Refusal
@@ -58,6 +59,7 @@ class Request(BaseModel):
     own: frozenset[str]
     home: tuple[IPv4Network | IPv6Network, ...]
     known: dict[str, object]
+    interface: str | None
     roots: Path | None
     left: int | None
     time_scale: float
@@ -82,6 +84,7 @@ class Request(BaseModel):
             roots=Roots(self.roots),
             plan=self.plan,
             known=known,
+            line=None if self.interface is None else Line("/proc/net/dev", self.interface),
             left=None if left is None else lambda: max(0, left - meter.spent),
             time_scale=self.time_scale,
             resolver_port=self.resolver_port,

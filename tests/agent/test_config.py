@@ -1,13 +1,16 @@
 import subprocess
 import sys
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from civobs_agent import config
+from civobs_agent.clock import Moment
 from civobs_agent.config import AgentSettings, load
 from civobs_agent.errors import ConfigError
+from civobs_wire.measurement import ClockState
 
 EXAMPLE = Path("deploy/agent.example.toml")
 
@@ -45,6 +48,8 @@ def test_variables_win_over_the_file(tmp_path, monkeypatch):
         ('[observatory]\nurl = "ftp://x"\n', "setting observatory.url"),
         ('[observatory]\nclaim = "12"\n', "setting observatory.claim"),
         ("[lab]\ntime_scale = 5\n", "enabled = true"),
+        ('[limits]\nquiet_hours = ["from six"]\n', "setting limits.quiet_hours"),
+        ('[limits]\ntime_zone = "Mars/Olympus"\n', "setting limits.time_zone"),
         ("not toml", "is not TOML"),
     ],
 )
@@ -64,3 +69,16 @@ def test_an_installed_probe_refuses_the_laboratory(monkeypatch):
     monkeypatch.setenv("CIVOBS_AGENT_LAB__ENABLED", "true")
     with pytest.raises(ConfigError, match="not a laboratory"):
         load(None)
+
+
+def test_what_the_household_allows_follows_from_its_settings(tmp_path):
+    file = tmp_path / "agent.toml"
+    file.write_text(
+        "[limits]\ndaily_mb = 12.5\nmonthly_mb = 100\nquiet_hours = ['18:00-23:00']\ntime_zone = 'Africa/Nairobi'\n"
+        "[consent]\ntier = 1\nwithout = ['XED']\n"
+    )
+    allowed = load(file).household(lambda: False)
+    assert (allowed.daily_bytes, allowed.monthly_bytes) == (12_500_000, 100_000_000)
+    assert (allowed.tier, allowed.without, allowed.throughput_tests) == (1, {"XED"}, False)
+    five_pm_utc = Moment(datetime(2026, 11, 22, 17, tzinfo=UTC), 0, ClockState.SYNCED, 5)
+    assert allowed.quiet.at(five_pm_utc)

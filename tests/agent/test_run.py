@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -156,3 +157,51 @@ def test_measuring_goes_on_without_an_observatory_and_the_rows_wait(tmp_path):
     asked = subprocess.run(agent(config, "status"), capture_output=True, check=False, text=True)
     assert asked.returncode == 1
     assert "not running" in asked.stdout
+
+
+def fast(text):
+    return text.replace("time_scale = 60", "time_scale = 600")
+
+
+def test_a_probe_that_sends_nothing_keeps_what_it_sees_and_its_observatory_hears_no_word(tmp_path):
+    config = tmp_path / "agent.toml"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        config.write_text(fast(CONFIG.format(state=tmp_path / "state", url=url)) + "[uplink]\nsend = false\n")
+        running = Running(config, tmp_path / "log")
+        try:
+            file = tmp_path / "state/status.json"
+            wait_for(file.exists)
+            wait_for(lambda: json.loads(file.read_text())["rows_waiting"] >= 4)
+            asked = subprocess.run(agent(config, "status"), capture_output=True, check=True, text=True)
+        finally:
+            assert running.end(signal.SIGTERM) == 0
+        listening.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+    assert "nothing leaves this device" in asked.stdout
+    shown = subprocess.run(agent(config, "show"), capture_output=True, check=True, text=True)
+    assert "paused" in shown.stdout
+
+
+def test_an_enrolled_probe_can_be_told_to_send_nothing_and_to_send_all_again(start, receiver_of, config):
+    config.write_text(fast(config.read_text()))
+    running = start()
+    receiver = receiver_of()
+    wait_for(lambda: any(row.kind == "ladder" for row in receiver.rows))
+    running.end(signal.SIGTERM)
+    wait_for(lambda: receiver.said[-1] == "stopped")
+    said, rows = list(receiver.said), list(receiver.rows)
+    sending = config.read_text()
+    config.write_text(sending + "[uplink]\nsend = false\n")
+    running = start()
+    file = config.parent / "state/status.json"
+    wait_for(lambda: json.loads(file.read_text())["state"] == "paused" and json.loads(file.read_text())["rows"] >= 4)
+    running.end(signal.SIGTERM)
+    assert (receiver.said, receiver.rows) == (said, rows)
+    config.write_text(sending)
+    running = start()
+    wait_for(lambda: [row.event for row in receiver.rows if row.kind == "agent"].count("start") == 3)
+    running.end(signal.SIGTERM)
+    wait_for(lambda: receiver.said[-1] == "stopped")
+    assert [row.seq for row in receiver.rows] == list(range(1, len(receiver.rows) + 1))

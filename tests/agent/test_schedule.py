@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from civobs_agent.allowed import Household
+from civobs_agent.allowed import Household, QuietHours, span_of
 from civobs_agent.budget import Meter
 from civobs_agent.clock import Clock, Hands
 from civobs_agent.host import Sources
@@ -30,6 +30,7 @@ HOST = Anchor(id="abroad", rung=4, address="9.9.9.9", family=4, method="tcp", po
 FTP = Target(id="page", url="ftp://example.org")
 RISKY = Target(id="page", url="https://example.org", tier=2)
 ROUTER = Target(id="page", url="http://192.168.1.1/")
+SEX_EDUCATION = Target(id="page", url="https://example.org/", category="XED")
 PAGE = Target(id="page", url="https://example.org/")
 
 
@@ -204,12 +205,73 @@ def test_a_slot_is_not_told_twice(time):
             Failure.TIER_NOT_AGREED,
         ),
         ({"targets": (ROUTER,)}, {}, Failure.TARGET_REFUSED),
+        ({"targets": (SEX_EDUCATION,)}, {"household": Household(without=frozenset({"XED"}))}, Failure.SWITCHED_OFF),
     ],
 )
 def test_a_slot_that_cannot_be_used_says_why(fields, settings, failure, time):
     rows = [row for row in recorded(time, 1300, plan(**fields), **settings) if row.kind == "tcp" and row.family != 6]
     assert len(slots(rows, "tcp")) == 2
     assert {(row.outcome, row.failure) for row in rows} == {(Outcome.NOT_RUN, failure)}
+
+
+ALL_DAY = QuietHours(spans=(span_of("00:00-24:00"),))
+
+
+@pytest.mark.parametrize(
+    ("kind", "household", "failure"),
+    [
+        ("http", Household(quiet=ALL_DAY), Failure.QUIET_HOURS),
+        ("throughput", Household(), Failure.SWITCHED_OFF),
+        ("throughput", Household(throughput_tests=True, quiet=ALL_DAY), Failure.QUIET_HOURS),
+        ("throttling", Household(tier=0), Failure.TIER_NOT_AGREED),
+        ("throttling", Household(daily_bytes=500_000), Failure.BUDGET_EXHAUSTED),
+        ("http", Household(monthly_bytes=300_000), Failure.BUDGET_EXHAUSTED),
+    ],
+)
+def test_a_kind_that_is_not_for_this_household_or_hour_says_why_and_light_kinds_go_on(kind, household, failure, time):
+    targets = () if kind == "throughput" else ("page",)
+    heavy = Task(kind=kind, targets=targets, interval_s=600.0)
+    tasks = (heavy, Task(kind="tcp", targets=("page",), interval_s=600.0))
+    rows = recorded(time, 1300, plan(tasks=tasks), household=household)
+    refused = [row for row in rows if row.kind == kind]
+    assert len(slots(rows, kind)) == 2
+    assert {(row.outcome, row.failure) for row in refused} == {(Outcome.NOT_RUN, failure)}
+    assert {row.failure for row in rows if row.kind == "tcp"}.isdisjoint({failure})
+    assert {row.failure for row in rows if row.kind == "ladder"}.isdisjoint({failure})
+
+
+def test_the_household_may_pause_and_go_on_at_any_time(time):
+    paused = [False]
+    time.at[time.seconds + 1800] = lambda: paused.__setitem__(0, True)
+    time.at[time.seconds + 3600] = lambda: paused.__setitem__(0, False)
+    rows = recorded(time, 5400, plan(), household=Household(paused=lambda: paused[0]))
+    tcp = {row.slot_at: row.failure is Failure.PAUSED for row in rows if row.kind == "tcp"}
+    assert spacing(sorted(tcp)) == {600.0}
+    assert {
+        at: was for at, was in tcp.items() if START + timedelta(seconds=1900) < at < START + timedelta(seconds=3500)
+    }
+    assert [was for _, was in sorted(tcp.items())].count(True) in {2, 3, 4}
+    during = [row for row in rows if timedelta(seconds=1810) < row.at - START < timedelta(seconds=3590)]
+    assert {row.failure for row in during} == {Failure.PAUSED}
+
+
+def test_a_kind_that_runs_apart_gives_its_rows_and_its_cost_is_known(time):
+    rows, net = [], time.net()
+    quic = plan(tasks=(Task(kind="quic", targets=("page",), interval_s=60.0),))
+    schedule = Schedule(net, rows.extend, seed="probe", plan=lambda: quic, sleep=time.sleep)
+
+    async def run():
+        task = asyncio.create_task(schedule.run())
+        while "quic" not in schedule.costs:  # noqa: ASYNC110 - a program is waited for in real time
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    apart(lambda: asyncio.run(run()))
+    assert [row for row in rows if row.kind == "quic" and row.failure is not Failure.OVERRUN]
+    cost = schedule.costs["quic"]
+    assert cost.seconds > 0
+    assert cost.peak_kib > 10_000
 
 
 def test_a_pause_stops_the_ladder_too_and_the_record_says_so(time):
