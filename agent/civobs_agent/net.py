@@ -111,6 +111,11 @@ class Context:
         """The name that nobody objects to."""
         return NEUTRAL_NAME if self.plan is None else self.plan.neutral_name
 
+    @property
+    def of_home(self) -> tuple[str, ...]:
+        """Addresses that no text may tell the world about this home."""
+        return (*self.known.mapped.values(), *self.host.own_addresses())
+
     def afford(self, wanted: int, least: int) -> int | None:
         """How many bytes a run may move: what it wants while there is plenty, less as the budget runs short.
 
