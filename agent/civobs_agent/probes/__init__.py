@@ -55,7 +55,7 @@ _ROWS = (
     Kind(id="ipv6", least_bytes=2_000, usual_bytes=4_000),
     Kind(id="nat", least_bytes=5_000, usual_bytes=10_000),
     Kind(id="portal", least_bytes=3_000, usual_bytes=6_000),
-    Kind(id="echo", least_bytes=5_000, usual_bytes=15_000),
+    Kind(id="echo", least_bytes=5_000, usual_bytes=17_000),
     Kind(id="path", least_bytes=2_500, usual_bytes=15_000),
     Kind(
         id="throughput",
