@@ -10,7 +10,7 @@ from itertools import product
 from civobs_agent.faults import Fault, MeasurementError, rcode_fault
 from civobs_agent.net import FAMILIES, Context, IpFamily
 from civobs_agent.probes.dns_listen import Heard, Listened, listen
-from civobs_agent.probes.dns_message import Said, identified, question
+from civobs_agent.probes.dns_message import Said, question
 from civobs_agent.probes.dns_servers import GIVEN, Listed, given, identity, independent, shown
 from civobs_agent.probes.place import RECORD_TYPES, place_of
 from civobs_agent.probes.question import Reply, Transport, exchange
@@ -77,7 +77,7 @@ async def _over_tcp(one: Listed, host: str, wanted: IpFamily, context: Context, 
     reply: Reply | None = None
     if fault is None:
         try:
-            query = question(host, RECORD_TYPES[wanted], context.rng, edns_options=identified())
+            query = question(host, RECORD_TYPES[wanted], context.rng, nsid=True)
             reply = await exchange(one.server, query, context, transport="tcp")
             fault = _judge(reply.said, context, cut=False)
         except MeasurementError as error:

@@ -18,7 +18,7 @@ import dns.message
 
 from civobs_agent.faults import Fault, fault_of
 from civobs_agent.net import HEADER_BYTES, UDP_BYTES, Context
-from civobs_agent.probes.dns_message import Said, fits, identified, question, read, said
+from civobs_agent.probes.dns_message import Said, fits, question, read, said
 from civobs_agent.probes.error_queue import errors_of, listen_for_errors
 from civobs_agent.probes.question import MAX_PACKETS, TIMEOUTS, Server
 from civobs_agent.probes.stream import numeric_socket
@@ -66,7 +66,7 @@ async def listen(server: Server, qname: str, qtype: str, context: Context, *, mi
 
     Raises MeasurementError if there can be no such name. The address has passed the refusal already.
     """
-    queries = [question(qname, qtype, context.rng, mixed=case, edns_options=identified()) for case in (mixed, False)]
+    queries = [question(qname, qtype, context.rng, mixed=case, nsid=True) for case in (mixed, False)]
     with _ear(server, context) as ear:
         for query in queries:
             if not ear.ask(query):

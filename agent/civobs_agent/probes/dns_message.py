@@ -5,7 +5,7 @@ kept of it is counted, and what is wrong with it is a word of the vocabulary.
 """
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import dns.edns
@@ -53,37 +53,38 @@ class Said:
     """The aliases come back to where they have been."""
 
 
-def question(
+def question(  # noqa: PLR0913 - what a question may carry
     qname: str,
     qtype: str,
     rng: random.Random,
     *,
     mixed: bool = False,
     rdclass: str = "IN",
-    edns_options: Sequence[dns.edns.Option] = (),
+    nsid: bool = False,
+    signed: bool = False,
 ) -> dns.message.QueryMessage:
     """A question that asks for recursion; ``mixed`` draws the case of its letters (draft-vixie-dnsext-dns0x20).
 
-    Raises MeasurementError if there can be no such name.
+    ``nsid`` asks the server which of its machines answers (RFC 5001); ``signed`` for signatures, and that the server
+    does not judge them for us (RFC 4035 §3.2.2). Raises MeasurementError if there can be no such name.
     """
     try:
         name = dns.name.from_text(_mixed(qname, rng) if mixed else qname)
-        return dns.message.make_query(
+        query = dns.message.make_query(
             name,
             qtype,
             rdclass,
             use_edns=0,
+            want_dnssec=signed,
             payload=PAYLOAD,
-            options=list(edns_options),
+            options=[dns.edns.NSIDOption(b"")] if nsid else [],
             id=rng.getrandbits(16),
         )
     except dns.exception.DNSException:
         raise MeasurementError(Failure.DNS_NON_RECOVERABLE_FAILURE, "not a name that can be asked for") from None
-
-
-def identified() -> list[dns.edns.Option]:
-    """The option that asks a server which of its machines answers (RFC 5001)."""
-    return [dns.edns.NSIDOption(b"")]
+    if signed:
+        query.flags |= dns.flags.CD
+    return query
 
 
 def read(data: bytes) -> tuple[dns.message.Message | None, Failure | None]:

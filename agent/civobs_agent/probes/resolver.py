@@ -1,0 +1,85 @@
+"""What each resolver is and does, apart from any target, and whether somebody answers where no resolver is.
+
+The given resolver and those of the plan are asked the same. What comes out of it about the line, later rows carry as
+their validity: from which network the given resolver asks, and whether questions are intercepted.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from civobs_agent.faults import Fault
+from civobs_agent.net import Context
+from civobs_agent.probes.dns_examination import Asked, BuiltIn, Examination
+from civobs_agent.probes.dns_message import question
+from civobs_agent.probes.dns_servers import Listed, given, independent
+from civobs_agent.probes.question import Server, exchange
+from civobs_wire.failure import Failure
+from civobs_wire.measurement import AnyMeasurement, ResolverFacts
+from civobs_wire.plan import Target
+
+_BUILT_IN = BuiltIn()
+
+
+async def measure(target: Target, context: Context, built_in: BuiltIn = _BUILT_IN) -> list[AnyMeasurement]:
+    """A row for each resolver, and one for each family in which a server of the observatory is asked."""
+    examinations = [Examination(one, context, built_in) for one in (*given(context), *independent(context))]
+    silences = [Silence(one, context) for one in _no_resolvers(context, built_in.dns_port)]
+    if not examinations and not silences:
+        nothing = Fault(Failure.NOTHING_TO_ASK, "no resolver, neither given nor in the plan")
+        return [context.row(ResolverFacts, context.begin(), target.id, {}, fault=nothing)]
+    await asyncio.gather(*(one.run() for one in examinations), *(one.run() for one in silences))
+    line_works = any(one.answered for one in examinations)
+    for silence in silences:
+        silence.conclude(line_works=line_works)
+    _tell(examinations, silences, context)
+    return [one.row(target.id) for one in (*examinations, *silences)]
+
+
+class Silence(Asked):
+    """An address of the observatory where no resolver is: who answers from there stands on the way."""
+
+    async def run(self) -> None:
+        """One question."""
+        if self.fault is None:
+            query = question(self.context.neutral_name, "A", self.context.rng, mixed=True, nsid=True)
+            reply = await self.check("udp", exchange(self.listed.server, query, self.context))
+            if reply is not None:
+                self.fields["reply_ms"] = reply.ms
+
+    def conclude(self, *, line_works: bool) -> None:
+        """Silence means something only where others are heard."""
+        if self.fault is not None:
+            return
+        match self.checks[0].failure:
+            case None | Failure.DNS_WRONG_QUERY_ID | Failure.DNS_SERVER_MISBEHAVING:
+                self.fields["no_resolver_answered"] = True
+            case Failure.CONNECTION_REFUSED:
+                self.fields["no_resolver_answered"] = False
+            case Failure.GENERIC_TIMEOUT_ERROR if line_works:
+                self.fields["no_resolver_answered"] = False
+            case failure:
+                self.fault = Fault(failure)
+
+
+def _no_resolvers(context: Context, port: int) -> Sequence[Listed]:
+    """The first of the observatory's servers in each family."""
+    found: dict[int, Listed] = {}
+    for server in context.servers:
+        for address in filter(None, (server.address, server.address6)):
+            where = Server(address, port)
+            if where.family not in found:
+                refusal = context.refusal.refuses(address)
+                fault = Fault(Failure.TARGET_REFUSED, refusal) if refusal else context.absent(where.family)
+                found[where.family] = Listed(server.id, where, fault)
+    return tuple(found.values())
+
+
+def _tell(examinations: Sequence[Examination], silences: Sequence[Silence], context: Context) -> None:
+    """Let later rows know."""
+    now_ms = context.clock.moment().mono_ms
+    egress = [one.fields["egress"] for one in examinations if one.listed.planned is None and "egress" in one.fields]
+    if egress:
+        context.known.tell("resolver", str(egress[0]), now_ms)
+    answered = [one.fields["no_resolver_answered"] for one in silences if "no_resolver_answered" in one.fields]
+    if answered:
+        context.known.tell("interception", any(answered), now_ms)
