@@ -1,6 +1,7 @@
 """Accepting connections within limits, and handing each to what serves it, behind TLS if it is so."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -10,7 +11,8 @@ BACKLOG = 256
 NOT_SENT = 131_072
 """Bytes that wait in the kernel of a connection (TCP_NOTSENT_LOWAT): what waits there delays an answer behind it, which
 is what responsiveness measures of the network (draft-ietf-ippm-responsiveness, on end systems)."""
-_TCP_NOTSENT_LOWAT = 25
+LEAVE_S = 5.0
+"""For a client to take what was said last."""
 ACCEPT_PAUSE_S = 0.2
 """After the system could give no more connections, as for want of file descriptors."""
 
@@ -37,8 +39,8 @@ async def converse(
     tls: ssl.SSLContext | None = None,
     handshake_s: float = 20.0,
 ) -> None:
-    """Serve one accepted connection to its end. Raises OSError (SSLError is one), EOFError."""
-    connection.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, NOT_SENT)
+    """Serve one accepted connection to its end, and close it. Raises OSError (SSLError is one), EOFError."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     reader = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(reader)
@@ -49,8 +51,11 @@ async def converse(
     writer = asyncio.StreamWriter(transport, protocol, reader, loop)
     try:
         await handler(reader, writer)
-    finally:
         writer.close()
+        async with asyncio.timeout(LEAVE_S):
+            await writer.wait_closed()
+    finally:
+        transport.abort()
 
 
 class TcpPort:
@@ -83,9 +88,6 @@ class TcpPort:
             task.add_done_callback(self._tasks.discard)
 
     async def _one(self, connection: socket.socket, client: str) -> None:
-        try:
+        # A client may leave, dawdle or talk nonsense at any stage; that is its business.
+        with contextlib.suppress(OSError, EOFError):
             await self._serve(connection, client)
-        except (OSError, EOFError):
-            pass  # A client may leave, dawdle or talk nonsense at any stage; that is its business.
-        finally:
-            connection.close()

@@ -106,6 +106,7 @@ class Anchor:
                 async with asyncio.timeout(limits.connection_s):
                     await converse(connection, partial(handler, client), tls, limits.handshake_s)
         except RefusedError:
+            connection.close()
             self.metrics.refused.labels(port).inc()
 
     async def _tls(self, client: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

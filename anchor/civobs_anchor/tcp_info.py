@@ -24,7 +24,7 @@ _SIZE = 216
 
 def look(connection: socket.socket) -> dict[str, int]:
     """All fields that this kernel has. Raises OSError."""
-    data = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _SIZE)
+    data = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SIZE)
     return {
         name: struct.unpack_from(f"={form}", data, offset)[0]
         for name, (offset, form) in _FIELDS.items()

@@ -101,4 +101,4 @@ def anchor(tmp_path_factory, certificates):
     yield RunningAnchor(**numbers, ca=certificates.authority, server=server, pid=program.process.pid)
     assert program.stop() == 0
     # Nothing about clients, and no traceback, which would be a fault that no client has noticed.
-    assert len(program.said) == 1
+    assert len(program.said) == 1, "".join(program.said)

@@ -150,6 +150,10 @@ class Plan(Frozen):
     anchors: Annotated[tuple[Anchor, ...], Field(max_length=64)] = ()
     resolvers: Annotated[tuple[Resolver, ...], Field(max_length=16)] = ()
     servers: Annotated[tuple[Server, ...], Field(max_length=16)] = ()
+    ndt7_locate: Text | None = None
+    """M-Lab's Locate API, v2 (``https://locate.measurementlab.net/v2/nearest/ndt/ndt7``): throughput is then measured
+    against their servers too. They publish each test with the address it came from, so a device passes over this
+    unless its household has agreed to it (``[limits] mlab_tests``)."""
     time_servers: Annotated[tuple[TimeServer, ...], Field(max_length=16)] = ()
     dns_names: DnsNames = DnsNames()
     neutral_name: Name = NEUTRAL_NAME

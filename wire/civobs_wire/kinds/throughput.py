@@ -14,7 +14,11 @@ class Throughput(MeasurementBase):
 
     kind: Literal["throughput"] = "throughput"
     server: Name = "-"
+    """Of the plan, or the machine that M-Lab named."""
     direction: Literal["download", "upload"] = "download"
+    address: Name | None = None
+    stage: Literal["locate", "resolve", "connect", "tls", "upgrade", "transfer"] | None = None
+    """Where it failed; None where it did not."""
     bytes: Count8 | None = None
     """Payload moved."""
     seconds: Millis | None = None
