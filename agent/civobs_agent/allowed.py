@@ -9,7 +9,7 @@ from civobs_agent.faults import Fault
 from civobs_agent.probes import Kind
 from civobs_wire.failure import Failure
 from civobs_wire.measurement import ClockState
-from civobs_wire.plan import Target
+from civobs_wire.plan import Plan, Target
 
 Span = tuple[time, time]
 
@@ -49,6 +49,8 @@ class Household:
     """Categories of targets that they do not want measured (Citizen Lab codes)."""
     throughput_tests: bool = False
     """Whether kinds that cost much data are on."""
+    mlab_tests: bool = False
+    """Whether these may go to M-Lab, which publishes the address they come from."""
     quiet: QuietHours = QuietHours()
     daily_bytes: int | None = None
     monthly_bytes: int | None = None
@@ -64,6 +66,12 @@ class Household:
         if target.category in self.without:
             return Fault(Failure.SWITCHED_OFF, f"category {target.category}")
         return self._above(target.tier)
+
+    def agreed(self, plan: Plan | None) -> Plan | None:
+        """The plan without what it may ask of those only who agreed to it."""
+        if plan is None or plan.ndt7_locate is None or self.mlab_tests:
+            return plan
+        return plan.model_copy(update={"ndt7_locate": None})
 
     def _above(self, tier: int) -> Fault | None:
         if tier <= self.tier:

@@ -118,6 +118,8 @@ class LimitSettings(Section):
     """Of the quiet hours, such as ``Africa/Nairobi``; the system's own if left out."""
     throughput_tests: bool = False
     """Kinds that cost much data."""
+    mlab_tests: bool = False
+    """These may also go to M-Lab's servers. M-Lab publishes every test with the address it came from."""
 
     @field_validator("quiet_hours")
     @classmethod
@@ -213,6 +215,7 @@ class AgentSettings(Section):
             tier=self.consent.tier,
             without=frozenset(self.consent.without),
             throughput_tests=limits.throughput_tests,
+            mlab_tests=limits.mlab_tests,
             quiet=QuietHours(spans=tuple(span_of(text) for text in limits.quiet_hours), zone=zone),
             daily_bytes=_bytes(limits.daily_mb),
             monthly_bytes=_bytes(limits.monthly_mb),

@@ -23,12 +23,13 @@ from civobs_agent.hindrance import hindrance, target_of
 from civobs_agent.ladder import climb
 from civobs_agent.missed import Recorded, missed_rows
 from civobs_agent.net import Context, Net
+from civobs_agent.path_on_change import PathOnChange
 from civobs_agent.probes import KINDS, measure_of
 from civobs_agent.ration import Ration
 from civobs_agent.trouble import Trouble
 from civobs_agent.turns import LADDER, Series, jitter_s, ladder_series, task_series
 from civobs_wire.failure import Failure
-from civobs_wire.measurement import AnyMeasurement
+from civobs_wire.measurement import AnyMeasurement, Ladder
 from civobs_wire.plan import LadderPlan, Plan
 
 logger = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ class Schedule:
         self._sleep = sleep
         self._plan: Plan | None = None
         self._trouble = Trouble(net.time_scale)
+        self._path = PathOnChange(net.time_scale)
         self._turns: list[_Turn] = []
         self._climb_asked = False
         self._climbed: tuple[datetime, int] | None = None
@@ -274,7 +276,7 @@ class Schedule:
             await order.enter_async_context(self._heavy if kind.heavy else self._light)
             if kind.apart:
                 await order.enter_async_context(self._apart)
-            now, plan = self._net.clock.moment(), self._plan
+            now, plan = self._net.clock.moment(), self._household.agreed(self._plan)
             allowed = None if plan is None else self._ration.left(kind, plan, now.at)
             context = self._net.context(turn.slot_at, plan, allowed)
             with self._accounted(kind.id, context):
@@ -310,7 +312,14 @@ class Schedule:
                 kept.append(self._turn(self._ladder(), max(turn.slot_at, now.at), now))
             self._turns = kept
             heapq.heapify(self._turns)
+        self._trace_if_changed(turn, rows)
         return rows
+
+    def _trace_if_changed(self, turn: _Turn, rows: Sequence[Ladder]) -> None:
+        """A rung that went or came back is a run of ``path`` beside the plan's, hindered by whatever hinders those."""
+        now = self._net.clock.moment()
+        if self._path.due(rows, self._plan, now.mono_ms):
+            self._start(_Turn(now.mono_ms, turn.slot_at, self._path.series(self._plan)), now)
 
     async def _stop(self) -> None:
         """End what is running, and say so."""
