@@ -17,7 +17,7 @@ class Throttling(MeasurementBase):
     test: Name = "-"
     """The same in all transfers of one run."""
     replicate: Count2 = 0
-    """Which pair, from 1."""
+    """Which pair over this transport, from 1."""
     place: Count2 = 0
     """Which transfer of the run, from 1: the order of the arms is drawn by lot."""
     arm: Literal["target", "neutral"] = "neutral"
@@ -28,15 +28,22 @@ class Throttling(MeasurementBase):
     wanted_bytes: Count8 | None = None
     bytes: Count8 | None = None
     seconds: Millis | None = None
+    """Seconds from the request to the last byte, or to the limit."""
     goodput_bps: Real8 | None = None
     connect_ms: Millis | None = None
     handshake_ms: Millis | None = None
     first_byte_ms: Millis | None = None
     rtt_min_ms: Millis | None = None
+    """Of what the device sent: the handshake, the request and some acknowledgements."""
     rtt_ms: Millis | None = None
+    rtt_receiver_ms: Millis | None = None
+    """The receiving kernel's own estimate from timestamps (``tcpi_rcv_rtt``): a queue that the bytes wait in lengthens
+    it, a policer does not. Of TCP alone."""
     lost_packets: Count4 | None = None
-    """Sent again or reordered, as the receiving socket's TCP_INFO counts; of QUIC, as aioquic does."""
+    """Over TCP, segments that came out of order or were sent again by the device, as the receiving socket's TCP_INFO
+    counts; over QUIC, packet numbers that never came."""
     samples: Annotated[tuple[Received, ...], Field(max_length=MAX_SAMPLES)] = ()
     ended: Literal["done", "time", "failed"] | None = None
-    stopped: Literal["pairs", "alike", "apart", "budget"] | None = None
-    """On the last row of a run: why no more pairs followed."""
+    """``time``: as much as came until the limit; slow, and not failed unless nothing came."""
+    stopped: Literal["pairs", "alike", "apart", "budget", "failed", "time"] | None = None
+    """On the last row of a transport: why no more pairs followed. A matter of bytes saved, and no finding."""
