@@ -50,7 +50,7 @@ _ROWS = (
     Kind(id="tcp", least_bytes=1_000, usual_bytes=1_000),
     Kind(id="tls", least_bytes=20_000, usual_bytes=40_000),
     Kind(id="http", heavy=True, least_bytes=20_000, usual_bytes=200_000),
-    Kind(id="quic", apart=True, least_bytes=20_000, usual_bytes=60_000),
+    Kind(id="quic", apart=True, least_bytes=50_000, usual_bytes=100_000),
     Kind(id="resolver", apart=True, least_bytes=15_000, usual_bytes=60_000),
     Kind(id="ipv6", least_bytes=2_000, usual_bytes=4_000),
     Kind(id="nat", least_bytes=5_000, usual_bytes=10_000),
@@ -74,7 +74,7 @@ _ROWS = (
         usual_bytes=30_000_000,
     ),
     Kind(
-        id="throttling", heavy=True, apart=True, tier=1, least_bytes=600_000, usual_bytes=6_000_000, limit_s=600.0
+        id="throttling", heavy=True, apart=True, tier=1, least_bytes=700_000, usual_bytes=5_000_000, limit_s=620.0
     ),
     Kind(id="reach", least_bytes=10_000, usual_bytes=20_000),
     Kind(id="ntp", least_bytes=500, usual_bytes=1_000),
