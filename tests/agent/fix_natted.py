@@ -10,6 +10,10 @@ from functools import partial
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rrset
 import pytest
 from pyroute2 import IPRoute
 
@@ -46,6 +50,7 @@ class Natted:
 
     def __init__(self, folder):
         self._folder = folder
+        self.resolver = Resolver()
         self.places = {name: Place(Namespace(name)) for name in ("world", "carrier", "router", "device")}
         for wire in _WIRES:
             self._wire(*wire)
@@ -124,9 +129,9 @@ class Serving:
         self._up = threading.Event()
         self._ends = {}
 
-    def open(self, ends):
-        """``ends``: endpoint to a protocol."""
-        self._ends = ends
+    def open(self, ends, tcp_ports=()):
+        """``ends``: endpoint to a protocol. ``tcp_ports``: where connections are taken and closed, at any address."""
+        self._ends, self._tcp_ports = ends, tcp_ports
         self._thread = threading.Thread(target=lambda: self._place.namespace.run(lambda: asyncio.run(self._serve())))
         self._thread.start()
         assert self._up.wait(10)
@@ -138,15 +143,43 @@ class Serving:
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
             made = partial(lambda protocol: protocol, protocol)
             opened.append((await self._loop.create_datagram_endpoint(made, (address, port), family=family))[0])
+        opened += [await asyncio.start_server(_close, None, port) for port in self._tcp_ports]
         self._up.set()
         await self._stop.wait()
-        for transport in opened:
-            transport.close()
+        for one in opened:
+            one.close()
         await asyncio.sleep(0)
 
     def close(self):
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
+
+
+async def _close(reader, writer):
+    writer.close()
+
+
+class Resolver(asyncio.DatagramProtocol):
+    """A DNS server that knows one name besides the root: ``ipv4only.arpa``, with these AAAA records."""
+
+    def __init__(self):
+        self.says = ()
+        self.rcode = dns.rcode.NOERROR
+
+    def connection_made(self, transport):
+        self._transport = transport
+
+    def datagram_received(self, data, peer):
+        query = dns.message.from_wire(data)
+        reply = dns.message.make_response(query)
+        question = query.question[0]
+        if question.name == dns.name.root:
+            reply.answer.append(dns.rrset.from_text(".", 60, "IN", "NS", "a.root-servers.net."))
+        elif question.name == dns.name.from_text("ipv4only.arpa"):
+            reply.set_rcode(self.rcode)
+            if self.says:
+                reply.answer.append(dns.rrset.from_text(question.name, 60, "IN", "AAAA", *self.says))
+        self._transport.sendto(reply.to_wire(), peer)
 
 
 def stun_ends(addresses, kind=StunServer):
@@ -159,10 +192,11 @@ def stun_ends(addresses, kind=StunServer):
 @pytest.fixture(scope="module")
 def natted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("natted")
-    (folder / "resolv.conf").write_text("")
+    (folder / "resolv.conf").write_text(f"nameserver {WORLD[6][0]}\n")
     line = Natted(folder)
     serving = Serving(line.places["world"])
-    serving.open({**stun_ends(WORLD[4]), **stun_ends(WORLD[6])})
+    names = {(WORLD[4][0], 53): Resolver(), (WORLD[6][0], 53): line.resolver}
+    serving.open({**stun_ends(WORLD[4]), **stun_ends(WORLD[6]), **names}, tcp_ports=(443,))
     yield line
     serving.close()
     line.close()
