@@ -5,6 +5,8 @@
 
 import asyncio
 import contextlib
+import errno
+import os
 import socket
 import ssl
 import time
@@ -13,6 +15,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from civobs_agent.net import HEADER_BYTES, TCP_BYTES, TCP_OPEN_CLOSE_PACKETS, Context, IpFamily
+from civobs_agent.probes.error_queue import RECVERR, errors_of, listen_for_errors
 
 CHUNK = 16_384
 """One TLS record (RFC 8446 §5.1)."""
@@ -38,11 +41,23 @@ def numeric_socket(address: str, port: int, kind: socket.SocketKind) -> tuple[so
     return handle, where
 
 
+def from_afar(error: OSError) -> OSError:
+    """What an error stands for that an ICMP message brought, and not this device.
+
+    Linux has EACCES for ICMPv6's "administratively prohibited" (icmpv6_err_convert), as for a connect that the device
+    itself does not allow; for the same word of IPv4 it has EHOSTUNREACH.
+    """
+    if error.errno == errno.EACCES:
+        return OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+    return error
+
+
 class Stream:
     """One connection. Methods raise OSError, ssl.SSLError, EOFError; the caller sets the time limits."""
 
     def __init__(self, handle: socket.socket, family: IpFamily, context: Context) -> None:
         self._socket = handle
+        self.family = family
         self._per_packet = HEADER_BYTES[family] + TCP_BYTES
         self._context = context
         self._tls: ssl.SSLObject | None = None
@@ -62,16 +77,26 @@ class Stream:
         self._most: int | None = None
 
     @classmethod
-    async def connect(cls, address: str, port: int, context: Context) -> Self:
-        """Connect to a numeric address that has passed the refusal already."""
+    async def connect(cls, address: str, port: int, context: Context, *, hear_icmp: bool = False) -> Self:
+        """Connect to a numeric address that has passed the refusal already.
+
+        TCP passes over ICMP errors once it is connected (RFC 5927 §4.1) and waits. With ``hear_icmp`` they end it then
+        as well, so that what was forbidden is told from what was swallowed.
+        """
         began = time.perf_counter()
         handle, where = numeric_socket(address, port, socket.SOCK_STREAM)
         stream = cls(handle, 6 if handle.family == socket.AF_INET6 else 4, context)
         try:
+            listen_for_errors(handle, stream.family)
             context.spend(TCP_OPEN_CLOSE_PACKETS * stream._per_packet)
             await asyncio.get_running_loop().sock_connect(handle, where)
-        except BaseException:
+            if not hear_icmp:
+                handle.setsockopt(*RECVERR[stream.family], 0)
+        except BaseException as error:
+            told = next(errors_of(handle, stream.family), None)
             handle.close()
+            if isinstance(error, OSError) and told is not None:
+                raise from_afar(error) from None
             raise
         stream.connect_ms = (time.perf_counter() - began) * 1000
         return stream
@@ -178,19 +203,26 @@ class Stream:
             await self._put(self._outgoing.read())
 
     async def _put(self, data: bytes) -> None:
-        await asyncio.get_running_loop().sock_sendall(self._socket, data)
+        try:
+            await asyncio.get_running_loop().sock_sendall(self._socket, data)
+        except OSError as error:
+            # Nobody on the device forbids a connection that it has, so this came from afar.
+            raise from_afar(error) from None
         self.sent += len(data)
         self._count(len(data))
 
     async def _get(self) -> bytes:
-        data = await asyncio.get_running_loop().sock_recv(self._socket, CHUNK)
+        try:
+            data = await asyncio.get_running_loop().sock_recv(self._socket, CHUNK)
+        except OSError as error:
+            raise from_afar(error) from None
         self.opening += data[: OPENING - len(self.opening)]
         self.received += len(data)
         self._count(len(data))
         if self._most is not None and self.received > self._most:
-            error = ssl.SSLError(ssl.SSL_ERROR_SSL, "too long a handshake")
-            error.reason = "HANDSHAKE_TOO_LONG"
-            raise error
+            too_long = ssl.SSLError(ssl.SSL_ERROR_SSL, "too long a handshake")
+            too_long.reason = "HANDSHAKE_TOO_LONG"
+            raise too_long
         return data
 
     def _count(self, n_bytes: int) -> None:

@@ -167,7 +167,7 @@ async def _shake(course: _Course, one: _Try, place: Place, context: Context) -> 
     told with the root it ends at, and not like one that anybody could have made.
     """
     async with asyncio.timeout(context.timeout_s(TIMEOUTS["tls.connect"])):
-        stream = await Stream.connect(one.address, place.port, context)
+        stream = await Stream.connect(one.address, place.port, context, hear_icmp=True)
     async with stream:
         course.connect_ms, course.stage = stream.connect_ms, TlsStage.HANDSHAKE
         server_name = one.sni or (place.host if one.named == "target" else None)
