@@ -174,7 +174,7 @@ def _request(kind: str, target: Target, context: Context) -> bytes:
         "target": target.model_dump(mode="json"),
         "plan": None
         if context.plan is None
-        else context.plan.model_dump(mode="json", exclude={"targets", "tasks", "anchors", "ladder"}),
+        else context.plan.model_dump(mode="json", exclude={"targets", "tasks", "ladder"}),
         "slot_at": context.slot_at.isoformat(),
         "now": {"at": now.at.isoformat(), "mono_ms": now.mono_ms, "state": now.state, "err_ms": now.err_ms},
         "host": asdict(context.host),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-HOLDS_S = {"portal": 3_600.0, "interception": 21_600.0, "resolver": 86_400.0}
+HOLDS_S = {"portal": 3_600.0, "interception": 43_200.0, "resolver": 86_400.0}
 """For how long a finding stands for the moment: some runs of the kind that finds it, as the default plan has them."""
 
 Finding = Literal["portal", "interception", "resolver"]

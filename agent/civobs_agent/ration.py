@@ -43,7 +43,7 @@ class Ration:
         """Why a run may not begin; None if it may."""
         if self.left(kind, plan, now.at) < kind.least_bytes:
             return Fault(Failure.BUDGET_EXHAUSTED)
-        if kind.heavy and self._heavy_s(now.mono_ms) * self._scale >= HEAVY_S_PER_HOUR:
+        if kind.heavy and self._heavy_s(now.mono_ms) >= HEAVY_S_PER_HOUR:
             return Fault(Failure.BUDGET_EXHAUSTED, f"heavy tests have had {HEAVY_S_PER_HOUR:.0f} s of this hour")
         return None
 
@@ -61,7 +61,7 @@ class Ration:
             return max(0, int(of_class))
         least, usual = self._wanted(kind, plan, rest)
         if of_class >= usual:
-            return int(of_class * kind.usual_bytes / max(usual, kind.usual_bytes))
+            return int(of_class * kind.usual_bytes / usual)
         part = max(0.0, of_class - least) / max(1.0, usual - least)
         return int(kind.least_bytes + part * (kind.usual_bytes - kind.least_bytes))
 
@@ -88,12 +88,14 @@ class Ration:
             other = KINDS.get(task.kind)
             if other is None or other.heavy is not kind.heavy or self._household.objects_to_kind(other):
                 continue
-            runs = max(1, len(task.targets)) * max(1.0, rest * DAY_S * self._scale / task.interval_s)
+            # A kind of which the day sees less than one run on average takes so much less from the others.
+            runs = max(1, len(task.targets)) * rest * DAY_S * self._scale / task.interval_s
             least += runs * other.least_bytes
             usual += runs * other.usual_bytes
-        return least, usual
+        return max(least, kind.least_bytes), max(usual, kind.usual_bytes)
 
     def _heavy_s(self, mono_ms: int) -> float:
+        """Seconds of the last hour. A laboratory's hours pass faster, its transfers do not."""
         hour_ago = mono_ms - HOUR_S * 1000 / self._scale
         while self._heavy and self._heavy[0][0] < hour_ago:
             self._heavy.popleft()

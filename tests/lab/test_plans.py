@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from civobs_agent.probes import KINDS
 from civobs_collector.config import DetectSettings
 from civobs_collector.plan_file import read_plan_file, refuse_unfit
 from civobs_lab import rules, scenario_file
@@ -29,9 +30,9 @@ def made(tmp_path, topology=TOPOLOGY, scale=30.0, **changes):
 def test_without_changes_tasks_and_intervals_are_those_of_the_default_plan(tmp_path):
     default = tomllib.loads(DEFAULT_PLAN.read_text())
     plan = made(tmp_path)
-    assert [(task.kind, task.interval_s) for task in plan.tasks] == [
-        (task["kind"], task["interval_s"]) for task in default["tasks"]
-    ]
+    often = {task["kind"]: task["interval_s"] for task in reversed(default["tasks"])}
+    assert {task.kind: task.interval_s for task in made(tmp_path, scale=1.0).tasks} == often
+    assert len(plan.tasks) == len(often)
     assert plan.ladder.interval_s == default["ladder"]["interval_s"]
     assert {target.url for target in plan.targets} == {"https://news.arland.example/", "https://www.other.example/"}
 
@@ -44,7 +45,8 @@ def test_a_scenario_names_what_is_measured_against(tmp_path):
         "https://news.arland.example/",
         "http://www.site.example/",
     }
-    assert all(set(task.targets) == set(names) for task in plan.tasks if task.kind != "tls")
+    assert all(set(task.targets) == set(names) for task in plan.tasks if task.kind in {"tcp", "dns", "http", "reach"})
+    assert all("http://" not in name for task in plan.tasks if task.kind in {"tls", "quic"} for name in task.targets)
     assert plan.ladder.service == "www.site.example"
 
 
@@ -53,6 +55,28 @@ def test_a_scenario_changes_how_often(tmp_path):
     assert (plan.ladder.interval_s, plan.ladder.trouble_interval_s) == (30.0, 30.0)
     assert {task.kind: task.interval_s for task in plan.tasks}["dns"] == 60.0
     assert made(tmp_path, intervals={"trouble": "20s"}).ladder.trouble_interval_s == 20.0
+
+
+def test_the_labs_own_servers_stand_for_those_of_the_default_plan(tmp_path):
+    plan = made(tmp_path)
+    assert [(server.id, server.address) for server in plan.servers] == [("measure", "198.18.7.2")]
+    (resolver,) = plan.resolvers
+    assert (resolver.dot_name, resolver.doh_url) == ("dns.public.example", "https://dns.public.example/dns-query")
+    assert [server.id for server in plan.time_servers] == ["measure"]
+    assert {task.kind for task in plan.tasks} == set(KINDS)
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1000.0, 2400.0])
+def test_all_homes_together_ask_no_more_of_the_machine_than_it_has(tmp_path, scale):
+    homes = len(tuple(TOPOLOGY.households()))
+    named = {"tls": "1h"}
+    load = sum(
+        homes * max(1, len(task.targets)) * scale / task.interval_s * (0.8 if KINDS[task.kind].apart else 0.02)
+        for task in made(tmp_path, scale=scale, intervals=named).tasks
+        if task.kind != "tls"
+    )
+    assert load < 0.6
+    assert {task.kind: task.interval_s for task in made(tmp_path, scale=scale, intervals=named).tasks}["tls"] == 3600.0
 
 
 @pytest.mark.parametrize(("scale", "keepalive_s"), [(1.0, 60), (15.0, 4), (60.0, 2), (2400.0, 2)])

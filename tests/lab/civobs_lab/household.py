@@ -88,6 +88,9 @@ seal_interval_s = {max(_SPOOL.seal_interval_s, _SEAL_S * self._scale)}
 retry_s = {max(_UPLINK.retry_s, _RETRY_S * self._scale)}
 silence_s = {max(_UPLINK.silence_s, _SILENCE_S * self._scale)}
 
+[limits]
+throughput_tests = true
+
 [consent]
 version = "lab"
 tier = 3

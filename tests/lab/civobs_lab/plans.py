@@ -11,23 +11,40 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from civobs_agent.probes import KINDS
 from civobs_lab.pauses import SHORTEST_KEEPALIVE_S
-from civobs_lab.scenario import PlanChanges
-from civobs_lab.topology import Topology
+from civobs_lab.scenario import LONGEST_TASK_S, PlanChanges
+from civobs_lab.topology import Attachment, Host, Topology
+from civobs_wire.plan import AIMED
 
 DEFAULT_PLAN = Path(__file__).parents[3] / "deploy" / "plan.example.toml"
 _ANCHOR_PORT = 443
+NEED_TLS = frozenset({"tls", "quic", "throttling"})
+"""Kinds that cannot do anything with a target of plain HTTP."""
+ONE_TARGET = frozenset({"ping", "throttling"})
+"""Kinds that the default plan makes of one target only."""
+FASTEST_WITH_OPTIONAL = 60.0
+"""A large transfer takes as long as it takes, however fast time runs: in a faster lab one would follow the other."""
+CPU_S, APART_CPU_S = 0.02, 0.8
+"""Of a run in the agent, and of one in a program of its own, which has to start; on a current machine."""
+CORES = 0.5
+"""What tasks may keep busy in all homes together: two cores carry the servers, the collector and the ladders too."""
 
 
 def plan_text(topology: Topology, cc: str, time_scale: float, changes: PlanChanges) -> str:
     """A plan for a country's probes, as ``civobs plan build`` reads it.
 
-    Every kind of measurement is made of every target that ``changes`` name, or that the default plan names. The
-    ladder ends at the first target abroad.
+    Every kind of measurement is made of every target that ``changes`` name; otherwise the default plan's two controls
+    stand for its whole basket, one at a site abroad and one at home. The ladder ends at the first target abroad.
     """
     default = tomllib.loads(DEFAULT_PLAN.read_text())
     sites = _sites(topology, cc)
     targets = [{"id": name, "url": _url(name)} for name in changes.targets] or _default_targets(default, sites)
+    tasks = [
+        task
+        for task in _tasks(default["tasks"], targets, changes)
+        if time_scale <= FASTEST_WITH_OPTIONAL or not KINDS[task["kind"]].optional or task["kind"] in changes.intervals
+    ]
     values: dict[str, Any] = {
         "cc": cc,
         "valid_days": 1,
@@ -37,16 +54,19 @@ def plan_text(topology: Topology, cc: str, time_scale: float, changes: PlanChang
         "ladder": _ladder(default["ladder"], targets, sites, changes),
         "anchors": list(_anchors(topology, cc)),
         "resolvers": list(_resolvers(topology)),
+        "servers": list(_servers(topology)),
+        "time_servers": list(_time_servers(topology)),
         "targets": targets,
-        "tasks": [task for each in default["tasks"] if (task := _task(each, targets, changes))["targets"]],
+        "tasks": _paced(tasks, topology, time_scale, changes),
     }
     return _toml(values)
 
 
 def _default_targets(default: dict[str, Any], sites: list[str]) -> list[dict[str, Any]]:
-    """The default plan's, the one for services at a site abroad and the others at one at home."""
+    """The default plan's controls, the one for services at a site abroad and the other at one at home."""
     service = default["ladder"]["service"]
-    return [{**one, "url": _url(sites[0 if one["id"] == service else -1])} for one in default["targets"] if sites]
+    controls = [one for one in default["targets"] if one.get("tier", 0) == 0]
+    return [{**one, "url": _url(sites[0 if one["id"] == service else -1])} for one in controls if sites]
 
 
 def _ladder(
@@ -64,22 +84,76 @@ def _ladder(
     return values if service is None else {**values, "service": service}
 
 
-def _task(default: dict[str, Any], targets: list[dict[str, Any]], changes: PlanChanges) -> dict[str, Any]:
-    able = [target["id"] for target in targets if default["kind"] != "tls" or target["url"].startswith("https://")]
-    return {
-        **default,
-        "targets": able if changes.targets else default["targets"],
-        "interval_s": changes.intervals.get(default["kind"], default["interval_s"]),
-    }
+def _tasks(
+    default: list[dict[str, Any]], targets: list[dict[str, Any]], changes: PlanChanges
+) -> Iterator[dict[str, Any]]:
+    """Each kind once, as often as the default plan measures its controls."""
+    seen = set()
+    for task in default:
+        kind, aimed = task["kind"], task["kind"] in AIMED
+        if kind in seen:
+            continue
+        seen.add(kind)
+        encrypted = [target["id"] for target in targets if target["url"].startswith("https://")]
+        able = encrypted if kind in NEED_TLS else [target["id"] for target in targets]
+        if kind in ONE_TARGET:
+            able = able[:1]
+        if not aimed or able:
+            interval_s = changes.intervals.get(kind, task["interval_s"])
+            yield {"kind": kind, **({"targets": able} if aimed else {}), "interval_s": interval_s}
+
+
+def _paced(
+    tasks: list[dict[str, Any]], topology: Topology, time_scale: float, changes: PlanChanges
+) -> list[dict[str, Any]]:
+    """Stretch the intervals that no scenario asks for, where all probes together would be too much for the machine."""
+    homes = sum(1 for _ in topology.households())
+
+    def load(task: dict[str, Any]) -> float:
+        """Cores that a task keeps busy in all homes."""
+        runs = homes * max(1, len(task.get("targets", ()))) * time_scale / task["interval_s"]
+        return float(runs * (APART_CPU_S if KINDS[task["kind"]].apart else CPU_S))
+
+    free = [task for task in tasks if task["kind"] not in changes.intervals]
+    stretch = sum(map(load, free)) / CORES
+    return [
+        {**task, "interval_s": min(LONGEST_TASK_S, task["interval_s"] * stretch)}
+        if stretch > 1 and task in free
+        else task
+        for task in tasks
+    ]
+
+
+def _abroad(topology: Topology) -> Iterator[tuple[Host, Attachment]]:
+    """Hosts that answer everybody."""
+    for network, host, link in topology.hosts():
+        if topology.country(network.cc) is None:
+            yield host, link
 
 
 def _resolvers(topology: Topology) -> Iterator[dict[str, Any]]:
-    """One abroad that answers everybody: a resolver, or else a server of names."""
+    """One abroad: a resolver, with encryption if it offers that, or else a server of names."""
     for service in ("resolver", "authority"):
-        for network, host, link in topology.hosts():
-            if service in host.serves and topology.country(network.cc) is None:
-                yield {"id": host.name, "address": str(link.address)}
+        for host, link in _abroad(topology):
+            if service in host.serves:
+                dot = {"dot_name": host.names[0]} if "dot" in host.serves else {}
+                doh = {"doh_url": f"https://{host.names[0]}/dns-query"} if "doh" in host.serves else {}
+                yield {"id": host.name, "address": str(link.address), **dot, **doh}
                 return
+
+
+def _servers(topology: Topology) -> Iterator[dict[str, Any]]:
+    """Hosts that run an anchor's whole set."""
+    for host, link in _abroad(topology):
+        if {"throughput", "stun", "echo"} <= set(host.serves):
+            addresses = {"address": str(link.address), "address6": str(link.address6)}
+            yield {"id": host.name, "name": host.names[0], **addresses}
+
+
+def _time_servers(topology: Topology) -> Iterator[dict[str, Any]]:
+    for host, link in _abroad(topology):
+        if "ntp" in host.serves:
+            yield {"id": host.name, "address": str(link.address)}
 
 
 def _url(target: str) -> str:
