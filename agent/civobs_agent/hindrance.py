@@ -1,5 +1,6 @@
 """Why a slot cannot be used: pause, plan, consent, quiet hours, budget. The ladder goes on without plan and budget."""
 
+from civobs_agent import path_on_change
 from civobs_agent.allowed import Household
 from civobs_agent.clock import Moment
 from civobs_agent.faults import Fault
@@ -34,6 +35,8 @@ def hindrance(series: Series, plan: Plan | None, household: Household, now: Mome
 
 def target_of(series: Series, plan: Plan | None) -> Target | None:
     """The plan's target of a series; of a kind that is not aimed at any, one without a URL."""
+    if (series.kind, series.target) == ("path", path_on_change.TARGET.id):
+        return path_on_change.TARGET
     if series.kind in KINDS and not KINDS[series.kind].aimed:
         return Target(id=series.target, url="")
     targets = () if plan is None else plan.targets

@@ -8,7 +8,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from civobs_agent.faults import Fault, MeasurementError, fault_of
@@ -18,9 +18,10 @@ from civobs_agent.probes.packet_flow import PacketFlow
 from civobs_agent.probes.place import place_of, resolve, unresolved
 from civobs_agent.probes.syn_flow import SynFlow
 from civobs_agent.tables import Timeout, table
+from civobs_agent.turns import LADDER
 from civobs_wire.failure import Failure
 from civobs_wire.measurement import AnyMeasurement, Hop, Path
-from civobs_wire.plan import Target
+from civobs_wire.plan import Anchor, Target
 
 TIMEOUTS = table(
     Timeout("path.packet", 1.5, "twice the round trip of a geostationary line; traceroute(8) waits 5 s"),
@@ -54,7 +55,7 @@ _DO = 2
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Where to, as routers spell it, and by what; ``port`` is 0 for ICMP."""
+    """Where to and by what; ``port`` is 0 for ICMP."""
 
     address: str
     method: Method = "icmp"
@@ -96,7 +97,12 @@ class Trace:
 
 
 async def measure(target: Target, context: Context) -> list[AnyMeasurement]:
-    """One row for each family and method, as far as the bytes go."""
+    """One row for each family and method, as far as the bytes go.
+
+    Without a URL the ladder has changed its state: then one row for each family's first anchor abroad and at home.
+    """
+    if not target.url:
+        return await _towards_anchors(target, context)
     allowance = context.afford(RUN_BYTES, TRACE_BYTES)
     if allowance is None:
         return [context.row(Path, context.begin(), target.id, {}, fault=Fault(Failure.BUDGET_EXHAUSTED))]
@@ -109,6 +115,23 @@ async def measure(target: Target, context: Context) -> list[AnyMeasurement]:
             continue
         rows += await _family(target, family, allowance // len(families), context)
     return rows
+
+
+async def _towards_anchors(target: Target, context: Context) -> list[AnyMeasurement]:
+    anchors = () if context.plan is None else context.plan.anchors
+    first: dict[tuple[int, int], Anchor] = {}
+    for anchor in anchors:
+        first.setdefault((-anchor.rung, anchor.family), anchor)
+    rows: list[AnyMeasurement] = []
+    left = context.afford(RUN_BYTES, TRACE_BYTES) or 0
+    for _, anchor in sorted(first.items()):
+        if left < TRACE_BYTES or context.host.absent(anchor.family):
+            continue
+        row, spent = await trace(Way(anchor.address), context, target=anchor.id, why=LADDER)
+        left -= spent
+        rows.append(row)
+    fault = Fault(Failure.BUDGET_EXHAUSTED if left < TRACE_BYTES else Failure.NOTHING_TO_ASK)
+    return rows or [context.row(Path, context.begin(), target.id, {"why": LADDER}, fault=fault)]
 
 
 async def _family(target: Target, family: IpFamily, allowance: int, context: Context) -> list[Path]:
@@ -124,7 +147,7 @@ async def _family(target: Target, family: IpFamily, allowance: int, context: Con
     for method, port in (("icmp", 0), *others):
         if rows and allowance < TRACE_BYTES:
             break
-        row, spent = await trace(Way(str(ip_address(address)), method, port), context, target=target.id)
+        row, spent = await trace(Way(address, method, port), context, target=target.id)
         rows.append(row)
         allowance -= spent
     return rows
@@ -138,6 +161,7 @@ async def trace(way: Way, context: Context, *, target: str, why: str | None = No
     if refused is not None:
         fault: Fault | None = Fault(Failure.TARGET_REFUSED, refused)
         return context.row(Path, run, target, fields, family=way.family, fault=fault), 0
+    way = replace(way, address=str(ip_address(way.address)))
     found, spent = Trace(), 0
     try:
         flow: Flow = (SynFlow if way.method == "tcp" else PacketFlow)(way.address, way.port, context)
