@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
-from civobs_wire.failure import FAILURES, Failure, Outcome
-from civobs_wire.measurement import Agent, AnyMeasurement, Check, Dns, Http, Ladder, Ping, Tls
+from civobs_agent.picture import printable
+from civobs_agent.words import failed_words, not_asked
+from civobs_wire.failure import Outcome
+from civobs_wire.measurement import Agent, AnyMeasurement, Check, Dns, Http, Ladder, MeasurementBase, Ping, Quic, Tls
 
 RUNGS = {
     0: "Power",
@@ -26,21 +28,9 @@ CHECKS = {
     "tls": "encryption",
     "http": "page",
 }
-PLAIN = {
-    Failure.GENERIC_TIMEOUT_ERROR: "no answer in time",
-    Failure.NETWORK_UNREACHABLE: "no way there from here",
-    Failure.HOST_UNREACHABLE: "reported as unreachable",
-    Failure.CONNECTION_REFUSED: "refused",
-    Failure.CONNECTION_RESET: "cut off",
-    Failure.EOF_ERROR: "closed too early",
-    Failure.NO_PERMISSION: "this user may not send pings; root and the installed service may",
-    Failure.LINK_DOWN: "nothing is connected",
-    Failure.NO_ADDRESS: "none",
-    Failure.PLAN_MISSING: "no plan has arrived yet",
-    Failure.NOTHING_TO_ASK: "the plan names nothing for this",
-}
-"""Failures a volunteer is likely to meet, in plain words; the others in the vocabulary's own."""
-_MEANINGS = {row.name: row.meaning for row in FAILURES} | PLAIN
+_SHARED = frozenset({*MeasurementBase.model_fields, "kind", "stage"})
+MOST_FIELDS = 5
+"""Of a kind that has no words of its own; the rest is in ``--json``."""
 
 
 def ladder_table(rows: Iterable[Ladder]) -> str:
@@ -121,8 +111,8 @@ def row_line(row: AnyMeasurement) -> str:
     family = f"IPv{row.family}" if row.family else ""
     at = row.at.strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(row, Ladder):
-        return f"{at}  {row.kind:<6} {RUNGS[row.rung] + ' ' + family:<28} {_rung(row)}"
-    return f"{at}  {row.kind:<6} {row.target + ' ' + family:<28} {_verdict(row)}"
+        return f"{at}  {row.kind:<14} {RUNGS[row.rung] + ' ' + family:<28} {_rung(row)}"
+    return printable(f"{at}  {row.kind:<14} {row.target + ' ' + family:<28} {_verdict(row)}")
 
 
 def _state(rung: int, rows: Sequence[Ladder]) -> str:
@@ -154,7 +144,7 @@ def _power(row: Ladder) -> str:
 def _hosts(checks: Sequence[Check]) -> str:
     made = [check for check in checks if check.outcome is not Outcome.NOT_RUN]
     if not made:
-        return _not_asked(checks[0].failure)
+        return not_asked(checks[0].failure)
     times = [check.ms for check in made if check.outcome is Outcome.OK and check.ms is not None]
     n_ok = sum(check.outcome is Outcome.OK for check in made)
     if not n_ok:
@@ -164,7 +154,7 @@ def _hosts(checks: Sequence[Check]) -> str:
 
 def _most_common(checks: Sequence[Check]) -> str:
     failures = [check.failure for check in checks if check.failure is not None]
-    return _words(max(failures, key=failures.count)) if failures else "no reason given"
+    return failed_words(max(failures, key=failures.count)) if failures else "no reason given"
 
 
 def _check(check: Check) -> str:
@@ -172,18 +162,29 @@ def _check(check: Check) -> str:
         case Outcome.OK:
             return "yes" if not check.ms else f"yes, {check.ms:.0f} ms"
         case Outcome.NOT_RUN:
-            return _not_asked(check.failure)
+            return not_asked(check.failure)
         case Outcome.FAILED:
-            return f"no ({_words(check.failure)})"
+            return f"no ({failed_words(check.failure)})"
 
 
 def _verdict(row: AnyMeasurement) -> str:
     if row.outcome is Outcome.NOT_RUN:
-        return _not_asked(row.failure)
+        return not_asked(row.failure)
     if row.outcome is Outcome.FAILED:
-        stage = f" at {row.stage}" if isinstance(row, Tls | Http) else ""
-        return f"no{stage} ({_words(row.failure)})"
+        stage = getattr(row, "stage", None)
+        return f"no{f' at {stage}' if stage else ''} ({failed_words(row.failure)}){_which(row)}"
     return ", ".join(("yes", *_details(row)))
+
+
+def _which(row: AnyMeasurement) -> str:
+    """Which of the questions to one target it was, where there are several."""
+    match row:
+        case Dns():
+            return f", {row.qtype} from {row.resolver}"
+        case Tls() | Quic():
+            return f", {row.named} name"
+        case _:
+            return ""
 
 
 def _details(row: AnyMeasurement) -> Iterator[str]:
@@ -197,17 +198,27 @@ def _details(row: AnyMeasurement) -> Iterator[str]:
         case Agent():
             yield str(row.event)
         case _:
-            pass
+            yield from _plain_fields(row)
     if row.duration_ms:
         yield f"{row.duration_ms:.0f} ms"
 
 
-def _not_asked(failure: Failure | None) -> str:
-    return f"not asked: {_words(failure)}"
-
-
-def _words(failure: Failure | None) -> str:
-    return "no reason given" if failure is None else _MEANINGS[failure]
+def _plain_fields(row: AnyMeasurement) -> Iterator[str]:
+    """What a kind has beside what all have: its first plain values, by their names; of lists their length."""
+    shown = 0
+    for name in type(row).model_fields:
+        value = getattr(row, name)
+        if name in _SHARED or value is None or value == "" or shown >= MOST_FIELDS:
+            continue
+        if isinstance(value, tuple):
+            value = len(value) or None
+        elif isinstance(value, float):
+            value = f"{value:.1f}"
+        elif isinstance(value, bool):
+            value = "yes" if value else "no"
+        if isinstance(value, str | int):
+            shown += 1
+            yield f"{name} {value}"
 
 
 def duration(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """``once`` and ``show`` as a volunteer runs them, in a network that leads nowhere."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -13,11 +14,12 @@ from tests.agent.test_ladder import row
 pytestmark = pytest.mark.netns
 
 
-def civobs(folder, *arguments):
+def civobs(folder, *arguments, encoding="utf-8"):
     settings = folder / "agent.toml"
     settings.write_text(f'state_dir = "{folder / "state"}"\n')
     command = ["unshare", "-n", sys.executable, "-m", "civobs_agent", "--config", str(settings), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "COLUMNS": "80"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
 
 
 def test_once_says_rung_by_rung_what_answers_and_what_that_means(tmp_path):
@@ -33,8 +35,21 @@ def test_once_says_rung_by_rung_what_answers_and_what_that_means(tmp_path):
 def test_once_as_json_carries_the_rows_of_the_wire_and_those_of_a_target(tmp_path):
     said = civobs(tmp_path, "once", "--json", "--target", "https://example.org/")
     document = json.loads(said.stdout)
-    assert {one["kind"] for one in document["rows"]} == {"ladder", "ping", "dns", "tcp", "tls", "http"}
+    kinds = [one["kind"] for one in document["rows"]]
+    assert list(dict.fromkeys(kinds)) == ["ladder", "dns", "tcp", "tls", "http", "quic"]
     assert document["meaning"]
+    assert document["seen"]["https://example.org/"][-1].startswith("One run from one home")
+
+
+def test_once_draws_a_target_within_the_width_of_a_terminal_and_says_where_it_ended(tmp_path):
+    said = civobs(tmp_path, "once", "--target", "https://example.org/", encoding="ascii")
+    assert said.returncode == 0, said.stderr
+    picture = said.stdout.partition("https://example.org/")[2].partition("\n(")[0]
+    assert said.stdout.isascii()
+    assert all(len(line) <= 80 for line in picture.splitlines())
+    assert "Where it ended\n  - IPv4: " in picture
+    assert "What was seen" in picture
+    assert "blocked" not in said.stdout.lower()
 
 
 def test_once_says_when_its_rows_cannot_be_kept(tmp_path):
@@ -58,6 +73,9 @@ def test_once_puts_its_rows_into_the_record_of_a_new_device_and_show_shows_them(
     ("arguments", "cause"),
     [
         (("once", "--target", "ftp://example.org"), "--target: not an http or https URL"),
+        (("once", "--target", "https://ali:secret@example.org/"), "--target: the URL carries a name or a password"),
+        (("once", "--target", "http://192.168.1.1/admin"), "--target: 192.168.1.1 is refused (private)"),
+        (("once", "--target", "http://[::ffff:10.0.0.1]/"), "is refused (private)"),
         (("show", "--kind", "smoke"), "--kind: no kind 'smoke'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""``civobs-agent once``: one climb of the ladder, now, in words."""
+"""``civobs-agent once``: one climb of the ladder, now, in words; with a target, its stages one after the other."""
 
 import argparse
 import sys
@@ -10,9 +10,29 @@ from civobs_agent.commands import Commands
 if TYPE_CHECKING:
     from civobs_agent.clock import Clock
     from civobs_agent.config import AgentSettings
-    from civobs_agent.net import Net
+    from civobs_agent.net import Context, Net
     from civobs_wire.measurement import AnyMeasurement, Ladder
     from civobs_wire.plan import Plan, Target
+
+STAGES = {
+    "dns": "the name",
+    "tcp": "connections",
+    "tls": "TLS by name",
+    "http": "the page",
+    "quic": "QUIC",
+}
+"""The kinds a target is measured by, in this order, and what a person waits for meanwhile."""
+
+_EPILOG = """\
+With --target a picture follows: each stage of the way to the page is a line, and its bar stands where the stage lay
+in time. TLS is set up with the page's own name, with one that nobody objects to and with none: where only its own
+name fails, the name makes the difference, not the address.
+
+examples:
+  civobs-agent once
+  civobs-agent once --target https://example.org/
+  civobs-agent once --target https://example.org/ --json | jq '.rows[] | select(.kind == "tls")'
+"""
 
 
 def register(commands: Commands) -> None:
@@ -23,13 +43,17 @@ def register(commands: Commands) -> None:
             "Asks, rung by rung, whether power, home network, provider, hosts in the country, hosts abroad and one"
             " page answer. Needs no plan and no root; what needs a permission is then left out and said so."
         ),
-        epilog="examples:\n  civobs-agent once\n  civobs-agent once --target https://example.org/ --json",
+        epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--target", action="append", default=[], metavar="URL", help="also measure this page; may be repeated"
+        "--target",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="also measure this page end to end: name by resolver, address by address, page, QUIC; may be repeated",
     )
-    parser.add_argument("--json", action="store_true", help="as one JSON document")
+    parser.add_argument("--json", action="store_true", help="as one JSON document: all rows, and what was seen")
     parser.set_defaults(run=_once)
 
 
@@ -37,44 +61,84 @@ def _once(arguments: argparse.Namespace) -> int:
     import asyncio
     import json
 
-    from civobs_agent import show
+    from civobs_agent import seen, show
     from civobs_agent.config import load
     from civobs_agent.surroundings import clock_of, net_of
 
     settings = load(arguments.config)
-    targets = _targets(arguments.target)
     clock = clock_of(settings)
-    rungs, others = asyncio.run(_measure(net_of(settings, clock), _plan(settings), targets))
-    rows = [*rungs, *others]
+    net = net_of(settings, clock)
+    targets = _targets(arguments.target, net)
+    rungs, measured = asyncio.run(_measure(net, _plan(settings), targets))
+    rows = [*rungs, *(row for of_one in measured for row in of_one)]
     kept = _keep(settings, clock, rows)
     said = show.meaning(rungs)
     if arguments.json:
-        document = {"rows": [row.model_dump(mode="json", exclude_none=True) for row in rows]}
-        sys.stdout.write(json.dumps({**document, "meaning": said, "kept": kept is None}, indent=1) + "\n")
+        document: dict[str, object] = {"rows": [row.model_dump(mode="json", exclude_none=True) for row in rows]}
+        document |= {"meaning": said, "kept": kept is None}
+        if targets:
+            document["seen"] = {one.url: seen.sentences(rows) for one, rows in zip(targets, measured, strict=True)}
+        sys.stdout.write(json.dumps(document, indent=1) + "\n")
         return 0
-    sys.stdout.write(show.ladder_table(rungs) + "\n")
-    for row in others:
-        sys.stdout.write(show.row_line(row) + "\n")
-    sys.stdout.write(f"\n{said}\n")
-    sys.stdout.write(
-        f"({len(rows)} rows kept in {settings.state_dir}.)\n"
+    _write(show.ladder_table(rungs))
+    _write(f"\n{said}")
+    for target, of_one in zip(targets, measured, strict=True):
+        _write_target(target, of_one)
+    _write(
+        f"\n({len(rows)} rows kept in {settings.state_dir}.)"
         if kept is None
-        else f"(Not kept in the record: {kept}.)\n"
+        else f"\n(Not kept in the record: {kept}.)"
     )
     return 0
 
 
-def _targets(urls: Sequence[str]) -> "list[Target]":
+def _write(text: str) -> None:
+    from civobs_agent.picture import written
+
+    sys.stdout.write(written(text, sys.stdout.encoding) + "\n")
+
+
+def _write_target(target: "Target", rows: "Sequence[AnyMeasurement]") -> None:
+    import shutil
+    import textwrap
+
+    from civobs_agent import picture, seen, stages
+
+    width = shutil.get_terminal_size().columns
+    wrapped = min(max(width, picture.NARROWEST), picture.WIDEST)
+    _write(f"\n{'─' * wrapped}\n{picture.printable(target.url)}\n")
+    _write(picture.draw(stages.sections(rows), width))
+    for heading, told in (("Where it ended", seen.ended(rows)), ("What was seen", seen.sentences(rows))):
+        _write(f"\n{heading}")
+        for sentence in map(picture.printable, told):
+            _write(textwrap.fill(sentence, wrapped, initial_indent="  - ", subsequent_indent="    "))
+
+
+def _targets(urls: Sequence[str], net: "Net") -> "list[Target]":
+    """Raises ConfigError for a URL that cannot be measured, or that this probe refuses to speak to."""
     from civobs_agent.errors import ConfigError
     from civobs_agent.probes.place import place_of
-    from civobs_wire.limits import MAX_NAME
+    from civobs_wire.limits import MAX_NAME, MAX_TEXT
     from civobs_wire.plan import Target
 
+    refusal = net.context(net.clock.moment().at, None).refusal if urls else None
     for url in urls:
         try:
-            place_of(url)
+            place = place_of(url)
         except ValueError as error:
             raise ConfigError(f"--target: {error}", "give it as https://example.org/path") from None
+        if len(url) > MAX_TEXT:
+            raise ConfigError(f"--target: a URL of {len(url)} characters", f"at most {MAX_TEXT} can be recorded")
+        if "@" in url.partition("//")[2].partition("/")[0]:
+            raise ConfigError(
+                "--target: the URL carries a name or a password", "leave out what stands before the @: rows are kept"
+            )
+        refused = refusal.refuses(place.host) if refusal is not None and place.literal is not None else None
+        if refused is not None:
+            raise ConfigError(
+                f"--target: {place.host} is refused ({refused})",
+                "a probe speaks to public addresses only, never into the network it stands in",
+            )
     return [Target(id=url[:MAX_NAME], url=url) for url in urls]
 
 
@@ -102,19 +166,45 @@ def _readable(settings: "AgentSettings", name: str) -> bool:
 
 async def _measure(
     net: "Net", plan: "Plan | None", targets: "Sequence[Target]"
-) -> "tuple[list[Ladder], list[AnyMeasurement]]":
-    """The ladder, then each target by every kind, one after the other."""
+) -> "tuple[list[Ladder], list[list[AnyMeasurement]]]":
+    """The ladder, then each target by every kind, one after the other: the rows of each target."""
     from civobs_agent.ladder import climb
-    from civobs_agent.probes import measure_of
 
     slot_at = net.clock.moment().at
+    _waiting("the ladder")
     rungs = await climb(plan, net.context(slot_at, plan))
     net.climbed(rungs)
-    others: list[AnyMeasurement] = []
+    measured: list[list[AnyMeasurement]] = []
     for target in targets:
-        for kind in ("ping", "dns", "tcp", "tls", "http"):
-            others += await measure_of(kind)(target, net.context(slot_at, plan))
-    return rungs, others
+        of_one: list[AnyMeasurement] = []
+        for kind, what in STAGES.items():
+            _waiting(f"{what} of {target.url}")
+            of_one += await _run(kind, target, net.context(slot_at, plan))
+        measured.append(of_one)
+    _waiting("")
+    return rungs, measured
+
+
+async def _run(kind: str, target: "Target", context: "Context") -> "list[AnyMeasurement]":
+    from civobs_agent import apart
+    from civobs_agent.probes import KINDS, measure_of
+
+    if KINDS[kind].apart:
+        return await apart.run(kind, target, context)
+    return await measure_of(kind)(target, context)
+
+
+def _waiting(what: str) -> None:
+    """On a terminal, one line that says what is being asked; nothing to wait for wipes it."""
+    import shutil
+
+    from civobs_agent.picture import printable, written
+
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns - 1
+        line = written(printable(f"asking {what} …"), sys.stderr.encoding) if what else ""
+        sys.stderr.write(f"\r{line[:width]:<{width}}\r")
+        sys.stderr.flush()
 
 
 def _keep(settings: "AgentSettings", clock: "Clock", rows: "Sequence[AnyMeasurement]") -> str | None:
