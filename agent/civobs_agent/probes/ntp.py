@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from civobs_agent.faults import Fault, fault_of
 from civobs_agent.net import HEADER_BYTES, UDP_BYTES, Context, IpFamily, Run
-from civobs_agent.probes.stream import from_afar, numeric_socket
+from civobs_agent.probes.stream import numeric_socket
 from civobs_agent.tables import Timeout, table
 from civobs_wire.failure import Failure
 from civobs_wire.limits import MAX_REPLIES
@@ -100,7 +100,7 @@ async def _ask(server: TimeServer, family: IpFamily, heard: Heard, run: Run, con
         await _exchange(server, family, heard, run, context)
     except OSError as error:
         # Also "nobody listens here" after an answer: then the answer counts.
-        return None if heard.samples else fault_of(from_afar(error))
+        return None if heard.samples else fault_of(error)
     if heard.samples:
         return None
     return Fault(Failure.UNEXPECTED_ANSWER if heard.strays else Failure.GENERIC_TIMEOUT_ERROR)
