@@ -47,9 +47,11 @@ ERRNO: dict[int, Failure] = {
     errno.EINTR: Failure.INTERRUPTED,
     errno.ENOTCONN: Failure.CONNECTION_ALREADY_CLOSED,
     errno.EBADF: Failure.CONNECTION_ALREADY_CLOSED,
-    # A local firewall answers EPERM to a send and EACCES to a connect; both also mean a missing capability.
+    # ICMPv6's "administratively prohibited" (icmpv6_err_convert); for the same word of IPv4 Linux has EHOSTUNREACH. A
+    # socket that may not be opened gives it too: whoever opens one that takes a permission asks there.
+    errno.EACCES: Failure.HOST_UNREACHABLE,
+    # A local firewall's answer to a send; also a missing capability.
     errno.EPERM: Failure.NO_PERMISSION,
-    errno.EACCES: Failure.NO_PERMISSION,
     errno.EPROTO: Failure.CONNECTION_RESET,
     errno.EMSGSIZE: Failure.HOST_UNREACHABLE,  # ICMP "too big" on a path that cannot carry our small question
 }

@@ -5,8 +5,6 @@
 
 import asyncio
 import contextlib
-import errno
-import os
 import socket
 import ssl
 import time
@@ -15,7 +13,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from civobs_agent.net import HEADER_BYTES, TCP_BYTES, TCP_OPEN_CLOSE_PACKETS, Context, IpFamily
-from civobs_agent.probes.error_queue import RECVERR, errors_of, listen_for_errors
+from civobs_agent.probes.error_queue import listen_for_errors
 
 CHUNK = 16_384
 """One TLS record (RFC 8446 §5.1)."""
@@ -39,17 +37,6 @@ def numeric_socket(address: str, port: int, kind: socket.SocketKind) -> tuple[so
     handle = socket.socket(family, kind)
     handle.setblocking(False)
     return handle, where
-
-
-def from_afar(error: OSError) -> OSError:
-    """What an error stands for that an ICMP message brought, and not this device.
-
-    Linux has EACCES for ICMPv6's "administratively prohibited" (icmpv6_err_convert), as for a connect that the device
-    itself does not allow; for the same word of IPv4 it has EHOSTUNREACH.
-    """
-    if error.errno == errno.EACCES:
-        return OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
-    return error
 
 
 class Stream:
@@ -87,16 +74,12 @@ class Stream:
         handle, where = numeric_socket(address, port, socket.SOCK_STREAM)
         stream = cls(handle, 6 if handle.family == socket.AF_INET6 else 4, context)
         try:
-            listen_for_errors(handle, stream.family)
+            if hear_icmp:
+                listen_for_errors(handle, stream.family)
             context.spend(TCP_OPEN_CLOSE_PACKETS * stream._per_packet)
             await asyncio.get_running_loop().sock_connect(handle, where)
-            if not hear_icmp:
-                handle.setsockopt(*RECVERR[stream.family], 0)
-        except BaseException as error:
-            told = next(errors_of(handle, stream.family), None)
+        except BaseException:
             handle.close()
-            if isinstance(error, OSError) and told is not None:
-                raise from_afar(error) from None
             raise
         stream.connect_ms = (time.perf_counter() - began) * 1000
         return stream
@@ -203,19 +186,12 @@ class Stream:
             await self._put(self._outgoing.read())
 
     async def _put(self, data: bytes) -> None:
-        try:
-            await asyncio.get_running_loop().sock_sendall(self._socket, data)
-        except OSError as error:
-            # Nobody on the device forbids a connection that it has, so this came from afar.
-            raise from_afar(error) from None
+        await asyncio.get_running_loop().sock_sendall(self._socket, data)
         self.sent += len(data)
         self._count(len(data))
 
     async def _get(self) -> bytes:
-        try:
-            data = await asyncio.get_running_loop().sock_recv(self._socket, CHUNK)
-        except OSError as error:
-            raise from_afar(error) from None
+        data = await asyncio.get_running_loop().sock_recv(self._socket, CHUNK)
         self.opening += data[: OPENING - len(self.opening)]
         self.received += len(data)
         self._count(len(data))

@@ -13,7 +13,7 @@ from civobs_agent.probes.addresses import Given
 from civobs_agent.probes.choice import chosen
 from civobs_agent.probes.error_queue import Told, errors_of, listen_for_errors
 from civobs_agent.probes.place import Place, place_of, unresolved
-from civobs_agent.probes.stream import from_afar, numeric_socket
+from civobs_agent.probes.stream import numeric_socket
 from civobs_agent.tables import Timeout, table
 from civobs_wire.failure import Failure
 from civobs_wire.measurement import AnyMeasurement, Tcp
@@ -69,6 +69,5 @@ async def _reach(address: str, place: Place, context: Context) -> tuple[Fault | 
             async with asyncio.timeout(context.timeout_s(TIMEOUTS["tcp.connect"])):
                 await asyncio.get_running_loop().sock_connect(handle, where)
         except OSError as error:
-            told = next(errors_of(handle, family), None)
-            return fault_of(error if told is None else from_afar(error)), told
+            return fault_of(error), next(errors_of(handle, family), None)
     return None, None
