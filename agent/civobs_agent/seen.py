@@ -64,9 +64,7 @@ def _names(rows: Sequence[Dns]) -> Iterator[str]:
             yield f"Resolvers differ in {family} addresses: {told}."
     yield from _merged("{} {}", same)
     wrong = [row for row in asked if row.outcome is Outcome.FAILED and row.failure is not Failure.DNS_NO_ANSWER]
-    yield from _merged(
-        "{}: {}", [(f"{row.resolver} ({row.qtype})", f"{failed_words(row.failure)}.") for row in wrong]
-    )
+    yield from _merged("{}: {}", [(f"{row.resolver} ({row.qtype})", f"{failed_words(row.failure)}.") for row in wrong])
     doubled = [(f"{row.resolver} ({row.qtype})", f"{len(row.others) + 1} answers.") for row in asked if row.others]
     yield from _merged("To one question to {} came {}", doubled)
 

@@ -41,23 +41,29 @@ class Http(MeasurementBase):
     connect_ms: Millis | None = None
     tls_ms: Millis | None = None
     first_byte_ms: Millis | None = None
+    """From the request to the first byte of an answer."""
     body_bytes: Count8 | None = None
+    """As they came: a body that was packed although it was asked not to be is counted and digested packed."""
     body_sha256: Sha256 | None = None
     redirects: Annotated[tuple[Text, ...], Field(max_length=MAX_REDIRECTS)] = ()
+    """Where they led, in order: path scrubbed, of the query the parameters' names; an address that is refused by its
+    range's id alone."""
     verified: bool | None = None
-    """The last hop's TLS chain and name were good; None over plain HTTP."""
+    """The last hop's TLS chain and name were good; None over plain HTTP, and where TLS did not come that far."""
     headers: Annotated[tuple[Header, ...], Field(max_length=MAX_HEADERS)] = ()
-    """Those of the answer that tell who answered, from a fixed list; values that could name a person are left out."""
+    """Those of the answer that tell who answered, from a fixed list, scrubbed; cookies and tokens are not in it."""
     title: Text | None = None
+    """Of the page, scrubbed."""
     length: Count8 | None = None
     """What Content-Length said."""
     sample: Text | None = None
-    """The beginning of the body, scrubbed, where the answer is not the usual one."""
+    """The beginning of the body, at most 1024 characters, scrubbed, where the answer is not the usual one: no 2xx over
+    verified TLS from the site that was asked. Of an answer that is not HTTP, its own beginning."""
     headers_ms: Millis | None = None
-    """Time to the end of the answer's head."""
+    """From the request to the end of the answer's head."""
     body_ms: Millis | None = None
-    """Time to the end of the body, or to where it was cut."""
+    """From the request to the end of the body, or to where it was cut or broke off."""
     body_cut: bool | None = None
-    """There was more than is read."""
+    """There was more than is read; ``body_sha256`` is of what was read."""
     samples: Annotated[tuple[Received, ...], Field(max_length=MAX_SAMPLES)] = ()
-    """Bytes of the last hop's body at memoryless instants, mean 250 ms, and at its end."""
+    """Bytes of the last hop's body at memoryless instants since its head, mean 250 ms, and at its end."""
