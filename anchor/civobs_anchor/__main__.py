@@ -6,7 +6,8 @@ import logging
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from traceback import walk_tb
+from typing import TYPE_CHECKING, Any
 
 from civobs_anchor import __version__
 from civobs_anchor.config import AnchorSettings, load
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from civobs_anchor.server import Anchor
 
 logger = logging.getLogger("civobs_anchor")
+_HERE = Path(__file__).parent
 
 _EPILOG = """\
 first steps:
@@ -75,12 +77,23 @@ async def _run(settings: AnchorSettings) -> int:
     from civobs_anchor.server import Anchor
 
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.set_exception_handler(_note)
     async with Anchor(settings) as anchor:
         loop.add_signal_handler(signal.SIGTERM, stop.set)
         loop.add_signal_handler(signal.SIGHUP, _reload, anchor)
         logger.info("serving name=%s %s", settings.name, _summary(settings))
         await stop.wait()
     return 0
+
+
+def _note(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what went wrong here. asyncio's own sockets also complain of clients that leave while they write."""
+    error = context.get("exception")
+    if not isinstance(error, Exception):
+        return
+    files = {frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__)}
+    if any(Path(file).parent == _HERE for file in files):
+        loop.default_exception_handler(context)
 
 
 async def _check(settings: AnchorSettings) -> int:
