@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from ipaddress import ip_network
-from pathlib import Path
 
 import pytest
 from pyroute2 import IPRoute
@@ -16,8 +15,6 @@ LINKS = ("192.168.7.0/24", "100.64.7.0/24", "198.51.100.0/24", "203.0.113.0/24",
 LINKS6 = tuple(f"2001:db8:{number}::/64" for number in range(1, 6))
 HOST, HOST6 = "198.18.7.2", "2001:db8:5::2"
 DEFAULT = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
-_UNLIMITED = {"net/ipv4/icmp_ratelimit": "0", "net/ipv6/icmp/ratelimit": "0"}
-"""Linux sends six errors at once and then one a second: tests that ask more often would see lost hops."""
 
 
 class Way:
@@ -28,7 +25,6 @@ class Way:
         for number, links in enumerate(zip(LINKS, LINKS6, strict=True)):
             self._connect(number, [ip_network(link) for link in links])
         for place in self.places.values():
-            place.namespace.run(_unlimit)
             place.configure()
         for place in self.places.values():
             place.wait_until_ready()
@@ -96,11 +92,6 @@ class Way:
             nearer.routes.append((DEFAULT[network.version], network[2]))
             for before in (LINKS if network.version == 4 else LINKS6)[:number]:
                 farther.routes.append((ip_network(before), network[1]))
-
-
-def _unlimit():
-    for key, value in _UNLIMITED.items():
-        Path("/proc/sys", key).write_text(value)
 
 
 @pytest.fixture(scope="module")

@@ -98,7 +98,8 @@ def _of_one(where: str, field: Field, left: list[Field], home: Iterable[str]) ->
         return _alteration(where, name, name, same_value[0])
     if others:
         left.remove(others[0])
-        return _alteration(where, name, value, _scrubbed(others[0][1], home))
+        # Both alike, or a number that is in every browser's name would look like a difference.
+        return _alteration(where, name, _scrubbed(value, home), _scrubbed(others[0][1], home))
     return _alteration(where, name, value, None)
 
 

@@ -23,8 +23,11 @@ _SYSCTLS = {
     "net/ipv4/conf/default/rp_filter": "0",
     "net/ipv6/conf/all/accept_dad": "0",
     "net/ipv6/conf/default/accept_dad": "0",
+    "net/ipv4/icmp_ratelimit": "0",
+    "net/ipv6/icmp/ratelimit": "0",
 }
-"""Every place forwards; addresses are usable at once."""
+"""Every place forwards; addresses are usable at once; errors are not limited to one a second, which is a second of the
+clock, while the lab's time runs faster."""
 _PING_GROUPS = "net/ipv4/ping_group_range"
 """Groups that may send echo requests without being root, as probes do."""
 _LAST_GROUP = 2147483647
