@@ -6,6 +6,7 @@ here to be compared with, never enters a row or a file.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Literal
 
 HOLDS_S = {"portal": 3_600.0, "interception": 43_200.0, "resolver": 86_400.0}
@@ -37,6 +38,10 @@ class Known:
         value = self._held(finding, mono_ms)
         return value if isinstance(value, str) else None
 
+    def outside(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The home's addresses as the world sees them: a name or a redirect that leads there leads home."""
+        return tuple(ip_network(address) for address in self.mapped.values())
+
     def told(self) -> dict[str, object]:
         """All of it, for a program that measures on the agent's behalf, and back."""
         found = [[finding, value, mono_ms] for finding, (value, mono_ms) in self._found.items()]
@@ -47,7 +52,7 @@ class Known:
         for finding, value, mono_ms in told["found"]:
             if finding in HOLDS_S and isinstance(value, bool | str) and mono_ms >= self._found.get(finding, (0, 0))[1]:
                 self._found[finding] = (value, mono_ms)
-        self.mapped |= {int(family): str(address) for family, address in told["mapped"].items()}
+        self.mapped |= {int(family): str(ip_address(address)) for family, address in told["mapped"].items()}
 
     def _held(self, finding: Finding, mono_ms: int) -> bool | str | None:
         value, since_ms = self._found.get(finding, (None, 0))

@@ -207,7 +207,7 @@ class Net:
             slot_at=slot_at,
             host=host,
             validity=assess(self.clock.moment(), host, self._last_climb, self.known, self._board),
-            refusal=self._refusal.with_own(host.own_addresses(), host.home),
+            refusal=self._refusal.with_own(host.own_addresses(), (*host.home, *self.known.outside())),
             meter=tally,
             roots=self._roots,
             plan=plan,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from civobs_agent.builtin import ANCHORS
 from civobs_agent.host import home_prefixes
+from civobs_agent.net import Net
 from civobs_agent.refusal import LAB_BUILD, Refusal
 
 ROOT = Path(__file__).parents[2]
@@ -140,3 +141,13 @@ def test_an_installed_probe_can_lift_nothing(tmp_path):
     said = subprocess.run([sys.executable, "-c", attempt], capture_output=True, text=True, check=True).stdout
     assert said.splitlines()[0] == "False"
     assert "remove lab_ranges" in said
+
+
+def test_the_addresses_that_the_world_sees_of_this_home_are_refused_and_not_written_down(live_clock):
+    net = Net(live_clock)
+    net.known.mapped |= {4: "93.184.216.34", 6: "2606:2800:220:1::1"}
+    refusal = net.context(live_clock.moment().at, None).refusal
+    for address in ("93.184.216.34", "2606:2800:220:1::1"):
+        assert refusal.refuses(address) == "home_network"
+        assert refusal.shown(address) == "refused:home_network"
+    assert refusal.refuses("93.184.216.35") is None

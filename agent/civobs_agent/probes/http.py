@@ -64,7 +64,7 @@ class Course:
         """Begin the next hop. An address that is refused is not written down, nor what it is asked for."""
         place = place_of(url)
         shown = place.host if place.literal is None else context.refusal.shown(place.host)
-        self.redirects.append(scrub_url(url, shown, _home(context)) if shown == place.host else shown)
+        self.redirects.append(scrub_url(url, shown, context.of_home) if shown == place.host else shown)
         self.astray = self.astray or not _same_site(place_of(self.url).host, place.host)
         self.url, self.stage, self.answer = url, HttpStage.RESOLVE, Answer()
         self.address = self.resolve_ms = self.connect_ms = self.tls_ms = self.verified = None
@@ -154,19 +154,14 @@ async def _exchange(course: Course, place: Place, stream: Stream, context: Conte
     async with asyncio.timeout(context.timeout_s(TIMEOUTS["http.headers"])):
         await exchange.ask()
         course.stage = HttpStage.HEADERS
-        await exchange.read_head(_home(context))
+        await exchange.read_head(context.of_home)
     course.stage = HttpStage.BODY
     if not course.answer.leads_on:
         await exchange.read_body(course.most, Instants(context.rng, context.time_scale))
 
 
-def _home(context: Context) -> tuple[str, ...]:
-    """Addresses that no page may tell the world about this home."""
-    return (*context.known.mapped.values(), *context.host.own_addresses())
-
-
 def _fields(course: Course, target: Target, fault: Fault | None, context: Context) -> dict[str, object]:
-    answer, home = course.answer, _home(context)
+    answer, home = course.answer, context.of_home
     usual = fault is None and course.verified and not course.astray and answer.status in range(200, 300)
     return {
         "url": target.url,
