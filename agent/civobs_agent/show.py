@@ -180,11 +180,15 @@ def _which(row: AnyMeasurement) -> str:
     """Which of the questions to one target it was, where there are several."""
     match row:
         case Dns():
-            return f", {row.qtype} from {row.resolver}"
+            return f", {_question(row)}"
         case Tls() | Quic():
             return f", {row.named} name"
         case _:
             return ""
+
+
+def _question(row: Dns) -> str:
+    return f"{row.qtype} from {row.resolver}{' by TCP' if row.transport == 'tcp' else ''}"
 
 
 def _details(row: AnyMeasurement) -> Iterator[str]:
@@ -192,7 +196,7 @@ def _details(row: AnyMeasurement) -> Iterator[str]:
         case Ping():
             yield f"{row.received} of {row.sent} echoes"
         case Dns():
-            yield f"{row.qtype} from {row.resolver}: {' '.join(row.answers)}"
+            yield f"{_question(row)}: {' '.join(row.answers)}"
         case Http():
             yield f"status {row.status}"
         case Agent():

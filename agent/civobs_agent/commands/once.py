@@ -24,9 +24,10 @@ STAGES = {
 """The kinds a target is measured by, in this order, and what a person waits for meanwhile."""
 
 _EPILOG = """\
-With --target a picture follows: each stage of the way to the page is a line, and its bar stands where the stage lay
-in time. TLS is set up with the page's own name, with one that nobody objects to and with none: where only its own
-name fails, the name makes the difference, not the address.
+With --target a picture follows: each stage of the way to the page is a line, and
+its bar stands where the stage lay in time. TLS is set up with the page's own
+name, with one that nobody objects to and with none: where only its own name
+fails, the name makes the difference, not the address.
 
 examples:
   civobs-agent once
