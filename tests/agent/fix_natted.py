@@ -27,6 +27,8 @@ from civobs_lab.network import Place
 from civobs_wire.plan import Target
 
 WORLD = {4: ("198.51.100.10", "198.51.100.20"), 6: ("2001:db8:f::10", "2001:db8:f::20")}
+PLAIN = "198.51.100.40"
+"""A STUN server with one address."""
 WAN, CARRIER_WAN, OUTSIDE = "203.0.113.6", "100.64.7.2", "203.0.113.2"
 """The router's two addresses, of which a test uses one, and the carrier's."""
 _WIRES = (
@@ -56,6 +58,7 @@ class Natted:
             self._wire(*wire)
         for family, addresses in WORLD.items():
             self.places["world"].addresses += [("lo", ip_address(a), 32 if family == 4 else 128) for a in addresses]
+        self.places["world"].addresses.append(("lo", ip_address(PLAIN), 32))
         for prefix in ("192.168.7.0/24", "2001:db8:7::/64"):
             via = "203.0.113.6" if "." in prefix else "2001:db8:a::2"
             self.places["carrier"].routes.append((ip_network(prefix), ip_address(via)))
@@ -196,7 +199,7 @@ def natted(tmp_path_factory):
     line = Natted(folder)
     serving = Serving(line.places["world"])
     names = {(WORLD[4][0], 53): Resolver(), (WORLD[6][0], 53): line.resolver}
-    serving.open({**stun_ends(WORLD[4]), **stun_ends(WORLD[6]), **names}, tcp_ports=(443,))
+    serving.open({**stun_ends(WORLD[4]), **stun_ends(WORLD[6]), **stun_ends((PLAIN,)), **names}, tcp_ports=(443,))
     yield line
     serving.close()
     line.close()

@@ -12,12 +12,13 @@ from civobs_agent.probes.binding import NAT_PMP_PORT
 from civobs_anchor.stun import StunServer
 from civobs_wire.failure import Failure, Outcome
 from civobs_wire.plan import Server
-from tests.agent.fix_natted import OUTSIDE, WAN, WORLD, Serving, stun_ends
+from tests.agent.fix_natted import OUTSIDE, PLAIN, WAN, WORLD, Serving, stun_ends
 from tests.agent.fix_net import plan_with
 
 pytestmark = pytest.mark.netns
 SERVER = Server(id="anchor-a", name="a.example", address=WORLD[4][0], address6=WORLD[6][0])
 PLAN = plan_with(servers=(SERVER,))
+PLAIN_PLAN = plan_with(servers=(Server(id="plain", name="p.example", address=PLAIN),))
 HOME_NAT = f'chain post {{ type nat hook postrouting priority 100; oifname "up" snat ip to {WAN}; }}'
 TO_CARRIER = 'chain post { type nat hook postrouting priority 100; oifname "up" snat ip to 100.64.7.2; }'
 CARRIER_NAT = f"chain post {{ type nat hook postrouting priority 100; ip saddr 100.64.0.0/10 snat ip to {OUTSIDE}; }}"
@@ -77,11 +78,26 @@ def test_a_firewall_without_translation_filters(natted):
     assert (six.filtering, six.inbound) == ("address_and_port_dependent", False)
 
 
+@pytest.mark.parametrize(
+    ("address", "private"),
+    [
+        ("192.168.1.2", True),
+        ("172.31.0.1", True),
+        ("100.64.0.1", False),
+        ("fd00:7::2", True),
+        ("2001:db8:7::2", False),
+        ("fe80::1%up", False),
+    ],
+)
+def test_a_home_has_addresses_of_its_own_in_both_families(address, private):
+    assert nat._private(address) is private
+
+
 def test_a_mapping_that_nobody_uses_is_found_to_end_between_two_waits(natted):
     natted.set("router", "net/netfilter/nf_conntrack_udp_timeout", "2")
     try:
         with natted.rules(router=HOME_NAT):
-            four = natted.rows(nat.measure, PLAN, scale=20.0)[0][0]
+            four = natted.rows(nat.measure, PLAIN_PLAN, scale=20.0)[0][0]
     finally:
         natted.set("router", "net/netfilter/nf_conntrack_udp_timeout", "30")
     # A second of this clock is twenty: 30 are over before the kernel's two real ones, and 60 after.
@@ -90,7 +106,7 @@ def test_a_mapping_that_nobody_uses_is_found_to_end_between_two_waits(natted):
 
 def test_a_mapping_that_lasts_is_said_to_have_lasted(natted):
     with natted.rules(router=HOME_NAT):
-        four = natted.rows(nat.measure, PLAN)[0][0]
+        four = natted.rows(nat.measure, PLAIN_PLAN)[0][0]
     assert (four.lifetime_s, four.lifetime_below_s) == (120, None)
 
 
@@ -139,7 +155,7 @@ def pmp(address, result=0):
 )
 def test_what_the_gateway_says_of_its_own_address_counts(answer, carrier_nat, evidence, natted):
     with natted.rules(router=HOME_NAT), gateway_says(natted, answer):
-        four = natted.rows(nat.measure, PLAN)[0][0]
+        four = natted.rows(nat.measure, PLAIN_PLAN)[0][0]
     assert (four.carrier_nat, four.carrier_evidence) == (carrier_nat, evidence)
 
 
@@ -188,8 +204,8 @@ def test_a_server_that_ignores_what_it_is_asked_makes_nothing_known(natted):
 
 
 def test_a_server_with_one_address_shows_the_translation_alone(natted):
-    with natted.rules(router=HOME_NAT), server_at(natted, "198.51.100.31", stun_ends(("198.51.100.31",))) as plan:
-        four = natted.rows(nat.measure, plan)[0][0]
+    with natted.rules(router=HOME_NAT):
+        four = natted.rows(nat.measure, PLAIN_PLAN)[0][0]
     assert (four.translated, four.mapping, four.filtering, four.inbound) == (True, None, None, None)
     assert four.lifetime_s == 120
 

@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, ip_address
+from ipaddress import IPv4Network, ip_address, ip_network
 
 from civobs_agent.faults import Fault, MeasurementError, fault_of
 from civobs_agent.net import FAMILIES, Context, IpFamily
@@ -28,8 +28,8 @@ HOPS = 4
 """A home's router, a second one, a provider's access router, its NAT: what is private lies within."""
 CARRIER_NAT = IPv4Network("100.64.0.0/10")
 """RFC 6598."""
-PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
-"""RFC 1918."""
+PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
+"""RFC 1918, RFC 4193."""
 
 
 @dataclass(slots=True)
@@ -260,7 +260,7 @@ def _in_carrier_nat(address: str) -> bool:
 
 def _private(address: str) -> bool:
     parsed = ip_address(address.partition("%")[0])
-    return any(parsed in network for network in PRIVATE) if parsed.version == 4 else parsed.is_private
+    return any(parsed.version == network.version and parsed in network for network in PRIVATE)
 
 
 def _endpoint(server: Server, family: IpFamily) -> Endpoint | None:
