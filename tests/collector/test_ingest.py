@@ -11,6 +11,7 @@ from civobs_collector.ingest.decode import Sender
 from civobs_collector.ingest.plans import PlanDesk
 from civobs_collector.ingest.store import CurrentPlan
 from civobs_wire.batch import parse, unpacked
+from civobs_wire.measurement import Dns, MeasurementBase
 from civobs_wire.plan import Plan, pack_plan
 from civobs_wire.topics import Leaf, all_shards
 from tests.collector.fix_ingest import Device, failed_row, open_site, row, wait_for
@@ -53,6 +54,21 @@ def test_a_batch_is_stored_archived_and_receipted(mosquitto, dsn, tmp_path):
         wait_for(lambda: ingest.writer._link.unacked == 0)
         assert ingest.count("ingest_messages_total", result="stored") == 1
         assert ingest.count("ingest_results_total") == 3
+
+
+def test_what_says_something_new_is_kept_whole_within_the_hour(site):
+    device = site.device()
+    site.ingest().start()
+    start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
+    said = [("192.0.2.1", "192.0.2.2"), ("192.0.2.2", "192.0.2.1"), ("192.0.2.66",), ("192.0.2.1", "192.0.2.2")]
+    asked = {"resolver": "resolver", "transport": "udp", "qname": "www.example.org", "qtype": "A"}
+    rows = []
+    for n, answers in enumerate(said, 1):
+        shared = {name: getattr(row(n, start + timedelta(minutes=n)), name) for name in MeasurementBase.model_fields}
+        rows.append(Dns(**shared, **asked, answers=answers))
+    site.send(device, device.message(1, *rows))
+    site.wait_for_receipt(device, 1)
+    assert [n for (n,) in site.query("SELECT seq FROM measurement WHERE detail IS NOT NULL ORDER BY 1")] == [1, 3]
 
 
 def test_a_row_that_ends_well_is_kept_whole_once_an_hour(site):

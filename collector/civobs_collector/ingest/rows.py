@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -212,20 +213,36 @@ PRINCIPAL: dict[str, Callable[[Any], Principal]] = {
 _FIELDS: dict[str, frozenset[str]] = {kind: frozenset(model.model_fields) for kind, model in KINDS.items()}
 
 
-HOURLY = frozenset({"ladder", "ping", "tcp"})
-"""Kinds whose rows say all in ``value`` and ``ms`` while they end well; one whole row an hour is enough of them. Of the
-other kinds the facts are in the whole row, so it is always kept."""
+def _dns_facts(row: Dns) -> object:
+    # Balanced names come with their addresses in another order each time.
+    return row.resolver, row.transport, row.qtype, frozenset(row.answers), row.aliases, row.flags, row.nsid, row.others
+
+
+FACTS: dict[str, Callable[[Any], object]] = {
+    "ladder": lambda _: None,
+    "ping": lambda _: None,
+    "tcp": attrgetter("address"),
+    "dns": _dns_facts,
+    "tls": attrgetter("address", "named", "resolvers", "cert_sha256", "version", "alpn", "covers", "root_sha256"),
+    "http": attrgetter("address", "status", "body_sha256", "redirects", "title", "verified"),
+}
+"""What a row of a frequent kind says besides its numbers. While it ends well, one whole row an hour is kept of those
+that say the same; the rest say all in ``value`` and ``ms``. Of a kind that is not here every whole row is kept."""
+
+
+SampleKey = tuple[int, str, str, int, object]
+"""Probe, kind, target, hour, facts."""
 
 
 class HourlySample:
-    """Says which row is the first of its probe, kind and target in its hour. Remembers the newest ``size`` of them."""
+    """Says which row is the first of its probe, kind, target and facts in its hour; remembers the newest ``size``."""
 
     def __init__(self, size: int = 200_000) -> None:
         self._size = size
-        self._seen: dict[tuple[int, str, str, int], None] = {}
+        self._seen: dict[SampleKey, None] = {}
 
-    def is_first(self, key: tuple[int, str, str, int]) -> bool:
-        """Whether (probe, kind, target, hour) comes for the first time."""
+    def is_first(self, key: SampleKey) -> bool:
+        """Whether it comes for the first time."""
         if key in self._seen:
             return False
         if len(self._seen) >= self._size:
@@ -265,8 +282,10 @@ def pack_rows(sound: Sound, targets: Mapping[str, int], sample: HourlySample) ->
                 buckets.add(bucket)
                 start, hour = bucket * _BUCKET_US, bucket // _BUCKETS_AN_HOUR
                 end = start + _BUCKET_US
-            kept = row.kind not in HOURLY or row.outcome is not _OK or index in undated
-            kept = sample.is_first((probe_key, row.kind, row.target, hour)) or kept
+            told = FACTS.get(row.kind)
+            kept = told is None or row.outcome is not _OK or index in undated
+            if told is not None and sample.is_first((probe_key, row.kind, row.target, hour, told(row))):
+                kept = True
             detail = texts.of(index) if kept else None
             parts.append(_packed(row, at_us, keys[row.target], detail))
     except (struct.error, OverflowError) as error:
