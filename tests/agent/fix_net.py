@@ -97,9 +97,16 @@ def plan_with(*resolvers, **fields):
 
 
 def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody has, on either address and for TCP and UDP alike."""
+    while True:
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            port = 0
+            for family in (socket.AF_INET, socket.AF_INET6):
+                for one in (kind, *({socket.SOCK_STREAM, socket.SOCK_DGRAM} - {kind})):
+                    probe = held.enter_context(socket.socket(family, one))
+                    probe.bind((LOOPBACK[4 if family == socket.AF_INET else 6], port))
+                    port = probe.getsockname()[1]
+            return port
 
 
 # TCP, TLS, HTTP

@@ -151,7 +151,7 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 
 class Https:
-    """DNS over HTTPS. The path says how: ``/dns-query`` well, ``/missing``, ``/garbage``, ``/endless``."""
+    """DNS over HTTPS. The path says how: ``/dns-query`` well, ``/missing``, ``/garbage``, ``/endless`` beyond all bounds."""
 
     def __init__(self, recursive):
         self._recursive = recursive
@@ -171,7 +171,7 @@ class Https:
             path = (await reader.readuntil(b"\r\n\r\n")).decode().split(" ")[1]
             if path.startswith("/endless"):
                 writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-                while True:
+                for _ in range(64):
                     writer.write(b"x" * 65536)
                     await writer.drain()
             status, body = self.page(path)

@@ -82,6 +82,11 @@ def test_what_the_plan_does_not_name_is_not_asked(context, resolvers):
     assert (row.egress, row.validates, row.root_signed, row.name_signed) == (None, None, True, None)
 
 
+def test_names_of_the_plan_that_are_none_are_no_reason_to_fail(context, resolvers):
+    (row,) = examined(context, resolvers, dns_names=DnsNames(signed="a..b", bogus="a..b", whoami="a" * 64))
+    assert (row.outcome, row.root_signed, row.name_signed, row.validates) == (Outcome.OK, True, None, None)
+
+
 def test_a_resolver_that_believes_broken_signatures_is_told(context, resolvers):
     resolvers.recursive.manners = Manners(validates=False)
     (row,) = examined(context, resolvers)

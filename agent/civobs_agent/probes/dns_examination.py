@@ -5,7 +5,6 @@ so that a resolver sees no burst.
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -21,15 +20,13 @@ from civobs_agent.probes.dns_message import question, texts
 from civobs_agent.probes.dns_secure import DOT_PORT, over_https, over_tls
 from civobs_agent.probes.dns_servers import Listed, identity, shown
 from civobs_agent.probes.dns_trust import ROOT_ANCHORS, Trust, UnsignedError, UntrustedError
-from civobs_agent.probes.question import Reply, Transport, exchange
+from civobs_agent.probes.question import Reply, Server, Transport, exchange
 from civobs_agent.tables import Timeout, table
 from civobs_wire.failure import Failure, Outcome
 from civobs_wire.measurement import Check, ClockState, ResolverFacts
 from civobs_wire.plan import DnsNames
 
 TIMEOUTS = table(
-    Timeout("resolver.dot", 10.0, "OONI's TLS handshake: 10 s"),
-    Timeout("resolver.doh", 10.0, "OONI's TLS handshake: 10 s"),
     Timeout("resolver.all", 90.0, "eighteen questions of which most are answered; its program ends after 120 s"),
 )
 PREFIX_BITS = {4: 24, 6: 48}
@@ -77,6 +74,21 @@ class Asked:
             return result
         return None
 
+    async def ask(  # noqa: PLR0913 - what a question may carry
+        self,
+        qname: str,
+        qtype: str,
+        transport: Transport = "udp",
+        *,
+        mixed: bool = False,
+        rdclass: str = "IN",
+        nsid: bool = False,
+        signed: bool = False,
+    ) -> Reply:
+        """The first answer. Raises MeasurementError."""
+        query = question(qname, qtype, self.context.rng, mixed=mixed, rdclass=rdclass, nsid=nsid, signed=signed)
+        return await exchange(self.listed.server, query, self.context, transport=transport)
+
     def row(self, target: str) -> ResolverFacts:
         """The row of it."""
         fields = {"resolver": self.listed.id, "checks": tuple(self.checks)} | self.fields
@@ -121,46 +133,35 @@ class Examination(Asked):
             self.fault = Fault(plain.failure if plain and plain.failure else Failure.GENERIC_TIMEOUT_ERROR)
 
     async def _over_udp(self) -> None:
-        reply = await self.check("udp", self._neutral(mixed=True))
+        neutral = self.context.neutral_name
+        reply = await self.check("udp", self.ask(neutral, "A", mixed=True, nsid=True))
         if reply is None:
             return
         self._transport = "udp"
         case_kept = reply.said.case_kept
         if reply.rcode:
-            plain = await self.check("udp.plain", self._neutral(mixed=False))
+            plain = await self.check("udp.plain", self.ask(neutral, "A"))
             if plain is not None and not plain.rcode:
                 case_kept = False
         self.fields["reply_ms"] = reply.ms
         self.fields["case_kept"] = case_kept
         self.fields["nsid"] = identity(reply.said.nsid, self.listed, self.context)
 
-    def _neutral(self, *, mixed: bool) -> Awaitable[Reply]:
-        query = question(self.context.neutral_name, "A", self.context.rng, mixed=mixed, nsid=True)
-        return exchange(self.listed.server, query, self.context)
-
     async def _over_tcp(self) -> None:
-        query = question(self.context.neutral_name, "A", self.context.rng)
-        reply = await self.check("tcp", exchange(self.listed.server, query, self.context, transport="tcp"))
+        reply = await self.check("tcp", self.ask(self.context.neutral_name, "A", "tcp"))
         if reply is not None and self._transport is None:
             self._transport = "tcp"
 
     async def _over_tls(self) -> None:
         name = self.listed.planned and self.listed.planned.dot_name
         if name:
-            query = question(self.context.neutral_name, "A", self.context.rng)
-            asking = over_tls(self.listed.server.address, self._built_in.dot_port, name, query, self.context)
-            await self.check("dot", self._in_time("resolver.dot", asking))
+            server = Server(self.listed.server.address, self._built_in.dot_port)
+            await self.check("dot", over_tls(server, name, self.context))
 
     async def _over_https(self) -> None:
         url = self.listed.planned and self.listed.planned.doh_url
         if url:
-            query = question(self.context.neutral_name, "A", self.context.rng)
-            asking = over_https(self.listed.server.address, url, query, self.context)
-            await self.check("doh", self._in_time("resolver.doh", asking))
-
-    async def _in_time(self, stage: str, asking: Awaitable[None]) -> None:
-        async with asyncio.timeout(self.context.timeout_s(TIMEOUTS[stage])):
-            await asking
+            await self.check("doh", over_https(self.listed.server.address, url, self.context))
 
     async def _name_itself(self) -> None:
         """What it says of itself in the class that is meant for it (RFC 4892)."""
@@ -171,8 +172,7 @@ class Examination(Asked):
         self.fields["version"] = await self._chaos("version.bind")
 
     async def _chaos(self, name: str) -> str | None:
-        query = question(name, "TXT", self.context.rng, rdclass="CH")
-        reply = await self.check(name, self._good(query))
+        reply = await self.check(name, self._good(name, "TXT", rdclass="CH"))
         text = None if reply is None else next(texts(reply.message), None)
         return identity(text, self.listed, self.context)
 
@@ -181,7 +181,7 @@ class Examination(Asked):
         if self._names.whoami is None:
             return
         for qtype in ("A", "AAAA"):
-            reply = await self.check(f"whoami.{qtype}", self._good(question(self._names.whoami, qtype, self._rng)))
+            reply = await self.check(f"whoami.{qtype}", self._good(self._names.whoami, qtype))
             if reply is not None and reply.answers:
                 self.fields["egress"] = prefix_of(reply.answers[0], self.context)
                 return
@@ -190,16 +190,16 @@ class Examination(Asked):
         """Whether it refuses what is signed wrongly, and that for its signature alone."""
         if self._names.signed is None or self._names.bogus is None:
             return
-        right = await self.check("signed", self._good(question(self._names.signed, "A", self._rng)))
-        wrong = await self.check("bogus", self._good(question(self._names.bogus, "A", self._rng)))
+        right = await self.check("signed", self._good(self._names.signed, "A"))
+        wrong = await self.check("bogus", self._good(self._names.bogus, "A"))
         if right is None or not right.answers:
             return
         if wrong is not None and wrong.answers:
             self.fields["validates"] = False
-        elif self.checks[-1].failure is Failure.DNS_SERVFAIL_ERROR:
-            unchecked = question(self._names.bogus, "A", self._rng, signed=True)
-            if await self.check("bogus.unchecked", self._good(unchecked)) is not None:
-                self.fields["validates"] = True
+        elif self.checks[-1].failure is Failure.DNS_SERVFAIL_ERROR and await self.check(
+            "bogus.unchecked", self._good(self._names.bogus, "A", signed=True)
+        ):
+            self.fields["validates"] = True
 
     async def _verify(self) -> None:
         """Reckon ourselves, as far as the time is known: a signature holds from a day to another."""
@@ -209,8 +209,7 @@ class Examination(Asked):
         trust = Trust(self._records, self._built_in.anchors, now.at.timestamp())
         self.fields["root_signed"] = await self._verified("root_dnskey", trust.root())
         if self.fields["root_signed"] and self._names.signed is not None:
-            name = dns.name.from_text(self._names.signed)
-            self.fields["name_signed"] = await self._verified("signatures", trust.name(name))
+            self.fields["name_signed"] = await self._verified("signatures", trust.name(self._names.signed))
 
     async def _verified(self, name: str, verifying: Awaitable[None]) -> bool | None:
         """True, False if what came does not verify, None if nothing came that could."""
@@ -224,25 +223,19 @@ class Examination(Asked):
                 return None
 
     async def _records(self, name: dns.name.Name, rdtype: str) -> dns.message.Message:
-        return (await self._good(question(name.to_text(), rdtype, self._rng, signed=True))).message
+        return (await self._good(name.to_text(), rdtype, signed=True)).message
 
-    async def _good(self, query: dns.message.Message) -> Reply:
-        reply = await self._asked(query)
+    async def _good(self, qname: str, qtype: str, *, rdclass: str = "IN", signed: bool = False) -> Reply:
+        """An answer without an error, over the way that is open."""
+        reply = await self.ask(qname, qtype, self._transport or "udp", rdclass=rdclass, signed=signed)
         fault = rcode_fault(reply.rcode)
         if fault is not None:
             raise MeasurementError(fault.failure)
         return reply
 
-    def _asked(self, query: dns.message.Message) -> Awaitable[Reply]:
-        return exchange(self.listed.server, query, self.context, transport=self._transport or "udp")
-
     @property
     def _names(self) -> DnsNames:
         return DnsNames() if self.context.plan is None else self.context.plan.dns_names
-
-    @property
-    def _rng(self) -> random.Random:
-        return self.context.rng
 
 
 def prefix_of(address: str, context: Context) -> str:

@@ -3,9 +3,9 @@
 Both go to the address of the plan, not to what their name resolves to: whether that name resolves is another question.
 """
 
+import asyncio
 import base64
 
-import dns.message
 import h2.config
 import h2.connection
 import h2.events
@@ -14,12 +14,17 @@ import h11
 
 from civobs_agent.faults import MeasurementError
 from civobs_agent.net import Context
-from civobs_agent.probes.dns_message import MAX_MESSAGE
+from civobs_agent.probes.dns_message import MAX_MESSAGE, question
 from civobs_agent.probes.place import Place, place_of
-from civobs_agent.probes.question import over_stream, read_answer
+from civobs_agent.probes.question import Server, over_stream, read_answer
 from civobs_agent.probes.stream import Stream
+from civobs_agent.tables import Timeout, table
 from civobs_wire.failure import Failure
 
+TIMEOUTS = table(
+    Timeout("resolver.dot", 10.0, "connect, handshake and answer; OONI gives a handshake 10 s"),
+    Timeout("resolver.doh", 10.0, "the same"),
+)
 DOT_PORT = 853
 """RFC 7858 §3.1."""
 MEDIA_TYPE = "application/dns-message"
@@ -29,26 +34,30 @@ AGENT_HEADERS = [("accept", MEDIA_TYPE)]
 """No more than is needed: a resolver learns nothing of who asks (RFC 8484 §8.2)."""
 
 
-async def over_tls(address: str, port: int, name: str, query: dns.message.Message, context: Context) -> None:
-    """Ask once. Raises MeasurementError, OSError, EOFError; the caller sets the time limit."""
-    async with await Stream.connect(address, port, context) as stream:
-        await stream.start_tls(context.roots.verifying(), name, ["dot"])
-        await over_stream(stream, query)
+async def over_tls(server: Server, name: str, context: Context) -> None:
+    """Ask for the neutral name. Raises MeasurementError, OSError, EOFError."""
+    query = question(context.neutral_name, "A", context.rng)
+    async with asyncio.timeout(context.timeout_s(TIMEOUTS["resolver.dot"])):
+        async with await Stream.connect(server.address, server.port, context) as stream:
+            await stream.start_tls(context.roots.verifying(), name, ["dot"])
+            await over_stream(stream, query)
 
 
-async def over_https(address: str, url: str, query: dns.message.Message, context: Context) -> None:
+async def over_https(address: str, url: str, context: Context) -> None:
     """Ask with a GET, over HTTP/2 or, where the server speaks no other, HTTP/1.1. Raises as ``over_tls``."""
     try:
         place = place_of(url.removesuffix("{?dns}"))
     except ValueError:
         raise MeasurementError(Failure.NOTHING_TO_ASK, "the plan's URL is none") from None
+    query = question(context.neutral_name, "A", context.rng)
     query.id = 0  # RFC 8484 §4.1: so that caches know the question again
     packed = base64.urlsafe_b64encode(query.to_wire()).rstrip(b"=").decode()
     path = f"{place.path}{'&' if '?' in place.path else '?'}dns={packed}"
-    async with await Stream.connect(address, place.port, context) as stream:
-        tls = await stream.start_tls(context.roots.verifying(), place.host, ["h2", "http/1.1"])
-        exchange = _http2 if tls.selected_alpn_protocol() == "h2" else _http1
-        status, body = await exchange(stream, place, path)
+    async with asyncio.timeout(context.timeout_s(TIMEOUTS["resolver.doh"])):
+        async with await Stream.connect(address, place.port, context) as stream:
+            tls = await stream.start_tls(context.roots.verifying(), place.host, ["h2", "http/1.1"])
+            exchange = _http2 if tls.selected_alpn_protocol() == "h2" else _http1
+            status, body = await exchange(stream, place, path)
     if status != 200:
         raise MeasurementError(Failure.HTTP_UNEXPECTED_STATUS_CODE, f"status {status}")
     response, wrong = read_answer(body, query)

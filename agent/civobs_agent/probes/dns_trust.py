@@ -56,8 +56,12 @@ class Trust:
         """Verify the root's keys. Raises UntrustedError, UnsignedError, MeasurementError."""
         await self._enter(dns.name.root, self._anchors)
 
-    async def name(self, name: dns.name.Name) -> None:
+    async def name(self, text: str) -> None:
         """Verify a name's addresses, once the root's keys are known. Raises the same."""
+        try:
+            name = dns.name.from_text(text)
+        except dns.exception.DNSException:
+            raise MeasurementError(Failure.DNS_NON_RECOVERABLE_FAILURE, "not a name that can be asked for") from None
         response = await self._ask(name, "A")
         records = _records(response, name, "A")
         zone = _signer(_signatures(response, records), name)

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from civobs_agent.faults import Fault
 from civobs_agent.net import Context
 from civobs_agent.probes.dns_examination import Asked, BuiltIn, Examination
-from civobs_agent.probes.dns_message import question
 from civobs_agent.probes.dns_servers import Listed, given, independent
-from civobs_agent.probes.question import Server, exchange
+from civobs_agent.probes.question import Server
 from civobs_wire.failure import Failure
 from civobs_wire.measurement import AnyMeasurement, ResolverFacts
 from civobs_wire.plan import Target
@@ -41,8 +40,7 @@ class Silence(Asked):
     async def run(self) -> None:
         """One question."""
         if self.fault is None:
-            query = question(self.context.neutral_name, "A", self.context.rng, mixed=True, nsid=True)
-            reply = await self.check("udp", exchange(self.listed.server, query, self.context))
+            reply = await self.check("udp", self.ask(self.context.neutral_name, "A", mixed=True, nsid=True))
             if reply is not None:
                 self.fields["reply_ms"] = reply.ms
 

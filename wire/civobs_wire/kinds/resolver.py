@@ -15,10 +15,14 @@ class ResolverFacts(MeasurementBase):
     kind: Literal["resolver"] = "resolver"
     resolver: Name = "-"
     checks: Annotated[tuple[Check, ...], Field(max_length=MAX_CHECKS)] = ()
-    """What was asked: ``udp``, ``tcp``, ``dot``, ``doh``, ``root_dnskey``, ``signed``, ``bogus``, ``id.server`` …"""
+    """What was asked and how it ended: ``udp``, ``udp.plain`` (without mixed letters), ``tcp``, ``dot``, ``doh``,
+    ``id.server``, ``hostname.bind``, ``version.bind``, ``whoami.A``, ``whoami.AAAA``, ``signed``, ``bogus``,
+    ``bogus.unchecked`` (checking disabled), ``root_dnskey``, ``signatures`` (of the signed name)."""
     reply_ms: Millis | None = None
     case_kept: bool | None = None
+    """It answers a question in letters of mixed case, and repeats them."""
     nsid: Name | None = None
+    """Which of its machines answered (RFC 5001); ``home``, as in the next two, for whatever one at home says."""
     server_id: Name | None = None
     """CHAOS ``id.server`` or ``hostname.bind`` (RFC 4892)."""
     version: Name | None = None
@@ -26,10 +30,10 @@ class ResolverFacts(MeasurementBase):
     egress: Name | None = None
     """Prefix, /24 or /48, from which it asks others; ``home`` if that is the household's own."""
     validates: bool | None = None
-    """It hands out the signed name and refuses the one whose signature is broken."""
+    """It hands out the signed name and refuses the one whose signature is broken, until told not to check."""
     root_signed: bool | None = None
-    """The root's keys verify against the trust anchor built in here."""
+    """The root's keys verify against the trust anchors built in here. None where none came with a signature."""
     name_signed: bool | None = None
-    """The signed name's records verify up to that anchor, by our own reckoning."""
+    """The signed name's records verify up to those anchors, by our own reckoning."""
     no_resolver_answered: bool | None = None
     """An address of the observatory where no resolver is gave an answer: somebody on the way takes questions."""
