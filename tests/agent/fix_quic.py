@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 from aioquic.asyncio import QuicConnectionProtocol, serve
 from aioquic.buffer import Buffer
-from aioquic.h3.connection import H3Connection
+from aioquic.h3.connection import FrameType, H3Connection, encode_frame
 from aioquic.h3.events import HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import HandshakeCompleted, ProtocolNegotiated
@@ -68,6 +68,14 @@ class _Http3(QuicConnectionProtocol):
             self._quic.reset_stream(stream, 0x10C)
             self.transmit()
             return
+        if path in {"/bomb", "/table"}:
+            # Heads of which each byte stands for a whole field: of the fixed table, and of one that was filled before.
+            if path == "/table":
+                self._quic.send_stream_data(http._local_encoder_stream_id, b"\x3f\xe1\x1f" + _literal(4000))
+            packed = b"\x00\x00" + b"\xd9" * 50_000 if path == "/bomb" else b"\x02\x00" + b"\x80" * 15_000
+            self._quic.send_stream_data(stream, encode_frame(FrameType.HEADERS, packed), end_stream=True)
+            self.transmit()
+            return
         if path == "/informed":
             http.send_headers(stream, [(b":status", b"103")])
         http.send_headers(stream, head)
@@ -78,6 +86,16 @@ class _Http3(QuicConnectionProtocol):
         else:
             http.send_data(stream, BODY, end_stream=True)
         self.transmit()
+
+
+def _literal(n_bytes):
+    """An instruction to put a field into the table: name ``a``, a value of so many bytes (RFC 9204 §4.3.3)."""
+    return b"\x41a\x7f" + _rest(n_bytes - 127) + b"v" * n_bytes
+
+
+def _rest(number):
+    """What is left of an integer behind its prefix (RFC 7541 §5.1)."""
+    return bytes([number & 0x7F | 0x80]) + _rest(number >> 7) if number > 127 else bytes([number])
 
 
 def _preferring(parameters, port):
@@ -167,9 +185,7 @@ class _Servers:
         await self.quic("retry", self.settings(), retry=True)
         await self.quic("prefers", self.settings(), prefers=True)
         await self.quic("no-h3", self.settings(alpn="echo"))
-        await self.quic(
-            "refuses", self.settings(), end={"error_code": 2, "frame_type": 0, "reason_phrase": "::1"}
-        )
+        await self.quic("refuses", self.settings(), end={"error_code": 2, "frame_type": 0, "reason_phrase": "::1"})
         await self.datagrams(await self.beside("silent"), lambda data, peer: [])
         await self.datagrams(await self.beside("version"), _of_another_version)
         await self.datagrams(await self.beside("garbage"), _garbage)

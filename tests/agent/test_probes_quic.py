@@ -112,6 +112,8 @@ def test_a_host_that_is_not_there_fails_over_both(quic_sites, context4):
         ("/stall", Failure.GENERIC_TIMEOUT_ERROR, None, None),
         ("/part", Failure.GENERIC_TIMEOUT_ERROR, 200, 3),
         ("/reset", Failure.HTTP_REQUEST_FAILED, None, None),
+        ("/bomb", Failure.HTTP_REQUEST_FAILED, None, None),
+        ("/table", Failure.HTTP_REQUEST_FAILED, None, None),
     ],
 )
 def test_an_answer_is_told_as_far_as_it_came(path, failure, status, body_bytes, quic_sites, context4):

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, cast
 
-from aioquic.h3.connection import H3Connection
-from aioquic.h3.events import DataReceived, HeadersReceived
+from aioquic.h3.connection import H3Connection, QpackDecompressionFailed
+from aioquic.h3.events import DataReceived, Headers, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import HandshakeCompleted, QuicEvent, StreamReset
 from cryptography.x509 import Certificate
+from pylsqpack import Decoder
 
 from civobs_agent.faults import Fault, MeasurementError, fault_of
 from civobs_agent.net import HEADER_BYTES, UDP_BYTES, Context, IpFamily
@@ -32,6 +33,26 @@ _PEER = ("peer", 0)
 """What aioquic takes for the address of the other side."""
 MAX_EARLY = 64
 """Events kept from before the request; a server opens three streams of its own (RFC 9114 §6.2)."""
+MAX_HEAD = 16_384
+"""Bytes of an answer's head as they come; a large one is 2 kB."""
+
+
+class _Http3(H3Connection):
+    """HTTP/3 in which a head cannot unpack to more than some MiB.
+
+    With a table that the server fills (RFC 9204 §3.2), one byte stands for up to 4 kB, and 64 KiB of them for 256 MiB;
+    aioquic has no bound. Without it the longest entry that a byte stands for has some 60 bytes.
+    """
+
+    def _init_connection(self) -> None:
+        self._max_table_capacity = self._blocked_streams = 0
+        self._decoder = Decoder(0, 0)
+        super()._init_connection()
+
+    def _decode_headers(self, stream_id: int, frame_data: bytes | None) -> Headers:
+        if frame_data is not None and len(frame_data) > MAX_HEAD:
+            raise QpackDecompressionFailed
+        return super()._decode_headers(stream_id, frame_data)
 
 
 @dataclass(slots=True)
@@ -108,7 +129,7 @@ class QuicLine(asyncio.DatagramProtocol):
         """Send a request and wait for its answer, up to so many bytes of its body."""
         if self.agreed is None or self.agreed.alpn_protocol != "h3":
             raise MeasurementError(Failure.UNEXPECTED_ANSWER, "the handshake agreed on no HTTP/3")
-        self._http = H3Connection(self._quic)
+        self._http = _Http3(self._quic)
         stream = self._quic.get_next_available_stream_id()
         self._http.send_headers(stream, [(name.encode(), value.encode()) for name, value in headers], end_stream=True)
         early, self._early = self._early, []
