@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -62,9 +63,11 @@ class HomeProbe:
         self._boot_id.write_text(f"{uuid4()}\n")
         self.config.write_text(self._settings_text(clock_error_s))
         words = [*_POWER_ON, program("civobs-agent"), "--config", str(self.config), "run"]
-        files = {Path("/etc/resolv.conf"): self._resolv_conf}
-        command = command_in(self._place, words, files)
-        self._program = Program(f"probe {self.household.name}", command, self._folder / "log")
+        self._program = Program(f"probe {self.household.name}", self.command(words), self._folder / "log")
+
+    def command(self, words: Sequence[str]) -> list[str]:
+        """The command line that runs ``words`` on this device, with its resolver."""
+        return command_in(self._place, words, {Path("/etc/resolv.conf"): self._resolv_conf})
 
     def _settings_text(self, clock_error_s: float) -> str:
         settings = self._settings
