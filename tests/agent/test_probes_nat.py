@@ -192,6 +192,43 @@ def server_at(natted, address, ends):
         natted.tell("world", "ip", "addr", "del", f"{address}/32", "dev", "lo")
 
 
+class _Babbling(asyncio.DatagramProtocol):
+    """Answers each question with many datagrams."""
+
+    def __init__(self, *answers):
+        self._answers = answers
+
+    def connection_made(self, transport):
+        self._transport = transport
+
+    def datagram_received(self, data, peer):
+        for answer in self._answers:
+            self._transport.sendto(answer(data), peer)
+
+
+def _success(body):
+    return lambda asked: b"\x01\x01" + len(body).to_bytes(2, "big") + asked[4:20] + body
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        (lambda asked: b"garbage",) * 200,
+        (lambda asked: asked,) * 200,
+        (_success(b""),),
+        (_success(b"\x00\x20\x00\x08\x00\x07" + bytes(6)),),
+        (lambda asked: b"\x01\x11\x00\x08" + asked[4:20] + b"\x00\x09\x00\x04\x00\x00\x05\x00",),
+    ],
+    ids=["garbage", "echoes", "nothing in it", "an unheard-of family", "an error"],
+)
+def test_a_server_that_says_nothing_sensible_fails_the_row(answers, natted):
+    ends = {("198.51.100.33", 3478): _Babbling(*answers)}
+    with server_at(natted, "198.51.100.33", ends) as plan:
+        four = natted.rows(nat.measure, plan)[0][0]
+    assert (four.outcome, four.failure) == (Outcome.FAILED, Failure.UNEXPECTED_ANSWER)
+    assert (four.server, four.translated, checks(four)) == ("odd", None, {"odd": Failure.UNEXPECTED_ANSWER})
+
+
 def test_a_server_that_ignores_what_it_is_asked_makes_nothing_known(natted):
     ends = stun_ends(("198.51.100.30", WORLD[4][1]), _Ignorant)
     mine = {end: protocol for end, protocol in ends.items() if end[0] == "198.51.100.30"}

@@ -26,7 +26,8 @@ class Nat(MeasurementBase):
     """The device's own address is private."""
     carrier_nat: bool | None = None
     carrier_evidence: Annotated[tuple[Name, ...], Field(max_length=MAX_CHECKS)] = ()
-    """``own_address``, ``second_hop``, ``gateway_differs``: what says so."""
+    """What says so. ``own_address``, ``second_hop``: in 100.64.0.0/10. ``second_hop_private``: in RFC 1918's ranges.
+    ``gateway_private``, ``gateway_differs``: what the gateway calls its address outside."""
     private_hops: Count2 | None = None
     """Hops from the first on whose addresses are private or carrier NAT."""
     inbound: bool | None = None
