@@ -180,7 +180,7 @@ class _Servers:
         sites = self._sites
         sites.elsewhere_port = free_port(socket.SOCK_DGRAM)
         await self.datagrams(sites.elsewhere_port, lambda data, _: sites.elsewhere.append(data) or [])
-        for name in ("good", "other", "expired", "unknown"):
+        for name in ("good", "other", "expired", "unknown", "chained"):
             await self.quic(name, self.settings(name))
         await self.quic("retry", self.settings(), retry=True)
         await self.quic("prefers", self.settings(), prefers=True)

@@ -77,6 +77,10 @@ def test_nothing_is_asked_of_a_site_whose_certificate_does_not_verify(how, failu
     assert quic_sites.asked == []
 
 
+def test_a_chain_is_followed_over_an_authority_between(quic_sites, context4):
+    assert measured(quic_sites.url("chained"), context4)[0].verified is True
+
+
 @pytest.mark.parametrize(
     ("how", "failure", "udp_answered"),
     [
