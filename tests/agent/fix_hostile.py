@@ -222,8 +222,9 @@ def swapped(query):
 
 
 def crowd(query):
+    """Hundreds of addresses, none of which anybody may speak to."""
     name, rdtype = query.question[0].name, query.question[0].rdtype.name
-    one = "198.51.{0}.{1}" if rdtype == "A" else "2001:db8::{0}:{1}"
+    one = "10.9.{0}.{1}" if rdtype == "A" else "2001:db8::{0}:{1}"
     return answered(
         query, dns.rrset.from_text_list(name, 60, "IN", rdtype, [one.format(*divmod(n, 250)) for n in range(400)])
     )
