@@ -14,9 +14,9 @@ from civobs_lab.lab import Lab
 from civobs_wire.plan import Plan
 
 LONGEST_RUN_S = 45.0
-"""Lab seconds that a run may still take when the account is made: a slot so young needs no row yet."""
+"""Lab seconds that a row may still be on its way to the spool when the account is made."""
 AGENT_S = 5.0
-"""The same by the clock, for a program that starts and for a row on its way to the spool."""
+"""The same by the clock."""
 
 _PROBES = "SELECT probe_id, encode(signing_key, 'hex') AS key, cc FROM probe"
 _PLANS = "SELECT message FROM plan WHERE cc IN (%(cc)s, 'ZZ') ORDER BY cc = 'ZZ', serial DESC LIMIT 1"
@@ -78,8 +78,12 @@ def _slots(lab: Lab, probe: Mapping[str, Any], scale: float) -> Iterator[tuple[S
 
     for one in task_series(plan, probe["key"], scale):
         slots = held.get((one.kind, one.target), frozenset())
-        for slot_at in one.slots(adopted[0], end):
-            yield one, slot_at, slot_at in slots or summed_up(slot_at)
+        told_of = {slot_at: slot_at in slots or summed_up(slot_at) for slot_at in one.slots(adopted[0], end)}
+        if told_of and not list(told_of.values())[-1]:
+            # The newest may still be running or wait its turn: were there a later one, it would have its row by then.
+            told_of.popitem()
+        for slot_at, is_told in told_of.items():
+            yield one, slot_at, is_told
     ladder = ladder_series(plan, probe["key"], scale)
     length = timedelta(seconds=ladder.interval_s)
     for slot_at in ladder.slots(adopted[0], end):
