@@ -43,7 +43,7 @@ async def serve(
     one = _Connection(reader, writer, service, idle_s)
     try:
         while (request := await one.request()) is not None:
-            if take_over is not None and one.wants_websocket:
+            if take_over is not None and request.method == "GET" and one.wants_websocket:
                 await take_over(reader, writer, Upgrade(request, one.headers, one.http.trailing_data[0]))
                 return
             await one.respond(one.refusal or await service.answer(request), with_body=request.method != "HEAD")
@@ -74,7 +74,7 @@ class _Connection:
     @property
     def wants_websocket(self) -> bool:
         """Whether the last request asks for one (RFC 6455 §4.1)."""
-        return any(name == "upgrade" and value.lower() == "websocket" for name, value in self.headers)
+        return ("upgrade", "websocket") in ((name, value.lower()) for name, value in self.headers)
 
     async def request(self) -> Request | None:
         """The next request with its body, None when the client is done."""

@@ -54,13 +54,16 @@ class Ndt7:
     _ws: ServerProtocol = field(init=False)
     _began: float = 0.0
     _told: float = 0.0
+    _ahead: bytes = b""
+    """What came with the request for it."""
 
     async def serve(self, upgrade: Upgrade) -> None:
         """Agree on ndt7, run the test, close. Raises OSError, EOFError."""
         path, _, query = upgrade.request.target.partition("?")
         self._ws = ServerProtocol(subprotocols=[Subprotocol(NDT7_SUBPROTOCOL)], max_size=MAX_MESSAGE)
         asked = Handshake(upgrade.request.target, Headers(upgrade.headers))
-        self._ws.receive_data(asked.serialize() + upgrade.ahead)
+        self._ws.receive_data(asked.serialize())
+        self._ahead = upgrade.ahead
         self._ws.events_received()
         answer = self._ws.accept(asked)
         if path not in PATHS or len(query) > MAX_QUERY or self._ws.subprotocol is None:
@@ -78,7 +81,7 @@ class Ndt7:
 
     async def _download(self) -> None:
         size = FIRST_MESSAGE
-        listening = asyncio.create_task(self._listen(), name="ndt7 client")
+        listening = asyncio.create_task(self._listen(Opcode.BINARY), name="ndt7 client")
         try:
             while self._elapsed() < TEST_S and self.moved + size <= self.room and not listening.done():
                 self._ws.send_binary(_NOISE[:size])
@@ -92,6 +95,7 @@ class Ndt7:
             await listening
         finally:
             listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
 
     async def _upload(self) -> None:
         while self._elapsed() < TEST_S and self.moved <= self.room:
@@ -105,20 +109,25 @@ class Ndt7:
         await self._flush()
         await self._listen()
 
-    async def _listen(self) -> None:
-        """Take what the client says until it leaves: nothing of it is needed any more."""
+    async def _listen(self, forbidden: Opcode | None = None) -> None:
+        """Take what the client says until it leaves, or breaks the rules: nothing of it is needed. Raises EOFError."""
         while True:
             received = await self._receive()
+            if any(opcode is forbidden for opcode, _ in received):
+                raise EOFError
             if not received or any(opcode is Opcode.CLOSE for opcode, _ in received):
                 return
 
     async def _receive(self) -> list[tuple[Opcode, int]]:
         """Kinds and sizes of the frames that came; none when the other side has ended."""
-        data = await self.reader.read(262_144)
+        data, self._ahead = self._ahead or await self.reader.read(262_144), b""
         if not data:
             self._ws.receive_eof()
             return []
         self._ws.receive_data(data)
+        if self._ws.parser_exc is not None:
+            await self._flush()
+            raise EOFError  # What comes after it means nothing.
         frames = [(event.opcode, len(event.data)) for event in self._ws.events_received() if isinstance(event, Frame)]
         await self._flush()
         return frames or [(Opcode.PONG, 0)]

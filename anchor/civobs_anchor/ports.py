@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 
 StreamHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 BACKLOG = 256
-NOT_SENT = 131_072
-"""Bytes that wait in the kernel of a connection (TCP_NOTSENT_LOWAT): what waits there delays an answer behind it, which
-is what responsiveness measures of the network (draft-ietf-ippm-responsiveness, on end systems)."""
+NOT_SENT = 32_768
+"""Bytes of a connection that may wait in the kernel (TCP_NOTSENT_LOWAT), and as many before it in each of asyncio's two
+layers. An answer waits behind them, which would be the anchor's doing and not the line's, of which responsiveness is
+measured (draft-ietf-ippm-responsiveness, on end systems)."""
 LEAVE_S = 5.0
 """For a client to take what was said last."""
 ACCEPT_PAUSE_S = 0.2
@@ -48,6 +49,7 @@ async def converse(
     transport, _ = await loop.connect_accepted_socket(
         lambda: protocol, connection, ssl=tls, ssl_handshake_timeout=handshake_s if tls else None
     )
+    _keep_short(transport)
     writer = asyncio.StreamWriter(transport, protocol, reader, loop)
     try:
         await handler(reader, writer)
@@ -56,6 +58,14 @@ async def converse(
             await writer.wait_closed()
     finally:
         transport.abort()
+
+
+def _keep_short(transport: asyncio.Transport) -> None:
+    """Have a writer wait early. Under TLS there is a second transport below, which nothing public leads to."""
+    below = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+    for each in (transport, below):
+        if each is not None:
+            each.set_write_buffer_limits(high=NOT_SENT)
 
 
 class TcpPort:

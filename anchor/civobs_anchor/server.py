@@ -152,10 +152,11 @@ class LimitedHttp3(http3.Http3):
         self._leaving: ExitStack | None = None
 
     def datagram_received(self, data: bytes | str, addr: NetworkAddress) -> None:
-        if self._leaving is None:
+        first = self._leaving is None
+        super().datagram_received(data, addr)
+        if first:
             self._leaving = ExitStack()
             self._enter(addr[0], self._leaving)
-        super().datagram_received(data, addr)
 
     def quic_event_received(self, event: QuicEvent) -> None:
         super().quic_event_received(event)

@@ -87,7 +87,7 @@ def anchor(tmp_path_factory, certificates):
         certificate=pem,
         key=pem,
         ports=numbers,
-        limits={"idle_s": 2, "handshake_s": 2, "datagrams_per_s": 1000},
+        limits={"idle_s": 2, "handshake_s": 2, "datagrams_per_s": 1000, "bytes_per_day": 10**12},
     )
     server = Server(
         id="anchor",
