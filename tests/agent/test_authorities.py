@@ -57,5 +57,10 @@ def test_a_folder_without_hashed_names_is_not_relied_on(system, certificates):
     assert bool(verifying_context(None).get_ca_certs()) is standard.exists()
 
 
+def test_what_verifies_does_not_depend_on_the_version_of_python(certificates):
+    for file in (None, certificates.authority):
+        assert verifying_context(file).verify_flags == ssl.VERIFY_DEFAULT | ssl.VERIFY_X509_TRUSTED_FIRST
+
+
 def test_a_file_of_the_settings_is_the_only_authority(sites, certificates):
     assert len(shaken(sites.https, verifying_context(certificates.authority)).get_ca_certs()) == 1
