@@ -3,6 +3,7 @@
 No sentence says "blocked": a page that does not come can be down, moved or broken, and a single run cannot tell.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 
 from civobs_agent.words import answer, failed_words, not_asked, size
@@ -10,6 +11,9 @@ from civobs_wire.failure import Failure, Outcome
 from civobs_wire.measurement import AnyMeasurement, Dns, Http, HttpStage, Quic, Tcp, Tls
 
 LIMIT = "One run from one home: whether others see the same, and why, only a comparison can tell."
+_TAG = re.compile(r"<(script|style)\b.*?(</\1\s*>|$)|<[^<>]*>?", re.DOTALL | re.IGNORECASE)
+MOST_WORDS = 120
+"""Characters."""
 _AT = {
     HttpStage.RESOLVE: "looking up the name",
     HttpStage.CONNECT: "connecting",
@@ -42,7 +46,7 @@ def ended(rows: Sequence[AnyMeasurement]) -> list[str]:
 
 def _end(row: Http) -> str:
     if row.outcome is Outcome.OK:
-        return f"the page came, status {row.status}"
+        return f"an answer came, status {row.status}"
     if row.outcome is Outcome.NOT_RUN:
         return not_asked(row.failure)
     return f"{_AT[row.stage]}: {failed_words(row.failure)}"
@@ -84,16 +88,22 @@ def _handshakes(rows: Sequence[Tls]) -> Iterator[str]:
     told = []
     for address in dict.fromkeys(row.address for row in rows):
         here = [row for row in tried if row.address == address]
-        good = [_NAMES[row.named] for row in here if row.outcome is Outcome.OK]
-        failed = [row for row in here if row.outcome is Outcome.FAILED]
-        bad = [f"{_NAMES[row.named]} ({failed_words(row.failure)})" for row in failed]
-        if good and bad:
-            told.append((str(address), f"came about {_listed(good)}, but not {_listed(bad)}."))
-        elif here:
-            told.append(
-                (str(address), f"came about {_listed(good)}." if good else f"did not come about {_listed(bad)}.")
-            )
+        if here:
+            told.append((str(address), _with_names(here)))
     yield from _merged("TLS with {} {}", told)
+
+
+def _with_names(rows: Sequence[Tls]) -> str:
+    good = [_NAMES[row.named] for row in rows if row.outcome is Outcome.OK]
+    failed = [row for row in rows if row.outcome is Outcome.FAILED]
+    bad = [f"{_NAMES[row.named]} ({failed_words(row.failure)})" for row in failed]
+    if not bad:
+        return f"came about {_listed(good)}."
+    if good:
+        return f"came about {_listed(good)}, but not {_listed(bad)}."
+    if len({row.failure for row in failed}) == 1 < len(failed):
+        return f"did not come about, whatever the name: {failed_words(failed[0].failure)}."
+    return f"did not come about {_listed(bad)}."
 
 
 def _came(row: Http) -> str:
@@ -105,7 +115,15 @@ def _came(row: Http) -> str:
         return f"the way to the page ended{told} while {_AT[row.stage]}: {failed_words(row.failure)}."
     title = f", titled “{row.title}”" if row.title else ""
     trust = {True: "over verified TLS", None: "in the clear", False: "over TLS that did not verify"}[row.verified]
-    return f"an answer came{told} {trust}: status {row.status}, {size(row.body_bytes or 0)}{title}."
+    return f"an answer came{told} {trust}: status {row.status}, {size(row.body_bytes or 0)}{title}.{_beginning(row)}"
+
+
+def _beginning(row: Http) -> str:
+    """The first words of a page that is none of success."""
+    if row.sample is None or row.status in range(200, 300):
+        return ""
+    words = " ".join(_TAG.sub(" ", row.sample).split())
+    return f" It begins: “{words[:MOST_WORDS]}{'…' if len(words) > MOST_WORDS else ''}”" if words else ""
 
 
 def _quic(rows: Sequence[Quic]) -> Iterator[str]:

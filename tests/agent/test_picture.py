@@ -109,7 +109,19 @@ def test_the_name_that_makes_the_difference_is_told_apart():
 def test_a_page_is_told_once_for_both_families_where_both_saw_the_same():
     told = seen.sentences([row(Http, **PAGE), row(Http, **{**PAGE, "family": 6})])
     assert told[0] == "Over IPv4 and IPv6 an answer came over verified TLS: status 200, 1,256 bytes."
-    assert seen.ended([row(Http, **PAGE)]) == ["IPv4: the page came, status 200."]
+    assert seen.ended([row(Http, **PAGE)]) == ["IPv4: an answer came, status 200."]
+
+
+def test_the_first_words_of_a_page_that_is_none_of_success_are_told():
+    sample = "<html><style>p {}</style><title>No</title><p>Closed by <b>order</b>"
+    told = seen.sentences([row(Http, **{**PAGE, "status": 403, "title": "No", "sample": sample})])[0]
+    assert told.endswith("status 403, 1,256 bytes, titled “No”. It begins: “No Closed by order”")
+
+
+def test_tls_that_fails_whatever_the_name_is_told_in_one_reason():
+    silent = {"outcome": "failed", "failure": "generic_timeout_error", "stage": "handshake"}
+    told = seen.sentences([tls(named, **silent) for named in ("target", "neutral", "none")])[0]
+    assert told == "TLS with 198.51.100.1 did not come about, whatever the name: no answer in time."
 
 
 def test_a_page_that_ended_early_says_at_which_stage():

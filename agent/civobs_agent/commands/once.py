@@ -179,6 +179,8 @@ async def _measure(
     for target in targets:
         of_one: list[AnyMeasurement] = []
         for kind, what in STAGES.items():
+            if kind == "tls" and target.url.startswith("http:"):
+                continue  # its port speaks none
             _waiting(f"{what} of {target.url}")
             of_one += await _run(kind, target, net.context(slot_at, plan))
         measured.append(of_one)
