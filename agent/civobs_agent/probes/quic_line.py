@@ -8,6 +8,7 @@ after it and before anything is sent (``quic_certificate.py``): aioquic tells al
 
 import asyncio
 import contextlib
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -35,6 +36,10 @@ MAX_EARLY = 64
 """Events kept from before the request; a server opens three streams of its own (RFC 9114 §6.2)."""
 MAX_HEAD = 16_384
 """Bytes of an answer's head as they come; a large one is 2 kB."""
+
+
+logging.getLogger("quic").setLevel(logging.CRITICAL)
+"""aioquic's own log repeats what strangers say, who may say the probe's address."""
 
 
 class _Http3(H3Connection):
@@ -84,8 +89,8 @@ class QuicLine(asyncio.DatagramProtocol):
         self.answer = Answer()
         self.received = 0
         """Bytes of all datagrams."""
-        self.on_body: Callable[[int], None] = lambda _: None
-        """Told of each piece of the body."""
+        self.on_arrival: Callable[[int], None] = lambda _: None
+        """Told of each datagram that comes."""
 
     @classmethod
     async def open(cls, address: str, port: int, settings: QuicConfiguration, context: Context, *, most: int) -> Self:
@@ -165,6 +170,7 @@ class QuicLine(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, _where: object) -> None:
         self._context.spend(len(data) + self._per_packet)
         self.received += len(data)
+        self.on_arrival(len(data))
         if self.received > self._most:
             self._end(Fault(Failure.UNEXPECTED_ANSWER, f"more than {self._most} bytes"))
             return
@@ -219,7 +225,6 @@ class QuicLine(asyncio.DatagramProtocol):
                         answer.status = int(status)
                 case DataReceived():
                     answer.body_bytes += len(each.data)
-                    self.on_body(len(each.data))
             if isinstance(each, HeadersReceived | DataReceived):
                 answer.whole = answer.whole or each.stream_ended
         self._changed.set()

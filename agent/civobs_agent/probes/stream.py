@@ -61,6 +61,9 @@ class Stream:
         """Bytes that came, records of TLS and all."""
         self.opening = b""
         """The first of them."""
+        self.on_arrival: Callable[[int], None] = lambda _: None
+        """Told of each piece that comes, before it is taken apart: on a slow line a record of TLS is whole only seconds
+        later."""
         self._most: int | None = None
 
     @classmethod
@@ -194,6 +197,7 @@ class Stream:
         data = await asyncio.get_running_loop().sock_recv(self._socket, CHUNK)
         self.opening += data[: OPENING - len(self.opening)]
         self.received += len(data)
+        self.on_arrival(len(data))
         self._count(len(data))
         if self._most is not None and self.received > self._most:
             too_long = ssl.SSLError(ssl.SSL_ERROR_SSL, "too long a handshake")

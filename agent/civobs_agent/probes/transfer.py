@@ -34,6 +34,8 @@ TIMEOUTS = table(
 ALPN = ("http/1.1",)
 SLACK = 65_536
 """Bytes allowed over QUIC beyond the body, for headers and what comes twice; as much again for each byte wanted."""
+UNASKED = 2_048
+"""Bytes that a server may send over TCP before it has heard a request: tickets of TLS 1.3; OpenSSL sends two of 250."""
 
 Transport = Literal["tcp", "quic"]
 
@@ -75,31 +77,33 @@ class Transfer:
 
 
 class _Clocked:
-    """Counts a body from the request on."""
+    """Counts what comes from the request on: the body, and all that it is wrapped in as it arrives."""
 
-    def __init__(self, transfer: Transfer, wanted: int, context: Context) -> None:
+    def __init__(self, transfer: Transfer, context: Context) -> None:
         self._transfer = transfer
-        self._wanted = wanted
         self._instants = Instants(context.rng, context.time_scale)
         self._began = time.perf_counter()
-        self._count = 0
-        self._whole_ms: float | None = None
+        self._arrived = 0
+        self.body = 0
 
-    def first(self) -> None:
-        if self._transfer.first_byte_ms is None:
-            self._transfer.first_byte_ms = self._ms()
-
-    def body(self, n_bytes: int) -> None:
-        self.first()
-        self._count += n_bytes
+    def arrived(self, n_bytes: int) -> None:
+        self._arrived += n_bytes
         self._instants.count(self._ms(), n_bytes)
-        if self._count >= self._wanted:
-            self._whole_ms = self._whole_ms or self._ms()
+
+    def first(self, at: float | None = None) -> None:
+        """The answer begins, now or at this time of ``time.perf_counter``."""
+        if self._transfer.first_byte_ms is None:
+            self._transfer.first_byte_ms = self._ms() if at is None else (at - self._began) * 1000
+
+    def cut(self, wanted: int) -> None:
+        """The time is up: what came of a record that is not whole counts too."""
+        if self._arrived > UNASKED:
+            self.body = max(self.body, min(wanted, self._arrived))
 
     def end(self) -> None:
         """Write down what came until now."""
-        ms = self._whole_ms or self._ms()
-        self._transfer.bytes, self._transfer.seconds = self._count, ms / 1000
+        ms = self._ms()
+        self._transfer.bytes, self._transfer.seconds = self.body, ms / 1000
         self._transfer.samples = self._instants.end(ms)
 
     def _ms(self) -> float:
@@ -134,13 +138,15 @@ async def _by_tcp(transfer: Transfer, source: Source, name: str, wanted: int, co
         async with asyncio.timeout(context.timeout_s(TIMEOUTS["transfer.handshake"])):
             await stream.start_tls(_any_certificate(), name, ALPN)
         transfer.handshake_ms = stream.handshake_ms
-        clocked = _Clocked(transfer, wanted, context)
+        clocked = _Clocked(transfer, context)
+        stream.on_arrival = clocked.arrived
         try:
             async with asyncio.timeout(context.timeout_s(TIMEOUTS["transfer.body"])):
                 await _read_body(stream, clocked, source, wanted)
             transfer.ended = "done"
         except TimeoutError:
             transfer.ended = "time"
+            clocked.cut(wanted)
         finally:
             clocked.end()
             _take_info(transfer, stream)
@@ -153,8 +159,7 @@ async def _read_body(stream: Stream, clocked: _Clocked, source: Source, wanted: 
     head = connection.send(h11.Request(method="GET", target=f"{BYTES_PATH}?n={wanted}", headers=headers))
     end = connection.send(h11.EndOfMessage())
     await stream.send((head or b"") + (end or b""))
-    came = 0
-    while came < wanted:
+    while clocked.body < wanted:
         event = connection.next_event()
         match event:
             case h11.NEED_DATA:
@@ -166,10 +171,9 @@ async def _read_body(stream: Stream, clocked: _Clocked, source: Source, wanted: 
             case h11.Response():
                 _expect_200(event.status_code)
             case h11.Data():
-                came += len(event.data)
-                clocked.body(len(event.data))
+                clocked.body += len(event.data)
             case h11.EndOfMessage():
-                raise MeasurementError(Failure.UNEXPECTED_ANSWER, f"{came} bytes instead of {wanted}")
+                raise MeasurementError(Failure.UNEXPECTED_ANSWER, f"{clocked.body} bytes instead of {wanted}")
 
 
 async def _by_quic(transfer: Transfer, source: Source, name: str, wanted: int, context: Context) -> None:
@@ -183,8 +187,8 @@ async def _by_quic(transfer: Transfer, source: Source, name: str, wanted: int, c
         async with asyncio.timeout(context.timeout_s(TIMEOUTS["transfer.handshake"])):
             await line.shake_hands()
         transfer.handshake_ms = began.elapsed_ms()
-        clocked = _Clocked(transfer, wanted, context)
-        line.on_body = clocked.body
+        clocked = _Clocked(transfer, context)
+        line.on_arrival = clocked.arrived
         try:
             async with asyncio.timeout(context.timeout_s(TIMEOUTS["transfer.body"])):
                 answer = await line.request(_request(source, wanted), body_bytes=wanted)
@@ -195,6 +199,9 @@ async def _by_quic(transfer: Transfer, source: Source, name: str, wanted: int, c
         except TimeoutError:
             transfer.ended = "time"
         finally:
+            clocked.body = min(wanted, line.answer.body_bytes)
+            if line.answer.first_byte_at is not None:
+                clocked.first(line.answer.first_byte_at)
             clocked.end()
             if traces.trace is not None:
                 transfer.rtt_ms, transfer.rtt_min_ms = traces.trace.rtt_ms, traces.trace.rtt_min_ms

@@ -27,6 +27,7 @@ class Throttling(MeasurementBase):
     sni: Name = "-"
     wanted_bytes: Count8 | None = None
     bytes: Count8 | None = None
+    """Of the body; where the time ended it, with a record of TLS that had not come whole."""
     seconds: Millis | None = None
     """Seconds from the request to the last byte, or to the limit."""
     goodput_bps: Real8 | None = None
@@ -43,6 +44,7 @@ class Throttling(MeasurementBase):
     """Over TCP, segments that came out of order or were sent again by the device, as the receiving socket's TCP_INFO
     counts; over QUIC, packet numbers that never came."""
     samples: Annotated[tuple[Received, ...], Field(max_length=MAX_SAMPLES)] = ()
+    """What had arrived on the connection since the request, TLS and all; of QUIC, datagrams."""
     ended: Literal["done", "time", "failed"] | None = None
     """``time``: as much as came until the limit; slow, and not failed unless nothing came."""
     stopped: Literal["pairs", "alike", "apart", "budget", "failed", "time"] | None = None
