@@ -28,6 +28,9 @@ SERVICE_STAGES: tuple[tuple[str, frozenset[HttpStage]], ...] = (
 )
 """The checks of L5 and the stages of an HTTP exchange that belong to each."""
 
+SERVICE_BYTES = 16_384
+"""Of L5's page: enough to see that it comes. It is asked for 288 times a day and more, whatever the budget says."""
+
 
 async def climb(plan: Plan | None, context: Context) -> list[Ladder]:
     """One row for each rung and family; L0 and L5 are not divided. Never raises for what the network does."""
@@ -137,7 +140,7 @@ async def _end_to_end(target: Target, context: Context) -> tuple[Course, Fault |
             for family in FAMILIES:
                 if context.absent(family) is not None:
                     continue
-                course = Course(target.url)
+                course = Course(target.url, most=SERVICE_BYTES)
                 tried.append((course, Fault(Failure.GENERIC_TIMEOUT_ERROR)))
                 fault = await follow(course, family, context)
                 if fault is None:
