@@ -134,6 +134,7 @@ def test_a_site_that_is_no_anchor_gives_no_bytes(sites, few):
         (b"HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\nfew", Failure.EOF_ERROR),
         (b"220 mail.example ESMTP\r\n\r\n", Failure.HTTP_REQUEST_FAILED),
         (b"", Failure.EOF_ERROR),
+        (b"HTTP/1.1 103 Early Hints\r\n\r\n" * 20_000, Failure.UNEXPECTED_ANSWER),
     ],
 )
 def test_an_answer_that_is_not_the_bytes_is_a_failure(head, failure, certificates, few, server_loop):

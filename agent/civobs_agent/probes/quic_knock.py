@@ -24,6 +24,8 @@ KNOCKS = 3
 """OONI quicping sends ten; one of three comes through even where half of all packets are lost, 7 times in 8."""
 UNKNOWN_VERSION = bytes.fromhex("1a2a3a4a")
 """One of the versions kept to provoke this answer (RFC 9000 §15: 0x?a?a?a?a)."""
+MAX_ANSWERS = 32
+"""Datagrams looked at. In a flood one is always there already: nothing waits, and no time limit is looked at."""
 SIZE = 1_200
 """A server answers nothing shorter (RFC 9000 §6.1, §14.1)."""
 
@@ -51,6 +53,7 @@ async def _answered(handle: socket.socket, ours: bytes, context: Context) -> boo
     """Send up to three and wait for one that is right. Raises OSError."""
     loop = asyncio.get_running_loop()
     overhead = HEADER_BYTES[6 if handle.family == socket.AF_INET6 else 4] + UDP_BYTES
+    seen = 0
     ends = loop.time() + context.timeout_s(TIMEOUTS["quic.knock"])
     for number in range(1, KNOCKS + 1):
         handle.send(datagram(ours))
@@ -58,8 +61,9 @@ async def _answered(handle: socket.socket, ours: bytes, context: Context) -> boo
         pause = loop.time() + context.timeout_s(TIMEOUTS["quic.knock_pause"])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(ends if number == KNOCKS else min(ends, pause)):
-                while True:
+                while seen < MAX_ANSWERS:
                     data = await loop.sock_recv(handle, 2 * SIZE)
+                    seen += 1
                     context.spend(len(data) + overhead)
                     if is_answer(data, ours):
                         return True
