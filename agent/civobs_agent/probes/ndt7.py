@@ -131,6 +131,8 @@ class _Test:
         finally:
             ms = self._elapsed_ms()
             to.bytes, to.seconds, to.samples = self._moved, ms / 1000, self._instants.end(ms)
+        if not self._moved:
+            raise TimeoutError
         with contextlib.suppress(OSError):
             self._ws.send_close(CloseCode.NORMAL_CLOSURE)
             await asyncio.wait_for(self._flush(), 1.0)
