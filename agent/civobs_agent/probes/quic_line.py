@@ -134,15 +134,16 @@ class QuicLine(asyncio.DatagramProtocol):
         """Send a request and wait for its answer, up to so many bytes of its body."""
         if self.agreed is None or self.agreed.alpn_protocol != "h3":
             raise MeasurementError(Failure.UNEXPECTED_ANSWER, "the handshake agreed on no HTTP/3")
+        self._advance(lambda _: self._send_request([(name.encode(), value.encode()) for name, value in headers]))
+        await self._until(lambda: self.answer.whole or self.answer.body_bytes >= body_bytes)
+        return self.answer
+
+    def _send_request(self, headers: Headers) -> None:
         self._http = _Http3(self._quic)
-        stream = self._quic.get_next_available_stream_id()
-        self._http.send_headers(stream, [(name.encode(), value.encode()) for name, value in headers], end_stream=True)
+        self._http.send_headers(self._quic.get_next_available_stream_id(), headers, end_stream=True)
         early, self._early = self._early, []
         for event in early:
             self._hear(event)
-        self._transmit()
-        await self._until(lambda: self.answer.whole or self.answer.body_bytes >= body_bytes)
-        return self.answer
 
     def close(self) -> None:
         """Say goodbye, once, and let the socket go."""
