@@ -186,3 +186,5 @@ class _Connection:
         # Before Python 3.12 only one may wait.
         async with self._sending, asyncio.timeout(self._idle_s):
             await self._writer.drain()
+            # Over TLS, drain() of 3.11 neither waits nor raises once the client is gone (sslproto's is_closing).
+            await asyncio.sleep(0)

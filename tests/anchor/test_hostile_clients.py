@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import ssl
+import struct
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import hpack
 import pytest
 from hyperframe.frame import HeadersFrame, SettingsFrame
 
+from civobs_anchor.ndt7 import TEST_S
 from civobs_wire.anchor import BYTES_PATH, NDT7_DOWNLOAD_PATH, NDT7_SUBPROTOCOL, NDT7_UPLOAD_PATH
 from tests.anchor.clients import careless, fetch_h1, fetch_h3, tell
 from tests.anchor.fix_anchor import NAME, Program, ports
@@ -202,6 +204,16 @@ def test_frames_that_break_the_rules_end_ndt7(anchor, path, frames):
         one.sendall(f"GET {path} HTTP/1.1\r\n{UPGRADE}{PROTOCOL}\r\n".encode() + frames)
         assert ended(one)
     assert still_serves(anchor)
+
+
+def test_a_client_that_leaves_in_the_middle_of_ndt7_keeps_nobody_waiting(anchor):
+    with tls(anchor, "http/1.1") as one:
+        one.sendall(f"GET {NDT7_DOWNLOAD_PATH} HTTP/1.1\r\n{UPGRADE}{PROTOCOL}\r\n".encode())
+        assert one.recv(100_000)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    began = time.monotonic()
+    assert still_serves(anchor)
+    assert time.monotonic() - began < TEST_S / 2
 
 
 @pytest.mark.parametrize(
