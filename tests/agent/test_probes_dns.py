@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import struct
 import time
 import tracemalloc
 from dataclasses import replace
@@ -283,6 +284,21 @@ def test_whatever_bytes_come_are_read_without_an_exception(data):
         assert (message is None) is (failure is not None)
         if message is not None:
             assert len(said(query, message).answers) <= 64
+
+
+def test_an_answer_made_to_be_slow_is_read_in_no_time():
+    query = question("site.test", "A", random.Random(1))
+    long = b"".join(b"\x01" + bytes([97 + n % 26]) for n in range(126)) + b"\0"
+    asked = query.to_wire()[12:27]
+    record = struct.pack("!HHIH", 1, 1, 60, 4)
+    for n in (250, 1_000):
+        counts = struct.pack("!HHHH", 1, n, 0, 0)
+        repeated = b"".join(struct.pack("!H", 0xC000 | 27) + record + k.to_bytes(4, "big") for k in range(1, n))
+        data = query.to_wire()[:2] + b"\x81\x80" + counts + asked + long + record + b"\x09\x09\x09\x09" + repeated
+        began = time.perf_counter()
+        message, failure = read(data)
+        assert time.perf_counter() - began < 0.5
+        assert (message is None, failure) == ((False, None) if n == 250 else (True, Failure.DNS_SERVER_MISBEHAVING))
 
 
 def test_a_name_that_cannot_be_asked_for_is_told(context):

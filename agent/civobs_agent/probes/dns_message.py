@@ -5,6 +5,7 @@ kept of it is counted, and what is wrong with it is a word of the vocabulary.
 """
 
 import random
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -27,6 +28,11 @@ PAYLOAD = 1232
 MAX_MESSAGE = 16_384
 """Longest answer that is read, in bytes: ten times the root's keys with their signatures, and some milliseconds of a
 small processor. A longer one is told as such and not looked into."""
+MAX_RECORDS = 256
+"""Records of an answer that is read. A thousand, each with a name of a hundred labels, keep a small processor busy for
+a second; four times what is kept of addresses is no answer in use."""
+_COUNTS = struct.Struct("!4H")
+"""Of questions and records, in the header (RFC 1035 §4.1.1)."""
 _ADDRESSES = {dns.rdatatype.A, dns.rdatatype.AAAA}
 
 
@@ -89,7 +95,8 @@ def question(  # noqa: PLR0913 - what a question may carry
 
 def read(data: bytes) -> tuple[dns.message.Message | None, Failure | None]:
     """The message, or what is wrong with the bytes. Whether it fits a question is not looked at here."""
-    if len(data) > MAX_MESSAGE:
+    counts = data[4:12]
+    if len(counts) < _COUNTS.size or len(data) > MAX_MESSAGE or sum(_COUNTS.unpack(counts)) > MAX_RECORDS:
         return None, Failure.DNS_SERVER_MISBEHAVING
     try:
         return dns.message.from_wire(data, ignore_trailing=True, raise_on_truncation=False), None

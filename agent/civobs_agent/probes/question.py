@@ -27,8 +27,9 @@ TIMEOUTS = table(
 )
 TRIES = 2
 """One lost packet is no finding."""
-MAX_PACKETS = 64
-"""Datagrams looked at for one question: a flood of wrong ones must not keep the processor from anything else."""
+MAX_PACKETS = 16
+"""Datagrams looked at for one question, twice what is kept: a flood of wrong ones must not keep a small processor from
+anything else."""
 
 Transport = Literal["udp", "tcp"]
 
