@@ -21,7 +21,7 @@ class BadServers:
     def start(self, handler, *, certificate="good", alpn="http/1.1"):
         """A server as a plan has it, in both families."""
         settings = self._certificates.server(certificate)
-        settings.set_alpn_protocols([alpn])
+        settings.set_alpn_protocols(alpn.split(","))
         port = free_port()
 
         async def handle(reader, writer):

@@ -65,14 +65,18 @@ class Load:
         self._http.initiate_connection()
         self._http.increment_flow_control_window(WINDOW)
         self._begin_transfer()
+        reading = asyncio.create_task(self._read(), name="load: read")
+        writing = asyncio.create_task(self._write(), name="load: write")
         try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._write(), name="load: write")
-                both.create_task(self._read(), name="load: read")
-        except* h2.exceptions.ProtocolError as group:
-            raise MeasurementError(Failure.HTTP_REQUEST_FAILED, str(group.exceptions[0])) from None
-        except* (MeasurementError, OSError, EOFError) as group:
-            raise group.exceptions[0] from None
+            await asyncio.wait((reading, writing), return_when=asyncio.FIRST_EXCEPTION)
+            # What was read comes first: it is why nothing can be written any more.
+            (reading if reading.done() else writing).result()
+        except h2.exceptions.ProtocolError as error:
+            raise MeasurementError(Failure.HTTP_REQUEST_FAILED, str(error)) from None
+        finally:
+            reading.cancel()
+            writing.cancel()
+            await asyncio.gather(reading, writing, return_exceptions=True)
 
     @property
     def moved(self) -> int:
