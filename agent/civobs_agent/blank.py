@@ -9,7 +9,7 @@ from civobs_agent.self_report import PLACEHOLDER_SEQ
 from civobs_agent.turns import LADDER, Series
 from civobs_wire.measurement import (
     KINDS,
-    MEASUREMENT,
+    Agent,
     AgentEvent,
     AnyMeasurement,
     HttpStage,
@@ -45,7 +45,8 @@ def blank_row(series: Series, slot_at: datetime, now: Moment, fault: Fault) -> A
         "validity": Validity(clock=now.state),
     }
     if series.kind in KINDS and series.kind != "agent":
-        return MEASUREMENT.validate_python(fields | LEAST_FIELDS.get(series.kind, {}))
+        row: AnyMeasurement = KINDS[series.kind].model_validate(fields | LEAST_FIELDS.get(series.kind, {}))  # type: ignore[assignment]
+        return row
     ends_at = slot_at + timedelta(seconds=series.interval_s)
     about = {"kind": "agent", "event": AgentEvent.SLOTS_MISSED, "n_lost": 1, "from_at": slot_at, "to_at": ends_at}
-    return MEASUREMENT.validate_python(fields | about)
+    return Agent.model_validate(fields | about)

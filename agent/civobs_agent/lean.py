@@ -1,8 +1,9 @@
 """Keeps out of a probe's memory what its libraries load on the side and it never uses: 4 MiB of the 48 it may use.
 
 paho-mqtt loads dnspython's resolver, to find brokers by SRV record, and ``urllib.request``, to find proxies; dnspython
-and pydantic load ``importlib.metadata``, to find extras and plugins. With them come parsers of e-mail, HTTP, zip and
-CSV. Each of these libraries works without; none of what is left out is ever called.
+and pydantic load ``importlib.metadata``, to find extras and plugins; pydantic loads ``zoneinfo``, for values of that
+type. With them come parsers of e-mail, HTTP, zip and CSV, and all that Python was built with. Each of these libraries
+works without; none of what is left out is ever called.
 """
 
 import sys
@@ -13,6 +14,7 @@ from types import ModuleType
 STAND_INS: dict[str, dict[str, object]] = {
     "urllib.request": {},
     "importlib.metadata": {"entry_points": lambda **_: ()},
+    "zoneinfo": {"ZoneInfo": type("ZoneInfo", (), {}), "ZoneInfoNotFoundError": KeyError},
 }
 """Modules that must be there to be imported, and what is taken from them at once: no plugins."""
 ABSENT = ("dns.resolver", "socks")

@@ -11,7 +11,7 @@ from civobs_agent.spool_salvage import FILE
 from civobs_wire.batch import CONTEXT, parse
 from civobs_wire.envelope import peek
 from civobs_wire.limits import MAX_UNPACKED_BYTES
-from civobs_wire.measurement import MEASUREMENT, AnyMeasurement
+from civobs_wire.measurement import AnyMeasurement, parse_row
 
 _BATCHES_LOOKED_AT = 200
 """Newest batches unpacked at most: ten thousand rows and more."""
@@ -35,7 +35,7 @@ def newest(folder: Path, limit: int) -> list[AnyMeasurement]:
 
 def _unsealed(spool: sqlite3.Connection, limit: int) -> Iterator[AnyMeasurement]:
     for (body,) in spool.execute("SELECT body FROM row ORDER BY seq DESC LIMIT ?", (limit,)):
-        yield MEASUREMENT.validate_json(body)
+        yield parse_row(body)
 
 
 def _sealed(spool: sqlite3.Connection, limit: int) -> Iterator[AnyMeasurement]:

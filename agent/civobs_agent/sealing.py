@@ -11,7 +11,7 @@ from enum import IntEnum
 from uuid import UUID
 
 from civobs_agent import AGENT
-from civobs_wire.batch import Batch, pack
+from civobs_wire.batch import BatchHead, pack_rows
 from civobs_wire.envelope import Signer
 from civobs_wire.errors import SizeError
 from civobs_wire.failure import Outcome
@@ -108,7 +108,7 @@ def seal(entries: Sequence[Entry], head: Head, first_batch_seq: int) -> list[Sea
 def _packed(rows: Sequence[Entry], head: Head, batch_seq: int) -> Iterator[tuple[Sequence[Entry], bytes]]:
     """One message, or two or more where one would be over the size limit."""
     try:
-        yield rows, pack(_batch(rows, head, batch_seq), head.key)
+        yield rows, pack_rows(_head(head, batch_seq), (entry.row for entry in rows), head.key)
     except SizeError:
         if len(rows) == 1:
             raise
@@ -120,8 +120,8 @@ def _packed(rows: Sequence[Entry], head: Head, batch_seq: int) -> Iterator[tuple
                 yield packed
 
 
-def _batch(rows: Sequence[Entry], head: Head, batch_seq: int) -> Batch:
-    return Batch(
+def _head(head: Head, batch_seq: int) -> BatchHead:
+    return BatchHead(
         probe_id=head.probe_id,
         batch_seq=batch_seq,
         boot_id=UUID(head.boot_id),
@@ -131,7 +131,6 @@ def _batch(rows: Sequence[Entry], head: Head, batch_seq: int) -> Batch:
         nonce=secrets.token_hex(16),
         agent=AGENT,
         plan_id=head.plan_id,
-        measurements=tuple(entry.row for entry in rows),
     )
 
 

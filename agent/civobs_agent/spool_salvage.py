@@ -19,7 +19,7 @@ from civobs_agent.spool_store import DamagedError, DiskError, Store
 from civobs_wire.batch import unpack
 from civobs_wire.envelope import Verifier
 from civobs_wire.errors import WireError
-from civobs_wire.measurement import MEASUREMENT
+from civobs_wire.measurement import parse_row
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ def _both_ways(old: sqlite3.Connection, table: str, key: str) -> Iterator[tuple[
 def _rows(old: sqlite3.Connection) -> Iterator[Entry]:
     for seq, boot_id, keep, _at, _anchored, body in _both_ways(old, "row", "seq"):
         try:
-            row = MEASUREMENT.validate_json(str(body))
+            row = parse_row(str(body))
             entry = Entry(row, str(boot_id), Keep(int(str(keep))))
         except (ValidationError, ValueError):
             continue

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from civobs_agent.sealing import Entry, Keep, Lane, Sealed, unix_ms
 from civobs_agent.seqfloor import Numbers
-from civobs_wire.measurement import MEASUREMENT, ClockState
+from civobs_wire.measurement import ClockState, parse_row
 
 APPLICATION_ID = 0x43495642
 """``CIVB``: tells ``file`` and us whose file it is."""
@@ -144,7 +144,7 @@ class Store:
                 "SELECT keep, body FROM row WHERE boot_id = ? AND seq > ? AND anchored <= ? ORDER BY seq LIMIT ?",
                 (boot_id, after, 0 if unanchored else 1, limit),
             ).fetchall()
-            return [Entry(MEASUREMENT.validate_json(body), boot_id, Keep(keep)) for keep, body in found]
+            return [Entry(parse_row(body), boot_id, Keep(keep)) for keep, body in found]
 
     def drop_rows(self, seqs: Sequence[int]) -> None:
         self._db.executemany("DELETE FROM row WHERE seq = ?", [(seq,) for seq in seqs])

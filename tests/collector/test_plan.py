@@ -9,6 +9,7 @@ import pytest
 from civobs_collector.db.plans import CHANNEL, plan_for_country
 from civobs_collector.keys import make_key, read_public
 from civobs_collector.plan_file import findings, read_plan_file
+from civobs_wire.measurement import KINDS
 from civobs_wire.plan import pack_plan, unpack_plan
 from tests.collector.fix_operator import command_line
 
@@ -35,7 +36,7 @@ def test_the_example_is_a_plan_and_only_lacks_domestic_anchors():
     plan = read_plan_file(EXAMPLE, NOW)
     assert [finding.rule for finding in findings(plan)] == ["ladder-empty"]
     assert plan.plan_id == f"zz-{plan.serial}"
-    assert {task.kind for task in plan.tasks} == {"ping", "dns", "tcp", "tls", "http"}
+    assert {task.kind for task in plan.tasks} == set(KINDS) - {"ladder", "agent"}
 
 
 @pytest.mark.db

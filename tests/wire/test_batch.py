@@ -13,6 +13,7 @@ from civobs_wire import batch
 from civobs_wire.envelope import open_sealed, peek, seal
 from civobs_wire.errors import ContentError, EnvelopeError, PackingError, SignatureError, SizeError, WireError
 from civobs_wire.limits import MAX_MEASUREMENTS, MAX_PACKED_BYTES, MAX_UNPACKED_BYTES
+from civobs_wire.measurement import parse_row
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 EXAMPLE = json.loads((Path(__file__).parents[2] / "wire/examples/batch.json").read_text())
@@ -35,6 +36,23 @@ def test_a_batch_comes_back_as_it_was():
     message = batch.pack(original, KEY)
     assert len(message) <= MAX_PACKED_BYTES
     assert batch.unpack(message, KEY.public_key()) == original
+
+
+def test_a_batch_packed_row_by_row_is_the_same_batch():
+    original = batch.parse(text())
+    head = batch.BatchHead.model_validate(original.model_dump(exclude={"measurements"}))
+    message = batch.pack_rows(head, original.measurements, KEY)
+    assert message == batch.pack(original, KEY)
+
+
+def test_a_row_is_read_by_the_model_of_its_own_kind():
+    for one in batch.parse(text()).measurements:
+        assert parse_row(one.model_dump_json(exclude_none=True)) == one
+    sly = batch.parse(text()).measurements[1].model_copy(update={"note": '"kind":"http"'})
+    assert parse_row(sly.model_dump_json()) == sly
+    for wrong in ("", "{}", '{"kind":"smoke"}', '{"kind":"agent"}'):
+        with pytest.raises(ValueError, match=r"kind|validation"):
+            parse_row(wrong)
 
 
 def test_another_key_is_refused_before_anything_is_unpacked():

@@ -16,7 +16,8 @@ from civobs_wire.scalars import Count4, Count8, Millis, Name, Sequence, Text, Ut
 class Frozen(BaseModel):
     """Wire models never change once made, and an old reader passes over fields of a newer writer."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    # Built when first used: a probe never sees most of the kinds, and has little memory.
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, defer_build=True)
 
 
 class ClockState(StrEnum):
