@@ -151,7 +151,7 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 
 class Https:
-    """DNS over HTTPS. The path says how: ``/dns-query`` well, ``/missing``, ``/garbage``, ``/endless`` beyond all bounds."""
+    """DNS over HTTPS. The path says how: ``/missing``, ``/garbage``, ``/endless`` beyond all bounds; else well."""
 
     def __init__(self, recursive):
         self._recursive = recursive
