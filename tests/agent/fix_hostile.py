@@ -300,17 +300,17 @@ class Hostile:
 
 
 @pytest.fixture(scope="session")
-def hostile(server_loop, crowded):
+def hostile(server_loop, crowded, certificates):
     async def start():
         hosts, loop = list(LOOPBACK.values()), asyncio.get_running_loop()
         handlers = {"http": _http, "good": _good, "drip": _drip_tls}
         handlers |= {name: _tls_of(pieces) for name, pieces in TLS.items()}
         servers = {name: await asyncio.start_server(handler, hosts, free_port()) for name, handler in handlers.items()}
-        for names in (1_000, 10_000):
-            settings = crowded.server(str(names))
-            servers[f"crowd_{names}"] = await asyncio.start_server(
-                _good, hosts, free_port(), ssl=settings, ssl_handshake_timeout=5
-            )
+        secure = {f"crowd_{names}": crowded.server(str(names)) for names in (1_000, 10_000)}
+        secure["tickets"] = certificates.server("good")
+        secure["tickets"].num_tickets = 5_000
+        for name, settings in secure.items():
+            servers[name] = await asyncio.start_server(_good, hosts, free_port(), ssl=settings, ssl_handshake_timeout=5)
         port = free_port(socket.SOCK_DGRAM)
         transports = []
         for host in hosts:

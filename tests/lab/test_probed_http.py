@@ -27,7 +27,7 @@ def header(row, name):
 def test_a_page_that_nobody_touches_comes_whole(url, probed):
     for row in pages(probed, url):
         assert (row.outcome, row.status, row.title, row.redirects) == (Outcome.OK, 200, "Lab", ())
-        assert row.length == row.body_bytes == row.samples[-1].bytes
+        assert row.length == row.body_bytes <= row.samples[-1].bytes
         assert (row.verified, row.sample is None) == ((True, True) if url == SECURE else (None, False))
 
 
@@ -75,4 +75,4 @@ def test_a_page_that_is_slowed_shows_it_in_the_bytes_by_the_time(probed):
     assert len(slowed.samples) > 8
     counts = [one.bytes for one in slowed.samples]
     assert counts == sorted(counts)
-    assert counts[len(counts) // 2] < MAX_BODY
+    assert counts[len(counts) // 2] < MAX_BODY <= counts[-1]

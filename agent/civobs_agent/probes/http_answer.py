@@ -100,7 +100,10 @@ class Exchange:
         self._answer = answer
         self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
         self._began = time.perf_counter()
-        self._raw = 0
+        self._raw, self._most_raw, self._plain = 0, 2 * MAX_HEAD, 0
+        self._instants: Instants | None = None
+        self._body_ms = 0.0
+        stream.on_arrival = self._arrived
 
     async def ask(self) -> None:
         """Send the request."""
@@ -131,22 +134,33 @@ class Exchange:
 
     async def read_body(self, most: int, instants: Instants) -> None:
         """Hash up to ``most`` bytes of it; what comes after is left."""
-        answer, digest, began_ms, n_bytes, n_pieces = self._answer, hashlib.sha256(), self._ms(), 0, 0
+        answer, digest, n_bytes, n_pieces = self._answer, hashlib.sha256(), 0, 0
+        # Framing may double a body, no more: a chunk's header can be as long as a head.
+        cut_at = self._raw + 2 * (most + MAX_HEAD)
+        self._body_ms, self._instants, self._most_raw = self._ms(), instants, 2 * cut_at
+        # What has come already and is none of the head: it may still wait in a record that is not whole.
+        instants.count(0.0, self._raw - self._plain + len(self._connection.trailing_data[0]))
         try:
             while isinstance(event := await self._event(), h11.Data):
                 data = bytes(event.data)[: most - n_bytes]
                 digest.update(data)
                 answer.opening += data[: OPENING - len(answer.opening)]
                 n_bytes, n_pieces = n_bytes + len(data), n_pieces + 1
-                instants.count(self._ms() - began_ms, len(data))
-                # Framing may double a body, no more: a chunk's header can be as long as a head.
-                if n_bytes >= most or n_pieces >= MAX_PIECES or self._raw > 2 * (most + MAX_HEAD):
+                if n_bytes >= most or n_pieces >= MAX_PIECES or self._raw > cut_at:
                     answer.cut = True
                     return
         finally:
             answer.body_bytes, answer.body_sha256 = n_bytes, digest.hexdigest()
             answer.body_ms = self._ms()
-            answer.samples = instants.end(answer.body_ms - began_ms)
+            answer.samples = instants.end(answer.body_ms - self._body_ms)
+
+    def _arrived(self, n_bytes: int) -> None:
+        """Bytes on the line, records of TLS and all: on a slow one a record is whole only seconds later."""
+        self._raw += n_bytes
+        if self._raw > self._most_raw:
+            raise MeasurementError(Failure.HTTP_REQUEST_FAILED, f"more than {self._most_raw} bytes for nothing")
+        if self._instants is not None:
+            self._instants.count(self._ms() - self._body_ms, n_bytes)
 
     async def _event(self) -> object:
         """The next event of the answer."""
@@ -158,13 +172,13 @@ class Exchange:
             if event is not h11.NEED_DATA:
                 return event
             data = await self._stream.receive()
+            self._plain += len(data)
             self._seen(data)
             self._connection.receive_data(data)
 
     def _seen(self, data: bytes) -> None:
-        """Note the first byte, keep the beginning, and bound the head. Raises EOFError, MeasurementError."""
+        """Note the first byte and keep the beginning. Raises EOFError, MeasurementError at an end before the head's."""
         answer = self._answer
-        self._raw += len(data)
         if answer.status is not None:
             return
         if not data:
@@ -174,9 +188,6 @@ class Exchange:
         if answer.first_byte_ms is None:
             answer.first_byte_ms = self._ms()
         answer.opening += data[: OPENING - len(answer.opening)]
-        # A little more than the bound may come in the read that also brings the body's beginning.
-        if self._raw > 2 * MAX_HEAD:
-            raise MeasurementError(Failure.HTTP_REQUEST_FAILED, f"a head of more than {MAX_HEAD} bytes")
 
     def _not_http(self, error: h11.RemoteProtocolError) -> Exception:
         """A body shorter than announced is an early end; anything else is not HTTP."""

@@ -66,4 +66,5 @@ class Http(MeasurementBase):
     body_cut: bool | None = None
     """There was more than is read; ``body_sha256`` is of what was read."""
     samples: Annotated[tuple[Received, ...], Field(max_length=MAX_SAMPLES)] = ()
-    """Bytes of the last hop's body at memoryless instants since its head, mean 250 ms, and at its end."""
+    """Bytes that came of the last hop's body, framing and TLS included, at memoryless instants since its head, mean
+    250 ms, and at its end."""
