@@ -1,6 +1,7 @@
 """TCP and TLS against real servers on the loopback, over both families."""
 
 import asyncio
+import ssl
 import tracemalloc
 from dataclasses import replace
 
@@ -153,6 +154,25 @@ def test_an_address_in_a_stranger_s_certificate_does_not_leave_the_home(sites, c
     row = shaken(sites, "router", context)[4, "target"]
     assert row.chain[0].subject == "router [ip]"
     assert "192.168" not in row.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("reason", "opening", "alert"),
+    [
+        ("TLSV1_ALERT_PROTOCOL_VERSION", b"\x16\x03\x03\x00\x7a\x02\x00", "protocol_version"),
+        ("SSLV3_ALERT_HANDSHAKE_FAILURE", b"\x15\x03\x03\x00\x02\x02\x28", "handshake_failure"),
+        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", b"", "certificate_required"),
+        (None, b"\x15\x03\x03\x00\x02\x02\x31", "access_denied"),
+        (None, b"\x15\x03\x03\x00\x02\x02\x78", "alert_120"),
+        (None, b"\x15\x03\x03", None),
+        ("WRONG_VERSION_NUMBER", b"HTTP/1.", None),
+        ("SSLV3_ROLLBACK_ATTACK", b"", None),
+    ],
+)
+def test_an_alert_is_called_by_its_name_where_anybody_has_one(reason, opening, alert):
+    error = ssl.SSLError()
+    error.reason = reason
+    assert tls.alert_of(error, opening) == alert
 
 
 # TLS: which names at which addresses

@@ -47,8 +47,8 @@ class Kind:
 _ROWS = (
     Kind(id="ping", least_bytes=500, usual_bytes=500),
     Kind(id="dns", least_bytes=2_000, usual_bytes=5_000),
-    Kind(id="tcp", least_bytes=1_000, usual_bytes=1_000),
-    Kind(id="tls", least_bytes=20_000, usual_bytes=40_000),
+    Kind(id="tcp", least_bytes=1_000, usual_bytes=1_500),
+    Kind(id="tls", least_bytes=20_000, usual_bytes=45_000),
     Kind(id="http", heavy=True, least_bytes=20_000, usual_bytes=200_000),
     Kind(id="quic", apart=True, least_bytes=50_000, usual_bytes=100_000),
     Kind(id="resolver", apart=True, least_bytes=15_000, usual_bytes=60_000),
@@ -56,7 +56,7 @@ _ROWS = (
     Kind(id="nat", least_bytes=5_000, usual_bytes=6_000),
     Kind(id="portal", least_bytes=3_000, usual_bytes=6_000),
     Kind(id="echo", least_bytes=5_000, usual_bytes=17_000),
-    Kind(id="path", least_bytes=2_500, usual_bytes=15_000),
+    Kind(id="path", least_bytes=2_500, usual_bytes=18_000),
     Kind(
         id="throughput",
         heavy=True,

@@ -22,8 +22,8 @@ SEGMENT = 1_448
 MAX_HANDSHAKE = 65_536
 """Bytes taken in before a handshake has ended. A chain of three certificates is some 5 kB; one with two thousand names
 still fits, and OpenSSL's own limit for a chain is 100 kB (SSL_CTX_set_max_cert_list(3))."""
-OPENING = 6
-"""Bytes kept of the first record: its type, version and length (RFC 8446 §5.1), and the type of its message (§4)."""
+OPENING = 7
+"""Bytes kept of the first record: its type, version and length (RFC 8446 §5.1), and what an alert is made of (§6)."""
 
 Result = TypeVar("Result")
 
@@ -70,7 +70,7 @@ class Stream:
     async def connect(cls, address: str, port: int, context: Context, *, hear_icmp: bool = False) -> Self:
         """Connect to a numeric address that has passed the refusal already.
 
-        TCP passes over ICMP errors once it is connected (RFC 5927 §4.1) and waits. With ``hear_icmp`` they end it then
+        TCP passes over ICMP errors once it is connected (RFC 5461 §2) and waits. With ``hear_icmp`` they end it then
         as well, so that what was forbidden is told from what was swallowed.
         """
         began = time.perf_counter()

@@ -16,7 +16,7 @@ from civobs_agent.probes.addresses import Given
 from civobs_agent.probes.chain import Chain, known_root, sent_chain
 from civobs_agent.probes.choice import chosen
 from civobs_agent.probes.place import Place, place_of, unresolved
-from civobs_agent.probes.stream import Stream
+from civobs_agent.probes.stream import OPENING, Stream
 from civobs_agent.tables import Timeout, table
 from civobs_wire.failure import Failure
 from civobs_wire.measurement import AnyMeasurement, Named, Tls, TlsStage
@@ -37,7 +37,8 @@ NAMES: tuple[Named, ...] = ("target", "neutral", "none")
 NO_NAME = "-"
 _ALERT = re.compile(r"(?:SSLV3_ALERT|TLSV13_ALERT|TLSV1(?:_ALERT)?)_([A-Z0-9_]+)")
 """How OpenSSL calls the other side's alerts (<openssl/sslerr.h>)."""
-_RECORD_TYPES = {b"\x15": "alert", b"\x16": "hello"}
+_ALERT_RECORD = b"\x15"
+_RECORD_TYPES = {_ALERT_RECORD: "alert", b"\x16": "hello"}
 """RFC 8446 §5.1."""
 _SERVER_HELLO = b"\x02"
 """RFC 8446 §4."""
@@ -176,7 +177,7 @@ async def _shake(course: _Course, one: _Try, place: Place, context: Context) -> 
                 tls = await stream.start_tls(context.roots.verifying(), server_name, ALPN, check_name=False)
             course.root = known_root(tls, context)
         except ssl.SSLError as error:
-            course.alert = alert_of(error)
+            course.alert = alert_of(error, stream.opening)
             raise
         finally:
             _note(course, stream, place, context)
@@ -202,7 +203,17 @@ def answer_of(opening: bytes) -> str | None:
     return "other" if kind == "hello" and opening[5:6] not in {b"", _SERVER_HELLO} else kind
 
 
-def alert_of(error: ssl.SSLError) -> str | None:
-    """The other side's alert behind an error, by the name RFC 8446 §6 has for it; None where it was none."""
+def alert_of(error: ssl.SSLError, opening: bytes) -> str | None:
+    """The other side's alert behind an error, by the name RFC 8446 §6 has for it; None where it was none.
+
+    One that OpenSSL has no word for can still be read where it came first, in the clear.
+    """
     found = _ALERT.fullmatch(error.reason or "")
-    return None if found is None else found[1].lower()
+    if found is not None:
+        return found[1].lower()
+    if opening[:1] != _ALERT_RECORD or len(opening) < OPENING:
+        return None
+    try:
+        return ssl.AlertDescription(opening[-1]).name.removeprefix("ALERT_DESCRIPTION_").lower()
+    except ValueError:
+        return f"alert_{opening[-1]}"
