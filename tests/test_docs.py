@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from civobs_agent import __main__ as agent
+from civobs_anchor import __main__ as anchor
 from civobs_collector import __main__ as collector
 from civobs_collector.config import CollectorSettings
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PROGRAMS = {"civobs": collector._parser, "civobs-agent": agent._parser}
+PROGRAMS = {"civobs": collector._parser, "civobs-agent": agent._parser, "civobs-anchor": anchor._parser}
 SCRIPTS = {file.name for file in (ROOT / "scripts").iterdir() if not file.name.startswith("_")}
 COLLECTOR_EXAMPLE = ROOT / "deploy" / "collector.example.toml"
 PLACEHOLDERS = {"KEY": "7"}
@@ -30,7 +31,7 @@ def said():
         lines += re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
         for line in lines:
             for part in line.partition("#")[0].split("&&"):
-                words = shlex.split(part) if re.match(r"\s*(sudo )?(\S*/)?(civobs|civobs-agent)( |$)", part) else []
+                words = shlex.split(part) if re.match(r"\s*(sudo )?(\S*/)?(civobs|civobs-agent|civobs-anchor)( |$)", part) else []
                 words = words[1:] if words[:1] == ["sudo"] else words
                 if words and not words[0].startswith(("/var/", "/etc/")):
                     yield document.name, [Path(words[0]).name, *(PLACEHOLDERS.get(word, word) for word in words[1:])]

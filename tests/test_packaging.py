@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = {
     "wire": ROOT / "wire" / "civobs_wire",
     "agent": ROOT / "agent" / "civobs_agent",
+    "anchor": ROOT / "anchor" / "civobs_anchor",
     "collector": ROOT / "collector" / "civobs_collector",
 }
 
