@@ -32,6 +32,9 @@ MOST_ADDRESSES = 4
 """Of a family: what the given resolver and two independent ones say first, and one more."""
 HANDSHAKE_BYTES = 8_000
 """Up and down, with headers: chains of large sites are 2.5 to 6 kB, ClientHello and headers 1.5 kB."""
+UNREAD_BYTES = 600
+"""What a server of TLS 1.3 sends after the client's last word (RFC 8446 §4.6.1) and nobody waits for: with OpenSSL two
+tickets of 250 bytes; and the resets that answer them."""
 NAMES: tuple[Named, ...] = ("target", "neutral", "none")
 """By their worth: as the budget runs short the last is left out first."""
 NO_NAME = "-"
@@ -175,6 +178,7 @@ async def _shake(course: _Course, one: _Try, place: Place, context: Context) -> 
         try:
             async with asyncio.timeout(context.timeout_s(TIMEOUTS["tls.handshake"])):
                 tls = await stream.start_tls(context.roots.verifying(), server_name, ALPN, check_name=False)
+            context.spend(UNREAD_BYTES if tls.version() == "TLSv1.3" else 0)
             course.root = known_root(tls, context)
         except ssl.SSLError as error:
             course.alert = alert_of(error, stream.opening)
