@@ -25,7 +25,7 @@ from civobs_wire.plan import Server, Target
 
 TIMEOUTS = table(
     Timeout("portal.connect", 10.0, "as http.connect"),
-    Timeout("portal.answer", 10.0, "a page of 2 kB; NetworkManager, which asks the same, allows 20 s for all of it"),
+    Timeout("portal.answer", 10.0, "a page of 1 kB; NetworkManager, which asks the same, allows 20 s for all of it"),
 )
 SERVERS = 2
 """Asked in turn until one answers: a server of ours that is down is no portal."""
