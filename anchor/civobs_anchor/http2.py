@@ -22,6 +22,8 @@ MAX_REQUESTS = 4_000
 MAX_HEAD = 16_384
 FRAME = 16_384
 """RFC 9113 §4.2: what every client takes."""
+MAX_UNREAD = 131_072
+"""Bytes that may come without making a whole frame: of the longest, with those behind it that were read at once."""
 WINDOW = 1_048_576
 """Bytes a client may send ahead on a stream: 80 Mbit/s at 100 ms."""
 
@@ -72,11 +74,17 @@ class _Connection:
         self._http.initiate_connection()
         self._http.increment_flow_control_window(WINDOW)
         self.flush()
+        unread = 0
         while self._count < MAX_REQUESTS:
             data = await self._more()
             if not data:
                 return
-            for event in self._http.receive_data(data):
+            events = self._http.receive_data(data)
+            # The library waits for the end of a frame before it finds it too long: 16 MiB of memory for each client.
+            unread = 0 if events else unread + len(data)
+            if unread > MAX_UNREAD:
+                return
+            for event in events:
                 self._heard(event)
             self.flush()
         self._http.close_connection()

@@ -14,7 +14,7 @@ from aioquic.h3.connection import H3_ALPN, ErrorCode, H3Connection
 from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import NetworkAddress, QuicConnection
-from aioquic.quic.events import ConnectionTerminated, ProtocolNegotiated, QuicEvent
+from aioquic.quic.events import ConnectionTerminated, ProtocolNegotiated, QuicEvent, StreamDataReceived
 from aioquic.quic.packet import QuicProtocolVersion
 
 from civobs_anchor.exchange import TOO_LONG, Request, Response, Service, TooMuchError, named_host, plain
@@ -22,6 +22,8 @@ from civobs_anchor.exchange import TOO_LONG, Request, Response, Service, TooMuch
 IDLE_S = 20.0
 MAX_REQUESTS = 4_000
 """On one connection, as over HTTP/2."""
+MAX_UNREAD = 65_536
+"""Bytes of one stream that may come without making a whole frame, other than of a body."""
 FIRST_DATAGRAM = 1_200
 """RFC 9000 §14.1."""
 LONG_HEADER = 0x80
@@ -68,6 +70,8 @@ class Http3(QuicConnectionProtocol):
         self._moved = asyncio.Event()
         """Set whenever the client has said something: it may have taken more."""
         self._count = 0
+        self._unread: dict[int, int] = {}
+        """By stream, bytes since the last that came to something."""
 
     def datagram_received(self, data: bytes | str, addr: NetworkAddress) -> None:
         self._client = plain(addr[0])
@@ -81,8 +85,20 @@ class Http3(QuicConnectionProtocol):
             for task in self._tasks:
                 task.cancel()
         if self._http is not None:
-            for each in self._http.handle_event(event):
+            events = self._http.handle_event(event)
+            self._bound(event, events)
+            for each in events:
                 self._heard(self._http, each)
+
+    def _bound(self, event: QuicEvent, events: list[H3Event]) -> None:
+        """Not let the library keep a head, or a frame that it does not know, that never ends."""
+        if isinstance(event, StreamDataReceived):
+            unread = 0 if events else self._unread.get(event.stream_id, 0) + len(event.data)
+            self._unread[event.stream_id] = unread
+            if unread > MAX_UNREAD:
+                self.close(error_code=ErrorCode.H3_EXCESSIVE_LOAD)
+            if event.end_stream:
+                del self._unread[event.stream_id]
 
     def _heard(self, http: H3Connection, event: H3Event) -> None:
         if isinstance(event, HeadersReceived) and event.stream_id not in self._requests:

@@ -154,6 +154,7 @@ def answering(rest):
     [
         (bytes.fromhex("000000040000000001"), Failure.HTTP_REQUEST_FAILED),  # settings of one stream
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", Failure.GENERIC_TIMEOUT_ERROR),  # the head of a long frame
+        (b"\xff" * 200_000, Failure.HTTP_REQUEST_FAILED),
         (bytes.fromhex("0000080700000000000000000000000000"), Failure.CONNECTION_RESET),
         (b"", Failure.GENERIC_TIMEOUT_ERROR),
     ],

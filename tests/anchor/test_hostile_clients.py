@@ -1,5 +1,6 @@
 """Clients that want harm: each loses its connection in bounded time, and the anchor goes on serving others."""
 
+import asyncio
 import contextlib
 import socket
 import ssl
@@ -10,6 +11,10 @@ from pathlib import Path
 import h2.connection
 import hpack
 import pytest
+from aioquic.asyncio import connect
+from aioquic.asyncio.protocol import QuicConnectionProtocol
+from aioquic.h3.connection import H3_ALPN
+from aioquic.quic.configuration import QuicConfiguration
 from hyperframe.frame import HeadersFrame, SettingsFrame
 
 from civobs_anchor.ndt7 import TEST_S
@@ -161,6 +166,36 @@ def test_h2_that_is_none_ends_the_connection(anchor):
         with tls(anchor, "h2") as one:
             one.sendall(nonsense)
             assert ended(one)
+
+
+def test_a_frame_without_an_end_is_not_kept(anchor):
+    with tls(anchor, "h2") as one, contextlib.suppress(OSError):
+        one.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff\xff\xff\x01\x00\x00\x00\x00\x01")
+        for _ in range(100):
+            one.sendall(bytes(65_536))
+        pytest.fail("took 6 MB of one frame")
+    assert still_serves(anchor)
+
+
+class Deaf(QuicConnectionProtocol):
+    """Sends and does not care what comes back."""
+
+    def quic_event_received(self, event):
+        pass
+
+
+def test_a_head_without_an_end_is_not_kept_over_quic(anchor):
+    async def run():
+        settings = QuicConfiguration(alpn_protocols=H3_ALPN, server_name=NAME, verify_mode=ssl.CERT_NONE)
+        async with connect(ADDRESS, anchor.https, configuration=settings, create_protocol=Deaf) as client:
+            stream = client._quic.get_next_available_stream_id()
+            client._quic.send_stream_data(stream, b"\x01\xbf\xff\xff\xff" + bytes(1_000_000))
+            client.transmit()
+            async with asyncio.timeout(PATIENCE_S):
+                await client.wait_closed()
+
+    asyncio.run(run())
+    assert still_serves(anchor)
 
 
 def test_resetting_streams_over_and_over_ends_the_connection(anchor):

@@ -27,6 +27,8 @@ WINDOW = 16 * 1024 * 1024
 """Bytes that may come before they are acknowledged: 1 Gbit/s at 130 ms. The draft holds 4 MB to be a usual one."""
 FRAME = 16_384
 """RFC 9113 §4.2: what every server takes."""
+MAX_UNREAD = 65_536
+"""Bytes that may come without making a whole frame; the longest allowed has 16 KiB (RFC 9113 §4.2)."""
 NOT_SENT = 16_384
 """Bytes of an upload that may wait in the kernel: a probe waits behind them, which would be our doing and not the
 line's (the draft, on TCP_NOTSENT_LOWAT)."""
@@ -137,11 +139,17 @@ class Load:
         return True
 
     async def _read(self) -> None:
+        unread = 0
         while True:
             data = await self._stream.receive()
             if not data:
                 raise EOFError
-            for event in self._http.receive_data(data):
+            events = self._http.receive_data(data)
+            # The library waits for the end of a frame before it finds it too long.
+            unread = 0 if events else unread + len(data)
+            if unread > MAX_UNREAD:
+                raise MeasurementError(Failure.HTTP_REQUEST_FAILED, "a frame without an end")
+            for event in events:
                 self._heard(event)
             self._wake.set()
 
