@@ -64,6 +64,7 @@ _ROWS = (
         optional=True,
         least_bytes=1_000_000,
         usual_bytes=50_000_000,
+        limit_s=150.0,
     ),
     Kind(
         id="responsiveness",
@@ -72,6 +73,7 @@ _ROWS = (
         optional=True,
         least_bytes=1_000_000,
         usual_bytes=30_000_000,
+        limit_s=150.0,
     ),
     Kind(
         id="throttling", heavy=True, apart=True, tier=1, least_bytes=700_000, usual_bytes=5_000_000, limit_s=620.0
