@@ -309,7 +309,7 @@ class Schedule:
             now = self._net.clock.moment()
             kept = [one for one in self._turns if one.series.kind != LADDER or one.slot_at <= now.at]
             if all(one.series.kind != LADDER for one in kept):
-                kept.append(self._turn(self._ladder(), max(turn.slot_at, now.at), now))
+                kept.append(self._turn(self._ladder(), turn.slot_at, now))
             self._turns = kept
             heapq.heapify(self._turns)
         self._trace_if_changed(turn, rows)
