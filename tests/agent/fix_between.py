@@ -19,6 +19,7 @@ class Between:
         self._port = anchor.http
         self._loop = loop
         self._servers = []
+        self._tasks = set()
 
     def __call__(self, request=unaltered, answer=unaltered):
         """Pass bytes on to the anchor and back through these two. None from ``request`` hangs up."""
@@ -27,9 +28,11 @@ class Between:
             sent = request(head)
             if sent is not None:
                 above, below = await asyncio.open_connection("127.0.0.1", self._port)
-                below.write(sent)
-                writer.write(answer(await above.read()))
-                below.close()
+                try:
+                    below.write(sent)
+                    writer.write(answer(await above.read()))
+                finally:
+                    below.close()
 
         return self._listen(pass_on)
 
@@ -52,18 +55,40 @@ class Between:
 
         return self._listen(repeat)
 
+    def drip(self, answer):
+        """Say it in single bytes, a few each second."""
+
+        async def drip(_, writer):
+            for byte in answer:
+                writer.write(bytes([byte]))
+                await writer.drain()
+                await asyncio.sleep(0.05)
+
+        return self._listen(drip)
+
     def close(self):
-        for server in self._servers:
-            self._loop.loop.call_soon_threadsafe(server.close)
+        async def end():
+            for server in self._servers:
+                server.close()
+            tasks = [*self._tasks]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        self._loop.run(end())
 
     def _listen(self, act):
         async def handle(reader, writer):
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                await act(await reader.readuntil(b"\r\n\r\n"), writer)
-                await writer.drain()
-            with contextlib.suppress(OSError):
+            # A task that only its own connection refers to may be collected before it has ended.
+            task = asyncio.current_task()
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            try:
+                with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                    await act(await reader.readuntil(b"\r\n\r\n"), writer)
+                    await writer.drain()
+            finally:
                 writer.close()
-                await writer.wait_closed()
 
         self._servers.append(self._loop.run(asyncio.start_server(handle, ["127.0.0.1", "::1"], free_port())))
         return self._servers[-1].sockets[0].getsockname()[1]

@@ -130,6 +130,7 @@ def test_a_dead_path_is_not_altered(between, context):
         (between.say(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nlogin"), Failure.UNEXPECTED_ANSWER),
         (between.say(b"220 mail.example ESMTP\r\n\r\n"), Failure.HTTP_REQUEST_FAILED),
         (between.repeat(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65_536), Failure.UNEXPECTED_ANSWER),
+        (between.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"), Failure.GENERIC_TIMEOUT_ERROR),
         (between.repeat(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), Failure.UNEXPECTED_ANSWER),
     ):
         row = row_of(context, port)
@@ -189,3 +190,13 @@ def test_short_of_bytes_it_asks_less_and_then_not_at_all(anchor, context):
     (row,) = asyncio.run(echo.measure(TARGET, context))
     assert row.failure is Failure.NOTHING_TO_ASK
     assert context.meter.spent == before
+
+
+def test_a_network_that_lets_odd_requests_hang_does_not_hold_the_rest_up(between, anchor, context):
+    def swallow(data):
+        return data if data.startswith(b"GET /echo HTTP/1.1\r\nHost") and b"X-" not in data else data[:10]
+
+    # Time runs so fast that all tries together have a quarter of a second, as each of them has.
+    row = row_of(context, between(request=swallow), time_scale=400.0)
+    assert (row.outcome, row.tries[0].request_altered) == (Outcome.OK, False)
+    assert [one.failure for one in row.tries[1:]] == [Failure.GENERIC_TIMEOUT_ERROR]

@@ -102,6 +102,8 @@ def test_what_is_no_http_and_what_never_ends_cost_little(between, context):
     assert (row.outcome, row.as_expected) == (Outcome.OK, False)
     row = rows_of(context, between.repeat(b"", b"HTTP/1.1 100 Continue\r\n\r\n"))
     assert row.outcome is Outcome.FAILED
+    row = rows_of(context, between.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"))
+    assert (row.failure, row.as_expected) == (Failure.GENERIC_TIMEOUT_ERROR, None)
     assert context.meter.spent - before < 400_000
 
 

@@ -23,7 +23,7 @@ from civobs_agent.probes.echo_differences import (
     request_differences,
     taken_apart,
 )
-from civobs_agent.probes.echo_requests import FEW, REQUESTS, Field, browser, written
+from civobs_agent.probes.echo_requests import FEW, REQUESTS, Field, Request, browser, written
 from civobs_agent.probes.scrub import scrub
 from civobs_agent.probes.stream import Stream
 from civobs_agent.tables import Timeout, table
@@ -36,6 +36,7 @@ from civobs_wire.plan import Server, Target
 TIMEOUTS = table(
     Timeout("echo.connect", 10.0, "as http.connect"),
     Timeout("echo.answer", 8.0, "OONI hirl waits 5 s; the server itself waits one for the rest of an odd request"),
+    Timeout("echo.all", 60.0, "all tries; what is left of them then waits for another run"),
 )
 ATTEMPTS = 2
 """A lost connection is no finding."""
@@ -96,7 +97,8 @@ async def _echo(target: Target, family: IpFamily, server: Server, address: str, 
     if fault is None:
         # IPv6 has few proxies: two requests show one that rewrites.
         enough = family == 4 and allowance == kind.usual_bytes
-        fault = await _tries(server, address, len(REQUESTS) if enough else FEW, findings, context)
+        requests = REQUESTS if enough else REQUESTS[:FEW]
+        fault = await _tries(server, address, requests, findings, context)
     if fault is None and not findings.proxy:
         findings.proxy = await _seen_elsewhere(server, address, family, context)
     fields: dict[str, object] = {
@@ -108,10 +110,15 @@ async def _echo(target: Target, family: IpFamily, server: Server, address: str, 
     return context.row(Echo, run, target.id, fields, family=family, fault=fault)
 
 
-async def _tries(server: Server, address: str, n_tries: int, findings: Findings, context: Context) -> Fault | None:
+async def _tries(
+    server: Server, address: str, requests: Iterable[Request], findings: Findings, context: Context
+) -> Fault | None:
     """All requests, one after the other, as long as the plain one, which is the first, gets through."""
     fields = browser(_host(server))
-    for request in REQUESTS[:n_tries]:
+    until = time.perf_counter() + context.timeout_s(TIMEOUTS["echo.all"])
+    for request in requests:
+        if time.perf_counter() > until:
+            return None
         sent = request.write(fields, context.rng)
         began = time.perf_counter()
         answer = await _asked(sent, server, address, context)

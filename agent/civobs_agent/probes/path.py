@@ -13,6 +13,7 @@ from ipaddress import ip_address
 
 from civobs_agent.faults import Fault, MeasurementError, fault_of
 from civobs_agent.net import FAMILIES, HEADER_BYTES, UDP_BYTES, Context, IpFamily
+from civobs_agent.probes import KINDS
 from civobs_agent.probes.flow import Answer, Flow, Method
 from civobs_agent.probes.packet_flow import PacketFlow
 from civobs_agent.probes.place import place_of, resolve, unresolved
@@ -28,6 +29,8 @@ TIMEOUTS = table(
     Timeout("path.syn", 0.9, "RFC 6298 §2: the system repeats a SYN after 1 s"),
     Timeout("path.trace", 45.0, "30 hops of which half are silent; below a ladder's minute"),
 )
+KIND = KINDS["path"]
+"""Its usual bytes are 12 hops in both families (10 kB where there is one), its least one trace over IPv4."""
 MAX_TTL = 30
 """traceroute(8), default."""
 SILENT_HOPS = 4
@@ -36,11 +39,6 @@ PACKETS = 2
 """For each hop, in two rounds, so that a router that limits its errors may answer the second."""
 UDP_PORT = 33_434
 """traceroute(8): nobody listens there, so the target itself says so."""
-RUN_BYTES = 18_000
-"""What a run may take, 12 hops in both families; a home with one of them takes 10 kB. Chance decides whether TCP or UDP
-comes last: where the bytes are short, that one waits for another run."""
-TRACE_BYTES = 2_500
-"""Least for which a trace is begun: 12 hops over IPv4, measured."""
 FIRST_MTU = 1_500
 """Ethernet's; what a link of the device's own cannot carry, its kernel says."""
 MTU_TRIES = 5
@@ -76,7 +74,7 @@ class Trace:
 
     @property
     def last(self) -> int:
-        """The farthest that answered, the end of the way left out of it what lies behind it; 0 if none did."""
+        """The end of the way, or else the farthest hop that answered; 0 if none did."""
         return self.end or max(self.answers, default=0)
 
     @property
@@ -103,7 +101,7 @@ async def measure(target: Target, context: Context) -> list[AnyMeasurement]:
     """
     if not target.url:
         return await _towards_anchors(target, context)
-    allowance = context.afford(RUN_BYTES, TRACE_BYTES)
+    allowance = context.afford(KIND.usual_bytes, KIND.least_bytes)
     if allowance is None:
         return [context.row(Path, context.begin(), target.id, {}, fault=Fault(Failure.BUDGET_EXHAUSTED))]
     families = [family for family in FAMILIES if context.absent(family) is None]
@@ -123,14 +121,14 @@ async def _towards_anchors(target: Target, context: Context) -> list[AnyMeasurem
     for anchor in anchors:
         first.setdefault((-anchor.rung, anchor.family), anchor)
     rows: list[AnyMeasurement] = []
-    left = context.afford(RUN_BYTES, TRACE_BYTES) or 0
+    left = context.afford(KIND.usual_bytes, KIND.least_bytes) or 0
     for _, anchor in sorted(first.items()):
-        if left < TRACE_BYTES or context.host.absent(anchor.family):
+        if left < KIND.least_bytes or context.host.absent(anchor.family):
             continue
         row, spent = await trace(Way(anchor.address), context, target=anchor.id, why=LADDER)
         left -= spent
         rows.append(row)
-    fault = Fault(Failure.BUDGET_EXHAUSTED if left < TRACE_BYTES else Failure.NOTHING_TO_ASK)
+    fault = Fault(Failure.BUDGET_EXHAUSTED if left < KIND.least_bytes else Failure.NOTHING_TO_ASK)
     return rows or [context.row(Path, context.begin(), target.id, {"why": LADDER}, fault=fault)]
 
 
@@ -142,10 +140,11 @@ async def _family(target: Target, family: IpFamily, allowance: int, context: Con
     except MeasurementError as error:
         return [context.row(Path, run, target.id, {}, family=family, fault=unresolved(error.fault))]
     others: list[tuple[Method, int]] = [("tcp", place.port), ("udp", UDP_PORT)]
+    # Where the bytes are short the last one waits for another run, and that must not always be the same.
     context.rng.shuffle(others)
     rows: list[Path] = []
     for method, port in (("icmp", 0), *others):
-        if rows and allowance < TRACE_BYTES:
+        if rows and allowance < KIND.least_bytes:
             break
         row, spent = await trace(Way(address, method, port), context, target=target.id)
         rows.append(row)

@@ -55,9 +55,7 @@ class SynFlow:
             try:
                 async with asyncio.timeout(wait_s):
                     await asyncio.get_running_loop().sock_connect(handle, where)
-            except TimeoutError as error:
-                if error.errno is not None:
-                    raise
+            except TimeoutError:
                 return None
             except OSError as error:
                 return self._failed(handle, error, ttl, (time.perf_counter() - began) * 1000)

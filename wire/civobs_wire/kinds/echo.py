@@ -28,9 +28,10 @@ class Alteration(Frozen):
     where: Name
     """``request`` or ``response``, and the try's id."""
     what: Name
-    """A header's name, ``request line``, ``body``."""
+    """A header's name, ``request line``, ``body``, ``order``, ``spacing``."""
     sent: Text | None = None
     got: Text | None = None
+    """Scrubbed; of a header that was added only the length, unless it is one that tells nothing of the customer."""
 
 
 class Echo(MeasurementBase):
@@ -41,4 +42,5 @@ class Echo(MeasurementBase):
     tries: Annotated[tuple[EchoTry, ...], Field(max_length=MAX_CHECKS)] = ()
     altered: Annotated[tuple[Alteration, ...], Field(max_length=MAX_ALTERATIONS)] = ()
     proxy: bool | None = None
-    """Headers were added that proxies add, or the server saw another address than STUN did."""
+    """Headers were added that proxies add, or the server saw another network than STUN did. False: neither. None: no
+    such header, and the networks could not be compared."""

@@ -18,7 +18,9 @@ class Portal(MeasurementBase):
     redirected_to: Name | None = None
     """Host of a redirection, or the id of its range if it is refused."""
     title: Text | None = None
+    """Of a page that is not the known one, scrubbed."""
     body_sha256: Sha256 | None = None
+    """Of such a page, up to what was read of it."""
     tunnel: bool | None = None
     tunnel_kind: Name | None = None
     """The kind of the default route's interface, such as ``tun`` or ``wireguard``."""
