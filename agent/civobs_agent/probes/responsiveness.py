@@ -54,6 +54,8 @@ class _Course:
     direction: Direction
     stage: Literal["resolve", "idle", "load"] = "resolve"
     address: str = ""
+    most: int = 0
+    """What the meter may have counted when it is over."""
     idle_ms: float | None = None
     judge: Judge = field(default_factory=Judge)
     loads: list[Load] = field(default_factory=list)
@@ -90,14 +92,14 @@ async def measure(target: Target, context: Context) -> list[AnyMeasurement]:
 
 async def _one(course: _Course, granted: int, target: Target, context: Context) -> AnyMeasurement:
     run, fault = context.begin(), None
-    most = context.meter.spent + granted // len(DIRECTIONS)
+    course.most = context.meter.spent + granted // len(DIRECTIONS)
     try:
         course.address = await course.door.open_address(context)
         course.stage = "idle"
         course.idle_ms = await _idle_ms(course, context)
         course.stage = "load"
-        await _load(course, most, context)
-        fault = _unanswered(course, most, context)
+        await _load(course, context)
+        fault = _unanswered(course, context)
     except (MeasurementError, OSError, EOFError) as error:
         fault = fault_of(error)
     fields = _fields(course, context) | {"stage": None if fault is None else course.stage}
@@ -106,11 +108,11 @@ async def _one(course: _Course, granted: int, target: Target, context: Context) 
     return context.row(Responsiveness, run, target.id, fields, family=course.door.family, fault=fault)
 
 
-def _unanswered(course: _Course, most: int, context: Context) -> Fault | None:
+def _unanswered(course: _Course, context: Context) -> Fault | None:
     """What it is called that not one probe of each sort came back."""
     if course.judge.score() is not None:
         return None
-    if context.meter.spent >= most:
+    if context.meter.spent >= course.most:
         return Fault(Failure.TOO_FEW_ANSWERS, "the bytes were gone before a probe came back")
     return Fault(Failure.GENERIC_TIMEOUT_ERROR, "no probe came back")
 
@@ -195,7 +197,7 @@ async def _one_byte(stream: Stream, name: str) -> None:
         raise MeasurementError(Failure.HTTP_REQUEST_FAILED, str(error)) from None
 
 
-async def _load(course: _Course, most: int, context: Context) -> None:
+async def _load(course: _Course, context: Context) -> None:
     """Fill the line and ask beside it, until the figure rests or bytes or time are up.
 
     Raises what a load-generating connection ends with: the draft ends the test then.
@@ -206,8 +208,8 @@ async def _load(course: _Course, most: int, context: Context) -> None:
         async with asyncio.timeout(context.timeout_s(TIMEOUTS["responsiveness.direction"])) as limit:
             for number in range(int(PARAMETERS["INP"].value)):
                 working.add(asyncio.create_task(_generate(course, context), name=f"load {number}"))
-            while not course.judge.stable and context.meter.spent < most:
-                await _interval(course, most, working, context)
+            while not course.judge.stable and context.meter.spent < course.most:
+                await _interval(course, working, context)
                 if len(working) < PARAMETERS["MNP"].value:
                     working.add(asyncio.create_task(_generate(course, context), name=f"load {len(working)}"))
     except TimeoutError:
@@ -223,17 +225,17 @@ async def _generate(course: _Course, context: Context) -> None:
     async with _connected(course, ALPN, context) as stream:
         if stream.tls is None or stream.tls.selected_alpn_protocol() != ALPN:
             raise MeasurementError(Failure.UNEXPECTED_ANSWER, "the server does not speak HTTP/2")
-        load = Load(stream, course.door.name, course.direction)
+        load = Load(stream, course.door.name, course.direction, lambda: context.meter.spent >= course.most)
         course.loads.append(load)
         course.loading.set()
         await load.run()
 
 
-async def _interval(course: _Course, most: int, working: set[asyncio.Task[None]], context: Context) -> None:
+async def _interval(course: _Course, working: set[asyncio.Task[None]], context: Context) -> None:
     """Let ID pass, or less if the bytes are up, and judge what it brought. Raises what a connection ends with."""
     began, before = time.perf_counter(), course.moved
     end = began + PARAMETERS["ID"].value / max(1.0, context.time_scale)
-    while (now := time.perf_counter()) < end and context.meter.spent < most:
+    while (now := time.perf_counter()) < end and context.meter.spent < course.most:
         done, _ = await asyncio.wait(working, timeout=min(LOOK_S, end - now), return_when=asyncio.FIRST_EXCEPTION)
         for task in done:
             task.result()
