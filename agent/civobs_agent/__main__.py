@@ -1,13 +1,17 @@
 """``civobs-agent``: the probe's side of the command line."""
 
-import argparse
 import logging
 import sys
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from civobs_agent import __version__
 from civobs_agent.errors import CivobsAgentError
+
+if TYPE_CHECKING:
+    import argparse
 
 COMMANDS = ("run", "once", "show", "status", "doctor", "enrol")
 
@@ -23,7 +27,9 @@ pause:  touch /var/lib/civobs-agent/pause      (remove the file to go on)
 """
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> "argparse.ArgumentParser":
+    import argparse
+
     parser = argparse.ArgumentParser(
         prog="civobs-agent",
         description="Probe of the Core Internet Values Observatory: measures, keeps what it saw, delivers it.",
@@ -41,16 +47,30 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+def _command(words: Sequence[str]) -> tuple[Callable[[], int], int]:
+    """What is to be done, and the level to log at."""
+    # What the service runs is understood without argparse: the megabyte would be the agent's for as long as it runs.
+    match words:
+        case ["run"]:
+            return lambda: _serve(None), logging.INFO
+        case ["--config", file, "run"]:
+            return lambda: _serve(Path(file)), logging.INFO
+    arguments = _parser().parse_args(words)
+    return lambda: int(arguments.run(arguments)), logging.DEBUG if arguments.verbose else logging.INFO
+
+
+def _serve(config: Path | None) -> int:
+    from civobs_agent.commands.run import serve
+
+    return serve(config)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; an error is one line of cause and one of remedy."""
-    arguments = _parser().parse_args(argv)
-    logging.basicConfig(
-        level=logging.DEBUG if arguments.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )
+    run, level = _command(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     try:
-        return int(arguments.run(arguments))
+        return run()
     except CivobsAgentError as error:
         sys.stderr.write(f"civobs-agent: {error.cause}\n              {error.remedy}\n")
         return error.exit_code

@@ -4,9 +4,8 @@ A large test in the morning must not silence the small ones in the evening, so e
 those before it need for the rest of the day. Ladder and uplink are never held back: they are the record itself.
 """
 
-import calendar
 from collections import deque
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from civobs_agent.allowed import Household
 from civobs_agent.budget import Meter
@@ -77,8 +76,9 @@ class Ration:
         if household.daily_bytes is not None:
             daily.append(household.daily_bytes)
         if household.monthly_bytes is not None:
-            days = calendar.monthrange(at.year, at.month)[1] - at.day + 1
-            daily.append((household.monthly_bytes - self._meter.spent_before) / days)
+            next_month = (at.replace(day=28) + timedelta(days=4)).replace(day=1)
+            days_left = (next_month.date() - at.date()).days
+            daily.append((household.monthly_bytes - self._meter.spent_before) / days_left)
         return min(daily)
 
     def _wanted(self, kind: Kind, plan: Plan, rest: float) -> tuple[float, float]:

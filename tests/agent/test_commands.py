@@ -39,10 +39,12 @@ def test_running_loads_nothing_that_a_probe_never_uses_and_breaks_none_of_it():
             "-c",
             (
                 "import sys\nfrom civobs_agent.lean import leaving_out_the_unused\n"
+                "import civobs_agent.__main__, civobs_agent.commands.run\n"
                 "with leaving_out_the_unused():\n    import civobs_agent.run\n"
-                "from civobs_agent.probes import measure_of\n"
-                "for kind in ('ping', 'dns', 'tcp', 'tls', 'http'): measure_of(kind)\n"
+                "from civobs_agent.probes import KINDS, measure_of\n"
+                "for kind in KINDS: KINDS[kind].apart or measure_of(kind)\n"
                 "unused = 'cryptography email http zipfile csv importlib.metadata dns.resolver rich'.split()\n"
+                "unused += ['argparse', 'zoneinfo', 'aioquic', 'websockets']\n"
                 "print([m for m in unused if m in sys.modules])\n"
                 "import dns.resolver, importlib.metadata, urllib.request\n"
                 "importlib.metadata.version('civobs'), urllib.request.urlopen, dns.resolver.resolve"

@@ -1,9 +1,10 @@
 """The agent's commands, one file each: ``register`` describes it, and what it needs is imported when it runs."""
 
-import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import argparse
+
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names it no other way
 else:
-    Commands = argparse.Action
+    Commands = object

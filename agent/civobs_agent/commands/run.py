@@ -1,11 +1,13 @@
 """``civobs-agent run``: measures and delivers until it is told to stop."""
 
-import argparse
+from pathlib import Path
 
 from civobs_agent.commands import Commands
 
 
 def register(commands: Commands) -> None:
+    import argparse
+
     parser = commands.add_parser(
         "run",
         help="measure and deliver until stopped; what the service runs",
@@ -13,10 +15,11 @@ def register(commands: Commands) -> None:
         epilog="example:\n  civobs-agent --config ./agent.toml run\n\nSIGTERM stops it within five seconds.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=lambda arguments: serve(arguments.config))
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def serve(config: Path | None) -> int:
+    """Run until stopped."""
     import asyncio
 
     from civobs_agent.lean import leaving_out_the_unused
@@ -25,4 +28,4 @@ def _run(arguments: argparse.Namespace) -> int:
         from civobs_agent.config import load
         from civobs_agent.run import run
 
-    return asyncio.run(run(load(arguments.config)))
+    return asyncio.run(run(load(config)))
