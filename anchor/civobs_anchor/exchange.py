@@ -58,6 +58,17 @@ class Request:
         return parse_qs(self.target.partition("?")[2]).get(name, [""])[0]
 
 
+def asked(fields: dict[str, str], client: str) -> Request:
+    """A request as HTTP/2 and HTTP/3 carry its head: what HTTP/1.1 has in its first line has names of its own."""
+    return Request(
+        method=fields.get(":method", ""),
+        target=fields.get(":path", "/"),
+        host=named_host(fields.get(":authority", "")),
+        client=client,
+        content_type=fields.get("content-type", ""),
+    )
+
+
 def ignore(_: int) -> None:
     """Count nothing."""
 

@@ -12,7 +12,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 
-from civobs_anchor.exchange import TOO_LONG, Request, Response, Service, TooMuchError, named_host, plain
+from civobs_anchor.exchange import TOO_LONG, Request, Response, Service, TooMuchError, asked, plain
 
 PROTOCOL = "h2"
 MAX_STREAMS = 32
@@ -130,14 +130,7 @@ class _Connection:
                 self._reader.feed_eof()
 
     def _begin(self, stream: int, event: h2.events.RequestReceived) -> None:
-        fields = {str(name): str(value) for name, value in event.headers or ()}
-        request = Request(
-            method=fields.get(":method", ""),
-            target=fields.get(":path", "/"),
-            host=named_host(fields.get(":authority", "")),
-            client=self._client,
-            content_type=fields.get("content-type", ""),
-        )
+        request = asked({str(name): str(value) for name, value in event.headers or ()}, self._client)
         refused = self._service.admit(request)
         if refused is None:
             self._requests[stream] = request

@@ -17,7 +17,7 @@ from aioquic.quic.connection import NetworkAddress, QuicConnection
 from aioquic.quic.events import ConnectionTerminated, ProtocolNegotiated, QuicEvent, StreamDataReceived
 from aioquic.quic.packet import QuicProtocolVersion
 
-from civobs_anchor.exchange import TOO_LONG, Request, Response, Service, TooMuchError, named_host, plain
+from civobs_anchor.exchange import TOO_LONG, Request, Response, Service, TooMuchError, asked, plain
 
 IDLE_S = 20.0
 MAX_REQUESTS = 4_000
@@ -120,14 +120,8 @@ class Http3(QuicConnectionProtocol):
         if self._count > MAX_REQUESTS:
             self.close(error_code=ErrorCode.H3_EXCESSIVE_LOAD)
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
-        request = Request(
-            method=headers.get(":method", ""),
-            target=headers.get(":path", "/"),
-            host=named_host(headers.get(":authority", "")),
-            client=self._client,
-            content_type=headers.get("content-type", ""),
-        )
+        fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
+        request = asked(fields, self._client)
         refused = self._service.admit(request)
         if refused is None:
             self._requests[event.stream_id] = request
