@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import socket
 import struct
+import threading
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path as File
@@ -150,6 +151,47 @@ def test_who_refuses_the_way_is_named(way, outside, reason, answer, address):
             assert (row.reached, row.hops[-1].answer) == (False, answer)
             # The last packet came as far as the hop behind it would have been.
             assert (row.last_answer_ttl, told(row)[-1]) == (4, (HOPS if address == HOST else HOPS6)[2])
+
+
+@contextlib.contextmanager
+def terse(way, name):
+    """A router that repeats eight bytes of a packet whose time to live runs out, as RFC 792 asks, and no more."""
+
+    def sockets():
+        raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        return socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800)), raw
+
+    tap, raw = way.run(name, sockets)
+    tap.bind(("near", 0x0800))
+    tap.settimeout(0.1)
+    ended = threading.Event()
+
+    def serve():
+        while not ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                packet, (*_, kind, _, _) = tap.recvfrom(2048)
+                if kind != socket.PACKET_OUTGOING and packet[8] == 1:
+                    error = bytearray(struct.pack("!BBHI", 11, 0, 0, 0) + packet[:28])
+                    total = sum(struct.unpack("!18H", error))
+                    error[2:4] = (~(total + (total >> 16)) & 0xFFFF).to_bytes(2, "big")
+                    raw.sendto(error, (socket.inet_ntoa(packet[12:16]), 0))
+
+    server = threading.Thread(target=serve)
+    with tap, raw, way.rules(name, "output", "icmp type time-exceeded ip length > 56 drop"):
+        server.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            server.join()
+
+
+def test_a_router_that_repeats_too_little_is_found_by_asking_one_at_a_time(way, outside):
+    with terse(way, "carrier"):
+        row = traced(way, outside, "udp")
+    assert tuple(told(row)) == HOPS
+    # Which packet the first answer was about can be told only if no other was under way.
+    assert [hop.received for hop in row.hops] in ([2, 1, 2, 2, 2], [2, 2, 2, 2, 2])
 
 
 def test_tcp_alone_is_swallowed_or_reset_on_the_way(way, outside):
