@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from civobs_agent import __main__ as agent
+from civobs_agent.probes import KINDS
 from civobs_anchor import __main__ as anchor
 from civobs_collector import __main__ as collector
 from civobs_collector.config import CollectorSettings
@@ -35,6 +36,14 @@ def said():
                 words = words[1:] if words[:1] == ["sudo"] else words
                 if words and not words[0].startswith(("/var/", "/etc/")):
                     yield document.name, [Path(words[0]).name, *(PLACEHOLDERS.get(word, word) for word in words[1:])]
+
+
+def test_every_kind_of_measurement_has_its_page_and_its_line_in_the_index():
+    folder = ROOT / "docs" / "methods"
+    index = (folder / "README.md").read_text()
+    listed = dict(re.findall(r"^\| \[(\w+)\]\(\1\.md\) .*\| (\d) \|$", index, flags=re.MULTILINE))
+    assert listed == {"ladder": "0", **{kind.id: str(kind.tier) for kind in KINDS.values()}}
+    assert {file.stem for file in folder.glob("*.md")} >= set(listed)
 
 
 def commands(parser, before=()):
