@@ -26,7 +26,7 @@ from civobs_wire.plan import Target
 TIMEOUTS = table(
     Timeout("http.connect", 10.0, "OONI web_connectivity"),
     Timeout("http.tls", 10.0, "OONI web_connectivity"),
-    Timeout("http.headers", 15.0, "a slow server abroad over a slow line; OONI allows 25 s for headers and body"),
+    Timeout("http.headers", 15.0, "a slow server abroad over a slow line; OONI gives headers and body 10 s (dd-007)"),
     Timeout("http.total", 30.0, "all redirects and the body; half of a ladder's minute"),
 )
 MAX_BODY = 2**19
