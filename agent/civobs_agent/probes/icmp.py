@@ -6,7 +6,6 @@ clock, and on a Pi that is stepped by hours the moment NTP comes back.
 
 import asyncio
 import socket
-import struct
 import time
 
 from icmplib import AsyncSocket, ICMPRequest, ICMPv4Socket, ICMPv6Socket
@@ -21,15 +20,13 @@ from icmplib.utils import unique_identifier
 
 from civobs_agent.faults import Fault, MeasurementError, fault_of, icmp_fault
 from civobs_agent.net import HEADER_BYTES, Context, IpFamily
+from civobs_agent.probes.error_queue import errors_of, listen_for_errors
 from civobs_wire.failure import Failure
 
 ECHO_BYTES = 8 + 56
 """ICMP header and the payload that ping(8) sends."""
 _FOREVER_S = 10**10
 """Given to icmplib, whose own time limit follows the wall clock; ``asyncio.timeout`` keeps ours."""
-_RECVERR = {4: (socket.IPPROTO_IP, 11), 6: (socket.IPPROTO_IPV6, 25)}
-"""IP_RECVERR (ip(7)) and IPV6_RECVERR (ipv6(7)): without it an unprivileged socket hears of no error."""
-_EXTENDED_ERROR = struct.Struct("=IBBBBII")
 _TIME_EXCEEDED = {4: 11, 6: 3}
 
 
@@ -59,7 +56,7 @@ def _socket(family: IpFamily) -> AsyncSocket:
             return AsyncSocket(kind(privileged=True))
         except SocketPermissionError:
             plain = kind(privileged=False)
-            plain.sock.setsockopt(*_RECVERR[family], 1)
+            listen_for_errors(plain.sock, family)
             return AsyncSocket(plain)
     except SocketPermissionError:
         raise MeasurementError(Failure.NO_PERMISSION, "neither raw nor unprivileged ICMP sockets") from None
@@ -87,14 +84,7 @@ async def _exchange(handle: AsyncSocket, request: ICMPRequest, family: IpFamily,
 
 def _ran_out(handle: socket.socket, family: IpFamily) -> bool:
     """Whether the error behind an unprivileged socket was "time exceeded"."""
-    try:
-        _, ancillary, _, _ = handle.recvmsg(512, 512, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
-    except OSError:
-        return False
-    for level, kind, data in ancillary:
-        if (level, kind) == _RECVERR[family] and len(data) >= _EXTENDED_ERROR.size:
-            return bool(_EXTENDED_ERROR.unpack_from(data)[2] == _TIME_EXCEEDED[family])
-    return False
+    return any(told.kind == _TIME_EXCEEDED[family] for told in errors_of(handle, family))
 
 
 def _refused(error: ICMPLibError) -> MeasurementError:
