@@ -25,10 +25,13 @@ class BadServers:
         port = free_port()
 
         async def handle(reader, writer):
-            with contextlib.suppress(OSError, ssl.SSLError, EOFError):
-                await handler(reader, writer)
-            with contextlib.suppress(OSError, ssl.SSLError):
-                writer.close()
+            try:
+                with contextlib.suppress(OSError, ssl.SSLError, EOFError):
+                    await handler(reader, writer)
+                    writer.close()
+                    await writer.wait_closed()
+            finally:
+                writer.transport.abort()
 
         async def listen():
             return await asyncio.start_server(handle, list(LOOPBACK.values()), port, ssl=settings)
