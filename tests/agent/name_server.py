@@ -10,7 +10,10 @@ import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
+import dns.rdata
+import dns.rdataclass
 import dns.rrset
+import dns.update
 
 LIE = "1.2.3.4"
 """What a forged answer says: public, and nobody here speaks to it."""
@@ -126,6 +129,21 @@ def _other_type(query, reply):
     return [reply.to_wire()]
 
 
+def _other_class(query, reply):
+    """A record that means an address only in the Internet's class."""
+    name, rdtype = query.question[0].name, query.question[0].rdtype
+    reply.answer = [dns.rrset.from_rdata(name, 60, dns.rdata.GenericRdata(dns.rdataclass.HS, rdtype, bytes(16)))]
+    return [reply.to_wire()]
+
+
+def _update(query, _):
+    """A message of RFC 2136, whose sets of records are empty."""
+    message = dns.update.UpdateMessage("test", id=query.id)
+    message.flags |= dns.flags.QR
+    message.absent(query.question[0].name, "CNAME")
+    return [message.to_wire()]
+
+
 def _lower(query, reply):
     plain = dns.message.make_query(query.question[0].name.to_text().lower(), query.question[0].rdtype, id=query.id)
     lowered = dns.message.make_response(plain)
@@ -166,6 +184,8 @@ SPOILT = {
     "double": _lie_first,
     "tardy": _lie_first,
     "othertype": _other_type,
+    "otherclass": _other_class,
+    "update": _update,
     "lower": _lower,
     "chain": _aliases("edge.cdn.test", "pop.cdn.test"),
     "round": _aliases("b.test", "c.test", "b.test"),

@@ -39,6 +39,8 @@ TOLD = {
     "itself": (Failure.DNS_SERVER_MISBEHAVING, None),
     "flood": (Failure.DNS_WRONG_QUERY_ID, None),
     "round": (Failure.DNS_NO_ANSWER, "NOERROR"),
+    "otherclass": (Failure.DNS_NO_ANSWER, "NOERROR"),
+    "update": (Failure.DNS_SERVER_MISBEHAVING, None),
     "silent": (Failure.GENERIC_TIMEOUT_ERROR, None),
     "foreign": (Failure.GENERIC_TIMEOUT_ERROR, None),
 }

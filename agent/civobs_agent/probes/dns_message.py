@@ -17,6 +17,7 @@ import dns.name
 import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
+import dns.rrset
 
 from civobs_agent.faults import MeasurementError
 from civobs_wire.failure import Failure
@@ -99,9 +100,11 @@ def read(data: bytes) -> tuple[dns.message.Message | None, Failure | None]:
     if len(counts) < _COUNTS.size or len(data) > MAX_MESSAGE or sum(_COUNTS.unpack(counts)) > MAX_RECORDS:
         return None, Failure.DNS_SERVER_MISBEHAVING
     try:
-        return dns.message.from_wire(data, ignore_trailing=True, raise_on_truncation=False), None
+        message = dns.message.from_wire(data, ignore_trailing=True, raise_on_truncation=False)
     except (dns.exception.DNSException, ValueError):
         return None, Failure.DNS_SERVER_MISBEHAVING
+    # Of an update (RFC 2136) the sections mean something else, and a set of records may be empty.
+    return (message, None) if isinstance(message, dns.message.QueryMessage) else (None, Failure.DNS_SERVER_MISBEHAVING)
 
 
 def fits(query: dns.message.Message, response: dns.message.Message) -> bool:
@@ -112,11 +115,13 @@ def fits(query: dns.message.Message, response: dns.message.Message) -> bool:
 def said(query: dns.message.Message, response: dns.message.Message) -> Said:
     """What the message says in answer to this question."""
     asked = query.question[0]
-    aliases, leads_round = _aliases(response, asked.name)
-    found = [rrset for rrset in response.answer if rrset.rdtype == asked.rdtype]
+    # What the type of a record means hangs on its class: an address of another one is no address of the Internet.
+    of_class = [rrset for rrset in response.answer if rrset.rdclass == asked.rdclass]
+    aliases, leads_round = _aliases(of_class, asked.name)
+    found = [rrset for rrset in of_class if rrset.rdtype == asked.rdtype]
     of_type = bool(found) or asked.rdtype not in _ADDRESSES
     if not of_type:
-        found = [rrset for rrset in response.answer if rrset.rdtype in _ADDRESSES]
+        found = [rrset for rrset in of_class if rrset.rdtype in _ADDRESSES]
     records = (record.to_text() for rrset in found for record in rrset)
     answers = tuple(text[:MAX_NAME].replace("\x00", "") for text, _ in zip(records, range(MAX_ANSWERS), strict=False))
     rcode = response.rcode()
@@ -157,9 +162,9 @@ def _mixed(qname: str, rng: random.Random) -> str:
     return "".join(letter.upper() if rng.getrandbits(1) else letter.lower() for letter in qname)
 
 
-def _aliases(response: dns.message.Message, name: dns.name.Name) -> tuple[tuple[str, ...], bool]:
+def _aliases(found: Iterable[dns.rrset.RRset], name: dns.name.Name) -> tuple[tuple[str, ...], bool]:
     """The chain from this name, cut at the limit, and whether it comes back to a name it has passed."""
-    steps = {rrset.name: rrset[0].target for rrset in response.answer if rrset.rdtype == dns.rdatatype.CNAME}
+    steps = {rrset.name: rrset[0].target for rrset in found if rrset.rdtype == dns.rdatatype.CNAME}
     chain: list[str] = []
     passed = {name}
     while name in steps and len(chain) < MAX_ALIASES:
