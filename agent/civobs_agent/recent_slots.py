@@ -7,7 +7,7 @@ may be delivered and gone by then. Four bytes a slot do, written with the rows t
 from binascii import crc32
 from datetime import datetime
 
-from civobs_wire.measurement import AnyMeasurement
+from civobs_wire.measurement import AnyMeasurement, ClockState
 
 SPAN_S = 600.0
 """How far back slots are remembered: longer than any single measurement takes."""
@@ -20,7 +20,8 @@ class RecentSlots:
         self._slots: dict[int, int] = {}
 
     def add(self, row: AnyMeasurement) -> None:
-        if row.kind != "agent":
+        # A slot of a clock that was wrong may have the time of one that went by while the device was off.
+        if row.kind != "agent" and row.validity.clock is not ClockState.UNKNOWN:
             self._slots[_checksum(row.kind, row.target, row.slot_at)] = int(row.slot_at.timestamp())
 
     def has(self, kind: str, target: str, slot_at: datetime) -> bool:

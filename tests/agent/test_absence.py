@@ -89,3 +89,13 @@ def test_a_boot_whose_clock_was_never_known_does_not_hide_the_absence_before_it(
     asyncio.run(absence.tell(clock.moment().at, missed(clock, told)))
     assert len(told) == 6 * 360
     assert spool.recall("unaccounted") == "[]"
+
+
+def test_a_slot_of_a_wrong_clock_does_not_pass_for_one_of_the_absence(boot):
+    boot(timedelta(0))
+    spool, clock, absence = boot(timedelta(minutes=10), ClockState.UNKNOWN)
+    wrong = NOON + timedelta(minutes=5)
+    spool.record([tcp_row(clock).model_copy(update={"target": "page", "slot_at": wrong})])
+    told: list[object] = []
+    asyncio.run(absence.tell(NOON + timedelta(minutes=10), missed(clock, told)))
+    assert wrong in told

@@ -4,7 +4,7 @@ The grid is the agent's own (``civobs_agent.turns``): what is checked is that th
 database keep to it. The ladder runs on a finer grid while there is trouble, so of it each calm slot must hold a climb.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,7 +29,8 @@ _TOLD = """
 SELECT m.detail ->> 'event' AS event, m.ts AS at,
   (m.detail ->> 'from_at')::timestamptz AS since, (m.detail ->> 'to_at')::timestamptz AS until
 FROM measurement m JOIN probe p USING (probe_key) JOIN kind k USING (kind)
-WHERE p.probe_id = %(probe)s AND k.name = 'agent' AND m.detail ->> 'event' IN ('plan_adopted', 'slots_missed')
+WHERE p.probe_id = %(probe)s AND k.name = 'agent'
+  AND m.detail ->> 'event' IN ('start', 'clock_set', 'plan_adopted', 'slots_missed')
 ORDER BY m.seq
 """
 
@@ -76,9 +77,21 @@ def _slots(lab: Lab, probe: Mapping[str, Any], scale: float) -> Iterator[tuple[S
     def summed_up(slot_at: datetime) -> bool:
         return any(since <= slot_at <= until for since, until in spans)
 
+    unknown = list(_without_clock(told))
+
+    def shifted(slot_at: datetime, one: Series, slots: Iterable[datetime]) -> bool:
+        """While nobody knew the time, slots were those of a wrong one; afterwards their rows were moved."""
+        near = timedelta(seconds=one.interval_s)
+        return any(since <= slot_at <= until for since, until in unknown) and any(
+            abs(other - slot_at) < near for other in slots
+        )
+
     for one in task_series(plan, probe["key"], scale):
         slots = held.get((one.kind, one.target), frozenset())
-        told_of = {slot_at: slot_at in slots or summed_up(slot_at) for slot_at in one.slots(adopted[0], end)}
+        told_of = {
+            slot_at: slot_at in slots or summed_up(slot_at) or shifted(slot_at, one, slots)
+            for slot_at in one.slots(adopted[0], end)
+        }
         if told_of and not list(told_of.values())[-1]:
             # The newest may still be running or wait its turn: were there a later one, it would have its row by then.
             told_of.popitem()
@@ -87,4 +100,16 @@ def _slots(lab: Lab, probe: Mapping[str, Any], scale: float) -> Iterator[tuple[S
     ladder = ladder_series(plan, probe["key"], scale)
     length = timedelta(seconds=ladder.interval_s)
     for slot_at in ladder.slots(adopted[0], end):
-        yield ladder, slot_at, summed_up(slot_at) or any(slot_at <= climb < slot_at + length for climb in climbs)
+        climbed = any(slot_at <= climb < slot_at + length for climb in climbs)
+        yield ladder, slot_at, climbed or summed_up(slot_at) or shifted(slot_at, ladder, climbs)
+
+
+def _without_clock(told: Sequence[Mapping[str, Any]]) -> Iterator[tuple[datetime, datetime]]:
+    """From each start of the agent to where its clock was set, if it was."""
+    started = None
+    for row in told:
+        if row["event"] == "start":
+            started = row["at"]
+        elif row["event"] == "clock_set" and started is not None:
+            yield started, row["at"]
+            started = None
