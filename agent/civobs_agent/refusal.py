@@ -104,8 +104,7 @@ class Refusal:
             return "not_an_address"
         if address in self.allowed:
             return None
-        inner = getattr(parsed, "ipv4_mapped", None) or parsed
-        return self._refuses(parsed) or ("home_network" if any(inner in network for network in self.home) else None)
+        return self._refuses(parsed) or ("home_network" if self._is_home(parsed) else None)
 
     def refuses_own(self, address: str) -> str | None:
         """The same for a gateway or a resolver that the device was given itself."""
@@ -120,18 +119,30 @@ class Refusal:
         """The same policy on the network the device is in now."""
         return Refusal(lab_ranges=self.lab_ranges, own=frozenset(own), home=tuple(home), allowed=self.allowed)
 
+    def _is_home(self, address: Address) -> bool:
+        """Also if it only stands for an address of the home."""
+        _, inner = _unwrapped(address)
+        return any(address in network or inner in network for network in self.home)
+
     def _refuses(self, address: Address) -> str | None:
         if isinstance(address, IPv6Address):
             if address.scope_id is not None:
                 return "link_local"
-            for name, network, shift in _WRAPPED:
-                if address in network:
-                    inner = self._refuses(IPv4Address(int(address) >> shift & 0xFFFFFFFF))
-                    # A mapped address is another spelling of IPv4 and no route of its own.
-                    return inner or (name if name == "ipv4_mapped" else None)
+            wrapping, inner = _unwrapped(address)
+            if wrapping is not None:
+                # A mapped address is another spelling of IPv4 and no route of its own.
+                return self._refuses(inner) or (wrapping if wrapping == "ipv4_mapped" else None)
         for row in RANGES:
             if address.version == row.network.version and address in row.network:
                 return None if row.lab and self.lab_ranges else row.id
         if address.version == 6 and address not in _GLOBAL_V6:
             return "not_global"
         return None
+
+
+def _unwrapped(address: Address) -> tuple[str | None, Address]:
+    """How an address stands for one of IPv4, and for which; None and itself if it stands for none."""
+    for name, network, shift in _WRAPPED:
+        if address in network:
+            return name, IPv4Address(int(address) >> shift & 0xFFFFFFFF)
+    return None, address

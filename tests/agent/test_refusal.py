@@ -150,4 +150,6 @@ def test_the_addresses_that_the_world_sees_of_this_home_are_refused_and_not_writ
     for address in ("93.184.216.34", "2606:2800:220:1::1"):
         assert refusal.refuses(address) == "home_network"
         assert refusal.shown(address) == "refused:home_network"
-    assert refusal.refuses("93.184.216.35") is None
+    for standing_for_it in ("64:ff9b::93.184.216.34", "2002:5db8:d822::1"):
+        assert refusal.refuses(standing_for_it) == "home_network"
+    assert refusal.refuses("93.184.216.35") is refusal.refuses("64:ff9b::93.184.216.35") is None
