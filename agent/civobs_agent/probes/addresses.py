@@ -9,8 +9,8 @@ from itertools import islice
 
 from civobs_agent.faults import Fault, MeasurementError, rcode_fault
 from civobs_agent.net import Context, IpFamily
-from civobs_agent.probes.dns_servers import GIVEN, Listed, given, independent
-from civobs_agent.probes.place import RECORD_TYPES
+from civobs_agent.probes.dns_servers import GIVEN, Listed, independent
+from civobs_agent.probes.place import RECORD_TYPES, told_by
 from civobs_agent.probes.question import ask
 from civobs_wire.failure import Failure
 from civobs_wire.limits import MAX_RESOLVERS
@@ -46,13 +46,11 @@ async def addresses_of(host: str, family: IpFamily, context: Context) -> tuple[G
 
 
 async def _of_given(host: str, family: IpFamily, context: Context) -> Said:
-    """Ask the given resolvers in turn, as the C library does: the next only if one stays silent or cannot say."""
-    said: Said = (GIVEN[0], Fault(Failure.DNS_TEMPORARY_FAILURE, "the device was given no resolver"))
-    for one in given(context):
-        said = await _of_one(one, host, family, context)
-        if not isinstance(said[1], Fault) or said[1].failure is Failure.DNS_NXDOMAIN_ERROR:
-            break
-    return said
+    try:
+        name, reply = await told_by(host, RECORD_TYPES[family], context)
+    except MeasurementError as error:
+        return GIVEN[0], error.fault
+    return name, reply.answers
 
 
 async def _of_one(one: Listed, host: str, family: IpFamily, context: Context) -> Said:

@@ -127,12 +127,7 @@ def _name(parts: _Parts, order: tuple[str, ...], context: Context) -> str:
 
 def shown(text: str, context: Context) -> str:
     """A name as rows may have it: a home router that answers in a site's place puts its address in its certificate."""
-    return scrub(clean(text[:MAX_TEXT]), home_addresses(context)).strip()[:MAX_NAME] or NOT_SAID
-
-
-def home_addresses(context: Context) -> tuple[str, ...]:
-    """What no text of a stranger may tell the world about this home."""
-    return (*context.known.mapped.values(), *context.host.own_addresses())
+    return scrub(clean(text[:MAX_TEXT]), context.of_home).strip()[:MAX_NAME] or NOT_SAID
 
 
 def _time(text: object) -> datetime | None:

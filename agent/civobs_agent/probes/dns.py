@@ -5,13 +5,13 @@ said (measurement.md §1.1).
 """
 
 import asyncio
-from itertools import product
+from itertools import islice, product
 
 from civobs_agent.faults import Fault, MeasurementError, rcode_fault
 from civobs_agent.net import FAMILIES, Context, IpFamily
 from civobs_agent.probes.dns_listen import Heard, Listened, listen
 from civobs_agent.probes.dns_message import Said, question
-from civobs_agent.probes.dns_servers import GIVEN, Listed, given, identity, independent, shown
+from civobs_agent.probes.dns_servers import GIVEN, MOST_EXAMINED, Listed, given, identity, independent, shown
 from civobs_agent.probes.place import RECORD_TYPES, place_of
 from civobs_agent.probes.question import Reply, Transport, exchange
 from civobs_wire.failure import Failure
@@ -33,7 +33,7 @@ async def measure(target: Target, context: Context) -> list[AnyMeasurement]:
     the question cannot repeat them, and one who looks for the exact name is met by the other type.
     """
     host = place_of(target.url)
-    listed = (*given(context), *independent(context))
+    listed = (*islice(given(context), MOST_EXAMINED), *independent(context))
     if host.literal is not None or not listed:
         said = "the target is an address" if listed else "no resolver, neither given nor in the plan"
         fields = _fields(GIVEN[0], "udp", host.host, "A")

@@ -12,8 +12,10 @@ from civobs_agent.probes.question import Server
 from civobs_wire.failure import Failure
 from civobs_wire.plan import Resolver
 
-GIVEN = ("resolver", "resolver.2")
-"""How rows name the resolvers the device was given. Of a third one (resolv.conf(5) allows three) no more is learnt."""
+GIVEN = ("resolver", "resolver.2", "resolver.3")
+"""How rows name the resolvers the device was given; resolv.conf(5) allows three."""
+MOST_EXAMINED = 2
+"""Of those; of a third one no more is learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,5 +56,5 @@ def shown(address: str, context: Context) -> str:
 def identity(text: str | None, one: Listed, context: Context) -> str | None:
     """What a resolver calls itself, fit to be written down: one at home may be called after those who live there."""
     at_home = context.refusal.refuses(one.server.address) is not None
-    tells = text is not None and any(address in text for address in context.known.mapped.values())
+    tells = text is not None and any(address in text for address in context.of_home)
     return "home" if text is not None and (at_home or tells) else text

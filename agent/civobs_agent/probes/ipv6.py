@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
-from civobs_agent.faults import Fault, MeasurementError, fault_of, rcode_fault
+from civobs_agent.faults import Fault, MeasurementError, fault_of
 from civobs_agent.net import FAMILIES, Context, IpFamily
 from civobs_agent.probes import nat64
 from civobs_agent.probes.binding import own_address
-from civobs_agent.probes.question import Reply, Server, ask
+from civobs_agent.probes.place import told
 from civobs_agent.probes.stream import Stream
+from civobs_agent.probes.stun import Endpoint
 from civobs_agent.rungs import ask_anchor
 from civobs_agent.tables import Timeout, table
 from civobs_wire.failure import Failure, Outcome
@@ -28,9 +29,6 @@ ANCHORS: dict[IpFamily, int] = {6: 3, 4: 2}
 ODD_LABELS = (ip_network("2002::/16"), ip_network("2001::/32"), ip_network("fc00::/7"))
 """Sources for which RFC 6724 §2.1 prefers IPv4 to a global IPv6 address: 6to4, Teredo, local ones (rule 5)."""
 GLOBAL = ip_network("2000::/3")
-
-Place = tuple[str, int]
-"""Address and port."""
 
 
 @dataclass(slots=True)
@@ -126,7 +124,7 @@ async def _race(seen: Seen, context: Context) -> None:
             seen.ms[family] = check.ms
 
 
-def _pairs(context: Context) -> Iterator[tuple[str, dict[IpFamily, Place]]]:
+def _pairs(context: Context) -> Iterator[tuple[str, dict[IpFamily, Endpoint]]]:
     """Hosts with an address of each family."""
     for server in context.servers:
         if server.address is not None and server.address6 is not None:
@@ -134,7 +132,7 @@ def _pairs(context: Context) -> Iterator[tuple[str, dict[IpFamily, Place]]]:
             yield server.id, {4: (server.address, port), 6: (server.address6, port)}
 
 
-async def _connect(name: str, place: Place, context: Context) -> Check:
+async def _connect(name: str, place: Endpoint, context: Context) -> Check:
     """A TCP connect, as a check. The address is held against the refusal first."""
     refusal = context.refusal.refuses(place[0])
     fault: Fault | None = None if refusal is None else Fault(Failure.TARGET_REFUSED)
@@ -156,11 +154,11 @@ def _faster(seen: Seen) -> str | None:
 async def _translation(seen: Seen, context: Context) -> None:
     """Whether the given resolver makes IPv6 addresses for hosts that have none, and whether they lead anywhere."""
     began = time.perf_counter()
-    reply = await _asked(seen, context)
-    if reply is None:
+    answers = await _asked(seen, context)
+    if answers is None:
         return
     seen.checks.append(Check(id="dns64", outcome=Outcome.OK, ms=(time.perf_counter() - began) * 1000))
-    prefix = nat64.prefix_of(reply.answers)
+    prefix = nat64.prefix_of(answers)
     seen.dns64 = prefix is not None
     if prefix is None:
         return
@@ -173,24 +171,18 @@ async def _translation(seen: Seen, context: Context) -> None:
         seen.translates = None if check.outcome is Outcome.NOT_RUN else check.outcome is Outcome.OK
 
 
-async def _asked(seen: Seen, context: Context) -> Reply | None:
-    """The first given resolver's answer that says whether there is such a record."""
-    fault: Fault | None = None
-    for address in context.resolvers:
-        try:
-            reply = await ask(Server(address, context.resolver_port), nat64.NAME, "AAAA", context)
-        except MeasurementError as error:
-            fault = error.fault
-            continue
-        fault = rcode_fault(reply.rcode)
-        if fault is None or fault.failure is Failure.DNS_NXDOMAIN_ERROR:
-            return reply
-    if fault is not None:
-        seen.checks.append(Check(id="dns64", outcome=fault.outcome, failure=fault.failure))
-    return None
+async def _asked(seen: Seen, context: Context) -> tuple[str, ...] | None:
+    """Records that a given resolver has of the name that has none; None if no resolver says whether there are any."""
+    try:
+        return (await told(nat64.NAME, "AAAA", context)).answers
+    except MeasurementError as error:
+        if error.fault.failure is Failure.DNS_NXDOMAIN_ERROR:
+            return ()
+        seen.checks.append(Check(id="dns64", outcome=error.fault.outcome, failure=error.fault.failure))
+        return None
 
 
-def _translatable(context: Context) -> Iterator[Place]:
+def _translatable(context: Context) -> Iterator[Endpoint]:
     """Hosts with an IPv4 address that take connections and may be spoken to."""
     servers = ((server.address, server.https_port) for server in context.servers if server.address is not None)
     anchors = ((anchor.address, anchor.port) for anchor in _all_anchors(context) if anchor.method == "tcp")

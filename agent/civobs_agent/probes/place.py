@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from civobs_agent.faults import Fault, MeasurementError, rcode_fault
 from civobs_agent.net import Context, IpFamily
-from civobs_agent.probes.question import Reply, Server, ask
+from civobs_agent.probes.dns_servers import given
+from civobs_agent.probes.question import Reply, ask
 from civobs_wire.failure import Failure, Outcome
 from civobs_wire.limits import MAX_NAME
 
@@ -73,20 +74,29 @@ async def resolve(place: Place, family: IpFamily, context: Context) -> str:
 
 
 async def told(host: str, qtype: str, context: Context) -> Reply:
-    """What the given resolvers say, asked in turn as the C library does: the next only if one is silent or cannot say.
+    """What the given resolvers say. Raises as ``told_by``."""
+    _, reply = await told_by(host, qtype, context)
+    return reply
 
-    Raises MeasurementError with what the last of them said.
+
+async def told_by(host: str, qtype: str, context: Context) -> tuple[str, Reply]:
+    """The given resolvers, asked in turn as the C library does: the next only if one is silent or cannot say.
+
+    The id of the one that answered, and what it said. Raises MeasurementError with what the last of them said.
     """
     fault = Fault(Failure.DNS_TEMPORARY_FAILURE, "the device was given no resolver")
-    for address in context.resolvers:
+    for one in given(context):
+        if one.fault is not None:
+            fault = one.fault
+            continue
         try:
-            reply = await ask(Server(address, context.resolver_port), host, qtype, context)
+            reply = await ask(one.server, host, qtype, context)
         except MeasurementError as error:
             fault = error.fault
             continue
         said = rcode_fault(reply.rcode)
         if said is None:
-            return reply
+            return one.id, reply
         fault = said
         if fault.failure is Failure.DNS_NXDOMAIN_ERROR:
             break

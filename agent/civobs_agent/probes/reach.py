@@ -15,7 +15,7 @@ import dns.rdatatype
 from civobs_agent.faults import UNVERIFIED, Fault, MeasurementError, fault_of
 from civobs_agent.net import FAMILIES, Context, IpFamily
 from civobs_agent.probes import KINDS
-from civobs_agent.probes.chain import home_addresses, known_root, sent_chain
+from civobs_agent.probes.chain import known_root, sent_chain
 from civobs_agent.probes.http_answer import Answer, Exchange
 from civobs_agent.probes.instants import Instants
 from civobs_agent.probes.place import RECORD_TYPES, Place, place_of, told
@@ -181,7 +181,7 @@ async def _ask(course: _Course, place: Place, stream: Stream, context: Context) 
     async with asyncio.timeout(context.timeout_s(TIMEOUTS["reach.answer"])):
         await exchange.ask()
         course.stage = HttpStage.HEADERS
-        await exchange.read_head(home_addresses(context))
+        await exchange.read_head(context.of_home)
         course.stage = HttpStage.BODY
         if not course.answer.leads_on:
             await exchange.read_body(MAX_BODY, Instants(context.rng, context.time_scale))
@@ -205,14 +205,13 @@ def _location(course: _Course, url: str, context: Context) -> str | None:
     """Where a redirection leads, without what it may say of its visitor."""
     if course.answer.location is None:
         return None
-    home = home_addresses(context)
     try:
         following = urljoin(url, course.answer.location[:MAX_TEXT])
         place = place_of(following)
         shown = place.host if place.literal is None else context.refusal.shown(place.host)
-        return scrub_url(following, shown, home) if shown == place.host else shown
+        return scrub_url(following, shown, context.of_home) if shown == place.host else shown
     except ValueError:
-        return scrub(course.answer.location[:MAX_TEXT], home)[:MAX_TEXT]
+        return scrub(course.answer.location[:MAX_TEXT], context.of_home)[:MAX_TEXT]
 
 
 def _fields(course: _Course, target: Target, context: Context) -> dict[str, object]:

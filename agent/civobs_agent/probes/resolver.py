@@ -6,11 +6,12 @@ their validity: from which network the given resolver asks, and whether question
 
 import asyncio
 from collections.abc import Sequence
+from itertools import islice
 
 from civobs_agent.faults import Fault
 from civobs_agent.net import Context
 from civobs_agent.probes.dns_examination import Asked, BuiltIn, Examination
-from civobs_agent.probes.dns_servers import Listed, given, independent
+from civobs_agent.probes.dns_servers import MOST_EXAMINED, Listed, given, independent
 from civobs_agent.probes.question import Server
 from civobs_wire.failure import Failure
 from civobs_wire.measurement import AnyMeasurement, ResolverFacts
@@ -21,7 +22,8 @@ _BUILT_IN = BuiltIn()
 
 async def measure(target: Target, context: Context, built_in: BuiltIn = _BUILT_IN) -> list[AnyMeasurement]:
     """A row for each resolver, and one for each family in which a server of the observatory is asked."""
-    examinations = [Examination(one, context, built_in) for one in (*given(context), *independent(context))]
+    listed = (*islice(given(context), MOST_EXAMINED), *independent(context))
+    examinations = [Examination(one, context, built_in) for one in listed]
     silences = [Silence(one, context) for one in _no_resolvers(context, built_in.dns_port)]
     if not examinations and not silences:
         nothing = Fault(Failure.NOTHING_TO_ASK, "no resolver, neither given nor in the plan")
