@@ -156,14 +156,12 @@ class H2:
                 self._pages[event.stream_id][2].set_result(None)
 
 
-def tell(address, port, data, timeout_s=TIMEOUT_S, *, tls=None):
+def tell(address, port, data, timeout_s=TIMEOUT_S):
     """What comes back over TCP until the other side closes. Raises OSError."""
-    with socket.create_connection((address, port), timeout=timeout_s) as tcp:
-        one = tcp if tls is None else tls.wrap_socket(tcp, server_hostname=NAME)
-        with one, suppress(ConnectionResetError, BrokenPipeError):
-            one.sendall(data)
-            said = b""
-            while more := one.recv(65_536):
-                said += more
-            return said
-        return b""
+    said = b""
+    with socket.create_connection((address, port), timeout=timeout_s) as one, suppress(ConnectionError):
+        one.sendall(data)
+        one.shutdown(socket.SHUT_WR)
+        while more := one.recv(65_536):
+            said += more
+    return said

@@ -45,6 +45,8 @@ LAST_MESSAGE = 1 << 20
 """Bytes of a binary message: it doubles when sixteen of its size have gone (ndt7, on adapting the message size)."""
 MAX_MESSAGE = 1 << 24
 """ndt7: no message is larger."""
+FAREWELL_S = 1.0
+"""For the closing frame, behind whatever else an upload has waiting. It is courtesy: the connection closes anyway."""
 LOOK_S = 0.025
 """Between two looks at what an upload's socket has had acknowledged: the shortest gap between two samples."""
 NOT_SENT = 131_072
@@ -133,9 +135,11 @@ class _Test:
             to.bytes, to.seconds, to.samples = self._moved, ms / 1000, self._instants.end(ms)
         if not self._moved:
             raise TimeoutError
-        with contextlib.suppress(OSError):
+        if self._ws.state is State.OPEN:
             self._ws.send_close(CloseCode.NORMAL_CLOSURE)
-            await asyncio.wait_for(self._flush(), 1.0)
+        with contextlib.suppress(OSError):
+            async with asyncio.timeout(FAREWELL_S):
+                await self._flush()
 
     async def _download(self) -> None:
         to = self._to
