@@ -75,6 +75,10 @@ class Server(Frozen):
     cc: CountryCode = "ZZ"
     asn: Asn = 0
 
+    def address_of(self, family: Literal[4, 6]) -> str | None:
+        """Its address of this family; None if it has none."""
+        return self.address if family == 4 else self.address6
+
 
 class DnsNames(Frozen):
     """Names that resolvers are examined with. What is left out is not asked."""

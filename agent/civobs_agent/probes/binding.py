@@ -15,7 +15,7 @@ from typing import Self
 from civobs_agent.faults import MeasurementError, fault_of, icmp_fault
 from civobs_agent.net import HEADER_BYTES, UDP_BYTES, Context, IpFamily
 from civobs_agent.probes import stun
-from civobs_agent.probes.error_queue import Told, errors_of, listen_for_errors
+from civobs_agent.probes.error_queue import TIME_EXCEEDED, Told, errors_of, listen_for_errors
 from civobs_agent.probes.stream import numeric_socket
 from civobs_agent.probes.stun import Answer, Endpoint
 from civobs_agent.tables import Timeout, table
@@ -30,8 +30,6 @@ TRIES = 3
 """Silence is a finding here: at one packet lost in twenty, all three are lost once in eight thousand times."""
 MAX_HEARD = 64
 """Datagrams looked at for one question: a flood is not read to its end."""
-TIME_EXCEEDED: dict[IpFamily, int] = {4: 11, 6: 3}
-"""ICMP and ICMPv6 type."""
 NAT_PMP_PORT = 5351
 _NAT_PMP_ASK = b"\x00\x00"
 _NAT_PMP_BYTES = 12
@@ -166,6 +164,8 @@ async def gateways_address(gateway: str, context: Context) -> str:
     refusal = context.refusal.refuses_own(gateway)
     if refusal is not None:
         raise MeasurementError(Failure.TARGET_REFUSED, refusal)
+    # Its link is the household's own, but whoever reads what others moved over it wants these taken off too.
+    overhead = HEADER_BYTES[4] + UDP_BYTES
     loop = asyncio.get_running_loop()
     handle, where = numeric_socket(gateway, NAT_PMP_PORT, socket.SOCK_DGRAM)
     try:
@@ -173,9 +173,12 @@ async def gateways_address(gateway: str, context: Context) -> str:
             handle.connect(where)
             for wait in _doubling(context.timeout_s(TIMEOUTS["nat.gateway"])):
                 await loop.sock_sendall(handle, _NAT_PMP_ASK)
+                context.spend(len(_NAT_PMP_ASK) + overhead)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait):
-                        return _external_address(await loop.sock_recv(handle, stun.MAX_BYTES))
+                        data = await loop.sock_recv(handle, stun.MAX_BYTES)
+                        context.spend(len(data) + overhead)
+                        return _external_address(data)
     except OSError as error:
         fault = fault_of(error)
         raise MeasurementError(fault.failure, fault.note) from None

@@ -41,7 +41,7 @@ def family_of(context: Context) -> IpFamily:
 
 def door_of(server: Server, context: Context) -> Door:
     """A server over one of the families that both it and the device have. Raises MeasurementError."""
-    by_family: dict[IpFamily, str | None] = {4: server.address, 6: server.address6}
+    by_family = {family: server.address_of(family) for family in FAMILIES}
     named = any(by_family.values())
     present = [
         family for family in FAMILIES if context.absent(family) is None and (by_family[family] is not None or not named)

@@ -22,6 +22,8 @@ _OFFENDER: dict[int, tuple[int, int, int]] = {
     socket.AF_INET6: (socket.AF_INET6, 8, 24),
 }
 """Where the address lies in the ``sockaddr`` that follows it."""
+TIME_EXCEEDED: dict[IpFamily, int] = {4: 11, 6: 3}
+"""ICMP's and ICMPv6's type (RFC 792, RFC 4443 §3.3)."""
 _FROM_ICMP = frozenset({2, 3})
 """SO_EE_ORIGIN_ICMP and _ICMP6; the other origins are the device's own."""
 _QUOTED = 512

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from civobs_agent.faults import Fault, icmp_fault
 from civobs_agent.net import IpFamily
-from civobs_agent.probes.error_queue import Told, listen_for_errors
+from civobs_agent.probes.error_queue import TIME_EXCEEDED, Told, listen_for_errors
 
 Method = Literal["icmp", "udp", "tcp"]
 
@@ -22,7 +22,6 @@ TTL = {4: (socket.IPPROTO_IP, 2), 6: (socket.IPPROTO_IPV6, 16)}
 """IP_TTL (ip(7)), IPV6_UNICAST_HOPS (ipv6(7))."""
 _AUTO_FLOW_LABEL = (socket.IPPROTO_IPV6, 70)
 """IPV6_AUTOFLOWLABEL of <linux/in6.h>: switched off, or each SYN would have another label, and routers hash it."""
-_EXCEEDED = {4: 11, 6: 3}
 _UNREACHABLE = {4: 3, 6: 1}
 _PORT = {4: 3, 6: 4}
 _TOO_BIG = {4: (3, 4), 6: (2, 0)}
@@ -79,7 +78,7 @@ def hold_constant(handle: socket.socket, family: IpFamily) -> None:
 
 def read(told: Told, family: IpFamily, target: str, ttl: int, ms: float) -> Answer | None:
     """What an ICMP error means to a trace; None for one that means nothing to it."""
-    if told.kind == _EXCEEDED[family]:
+    if told.kind == TIME_EXCEEDED[family]:
         return Answer(ttl, ms, told.offender)
     if (told.kind, told.code) == _TOO_BIG[family]:
         return Answer(ttl, ms, told.offender, mtu=told.info)

@@ -20,14 +20,13 @@ from icmplib.utils import unique_identifier
 
 from civobs_agent.faults import Fault, MeasurementError, fault_of, icmp_fault
 from civobs_agent.net import HEADER_BYTES, Context, IpFamily
-from civobs_agent.probes.error_queue import errors_of, listen_for_errors
+from civobs_agent.probes.error_queue import TIME_EXCEEDED, errors_of, listen_for_errors
 from civobs_wire.failure import Failure
 
 ECHO_BYTES = 8 + 56
 """ICMP header and the payload that ping(8) sends."""
 _FOREVER_S = 10**10
 """Given to icmplib, whose own time limit follows the wall clock; ``asyncio.timeout`` keeps ours."""
-_TIME_EXCEEDED = {4: 11, 6: 3}
 
 
 async def echo(address: str, context: Context, *, timeout_s: float, ttl: int = 64) -> float:
@@ -84,7 +83,7 @@ async def _exchange(handle: AsyncSocket, request: ICMPRequest, family: IpFamily,
 
 def _ran_out(handle: socket.socket, family: IpFamily) -> bool:
     """Whether the error behind an unprivileged socket was "time exceeded"."""
-    return any(told.kind == _TIME_EXCEEDED[family] for told in errors_of(handle, family))
+    return any(told.kind == TIME_EXCEEDED[family] for told in errors_of(handle, family))
 
 
 def _refused(error: ICMPLibError) -> MeasurementError:

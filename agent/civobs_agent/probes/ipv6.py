@@ -208,7 +208,7 @@ def _source(family: IpFamily, context: Context) -> str | None:
     """The address that packets to a host of the plan would leave with."""
     if not context.host.facts(family).present:
         return None
-    servers = (server.address if family == 4 else server.address6 for server in context.servers)
+    servers = (server.address_of(family) for server in context.servers)
     anchors = (anchor.address for anchor in _all_anchors(context) if anchor.family == family)
     for address in (*servers, *anchors):
         if address is not None and context.refusal.refuses(address) is None:

@@ -264,7 +264,7 @@ def _private(address: str) -> bool:
 
 
 def _endpoint(server: Server, family: IpFamily) -> Endpoint | None:
-    address = server.address if family == 4 else server.address6
+    address = server.address_of(family)
     return None if address is None else (address, server.stun_port)
 
 

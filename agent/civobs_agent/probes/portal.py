@@ -38,7 +38,7 @@ async def measure(target: Target, context: Context) -> list[AnyMeasurement]:
     """One row for each family that a server of the plan has an address of."""
     rows: list[Portal] = []
     for family in FAMILIES:
-        asked = [(server, address) for server in context.servers if (address := _address(server, family)) is not None]
+        asked = [(server, address) for server in context.servers if (address := server.address_of(family)) is not None]
         if asked:
             rows.append(await _portal(target, family, asked[:SERVERS], context))
     if not rows:
@@ -104,7 +104,7 @@ def _redirected_to(place: Place, answer: Answer, context: Context) -> str | None
         there = place_of(urljoin(_url(place), (answer.location or "")[:MAX_TEXT]))
     except ValueError:
         return "invalid"
-    return scrub(there.host)[:MAX_NAME] if there.literal is None else context.refusal.shown(there.host)
+    return scrub(there.host, context.of_home)[:MAX_NAME] if there.literal is None else context.refusal.shown(there.host)
 
 
 def _tell(rows: list[Portal], context: Context) -> None:
@@ -119,10 +119,6 @@ def _way_out(family: IpFamily, context: Context) -> dict[str, object]:
     host = context.host
     kind = host.tunnel_kind if family == 4 else host.tunnel_kind6
     return {"tunnel": None if host.tunnel is None else kind is not None, "tunnel_kind": kind}
-
-
-def _address(server: Server, family: IpFamily) -> str | None:
-    return server.address if family == 4 else server.address6
 
 
 def _place(server: Server) -> Place:

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from civobs_agent.faults import Fault
-from civobs_agent.net import FAMILIES, Context, IpFamily, Run
+from civobs_agent.net import FAMILIES, Context, Run
 from civobs_agent.probes.place import Place, place_of
 from civobs_agent.probes.throttling_stop import ENOUGH, Slowdown, Stop, slowdown, stop
 from civobs_agent.probes.transfer import Source, Transfer, Transport, fetch
 from civobs_agent.tables import Timeout, table
 from civobs_wire.failure import Failure
 from civobs_wire.measurement import AnyMeasurement, Throttling
-from civobs_wire.plan import Server, Target
+from civobs_wire.plan import Target
 
 TIMEOUTS = table(
     Timeout("throttling.begin", 240.0, "over one transport no pair is begun later: seven of 20 s, and half as much"),
@@ -91,13 +91,9 @@ def _sources(context: Context) -> Iterator[Source]:
     context.rng.shuffle(families)
     for server in context.servers:
         for family in families:
-            address = _address(server, family)
+            address = server.address_of(family)
             if address is not None:
                 yield Source(server.id, server.name, address, server.https_port, family)
-
-
-def _address(server: Server, family: IpFamily) -> str | None:
-    return server.address if family == 4 else server.address6
 
 
 @dataclass(slots=True)
