@@ -42,7 +42,7 @@ PI_FACTOR = 4.0
 """A core of a Raspberry Pi 4 against one of a current server, single thread, roughly: an assumption, not measured."""
 BARS = {"rss_mib": 48.0, "cpu_share_pi": 0.01, "line_mb_day": 25.0, "card_mb_day": 50.0}
 """architecture.md §6."""
-REPEATS = 5
+REPEATS = 3
 LARGE_REPEATS = 1
 """Of kinds that move megabytes."""
 

@@ -151,8 +151,10 @@ def _scalar(node: Schema) -> Any:
 def _text(node: Schema) -> Any:
     _knows(node, "pattern", *_LENGTHS)
     bounds = {name: node[name] for name in _LENGTHS if name in node}
-    if node.get("pattern", _NO_NUL) != _NO_NUL:
-        bounds["pattern"] = _python_pattern(node["pattern"])
+    pattern = node.get("pattern", _NO_NUL)
+    pattern = pattern.pattern if isinstance(pattern, re.Pattern) else pattern
+    if pattern != _NO_NUL:
+        bounds["pattern"] = _python_pattern(pattern)
     return _bounded(str, bounds)
 
 

@@ -27,7 +27,7 @@ FASTEST_WITH_OPTIONAL = 60.0
 """A large transfer takes as long as it takes, however fast time runs: in a faster lab one would follow the other."""
 CPU_S, APART_CPU_S = 0.02, 0.8
 """Of a run in the agent, and of one in a program of its own, which has to start; on a current machine."""
-CORES = 0.5
+CORES = 0.3
 """What tasks may keep busy in all homes together: two cores carry the servers, the collector and the ladders too."""
 
 
