@@ -134,6 +134,7 @@ PAGES = {
     "/to-metadata": _moved("http://169.254.169.254/latest/"),
     "/to-mapped": _moved("http://[::ffff:10.0.0.1]/"),
     "/to-name-in-home": _moved("http://bogon.test/"),
+    "/to-portal": _moved("http://host-198-51-100-7.portal.test:9/"),
     "/round": _moved("/round"),
     "/nowhere": _moved("https://"),
     "/mail": _moved("mailto:nobody@example.org"),

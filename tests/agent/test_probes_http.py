@@ -233,6 +233,10 @@ def test_tls_that_does_not_verify_is_told_as_such_and_plain_http_as_neither(site
     assert fetch(f"https://site.test:{sites.ports['reset']}/", context).verified is None
 
 
+def test_a_redirect_loses_the_address_of_the_visitor_from_its_host(sites, context):
+    assert fetch(f"http://site.test:{sites.http}/to-portal", context).redirects == ("http://host-[ip].portal.test:9/",)
+
+
 def test_a_redirect_loses_its_password_and_what_its_parameters_say(sites, context):
     row = fetch(f"http://site.test:{sites.http}/to-login", context)
     assert row.redirects == (f"http://site.test:{sites.http}/login/[ip]?user=…&back=…",)

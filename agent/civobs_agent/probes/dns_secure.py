@@ -71,7 +71,7 @@ async def _http2(stream: Stream, place: Place, path: str) -> tuple[int, bytes]:
     answer = _Http2Answer(connection)
     try:
         connection.initiate_connection()
-        pseudo = [(":method", "GET"), (":scheme", "https"), (":authority", _authority(place)), (":path", path)]
+        pseudo = [(":method", "GET"), (":scheme", "https"), (":authority", place.authority), (":path", path)]
         connection.send_headers(1, pseudo + AGENT_HEADERS, end_stream=True)
         await stream.send(connection.data_to_send())
         while not answer.ended:
@@ -117,7 +117,7 @@ async def _http1(stream: Stream, place: Place, path: str) -> tuple[int, bytes]:
     """Status and body over HTTP/1.1."""
     connection = h11.Connection(h11.CLIENT)
     status, body, size = 0, bytearray(), 0
-    headers = [("host", _authority(place)), *AGENT_HEADERS, ("connection", "close")]
+    headers = [("host", place.authority), *AGENT_HEADERS, ("connection", "close")]
     try:
         await stream.send(connection.send(h11.Request(method="GET", target=path, headers=headers)) or b"")
         while True:
@@ -136,8 +136,3 @@ async def _http1(stream: Stream, place: Place, path: str) -> tuple[int, bytes]:
                     connection.receive_data(data)
     except h11.RemoteProtocolError:
         raise MeasurementError(Failure.HTTP_REQUEST_FAILED, "not HTTP/1.1") from None
-
-
-def _authority(place: Place) -> str:
-    host = f"[{place.host}]" if ":" in place.host else place.host
-    return host if place.port == 443 else f"{host}:{place.port}"

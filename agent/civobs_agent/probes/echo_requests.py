@@ -10,7 +10,7 @@ import string
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from civobs_agent.probes.http_answer import USER_AGENT
+from civobs_agent.probes.http_answer import ACCEPT, ACCEPT_LANGUAGE, USER_AGENT
 from civobs_wire.anchor import ECHO_PATH
 
 LONG = 2_500
@@ -35,8 +35,8 @@ def browser(host: str) -> Fields:
     return (
         ("Host", host),
         ("User-Agent", USER_AGENT),
-        ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
-        ("Accept-Language", "en-US,en;q=0.5"),
+        ("Accept", ACCEPT),
+        ("Accept-Language", ACCEPT_LANGUAGE),
         ("Accept-Encoding", "gzip, deflate"),
         ("Connection", "keep-alive"),
         ("Upgrade-Insecure-Requests", "1"),

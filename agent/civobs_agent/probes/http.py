@@ -12,10 +12,9 @@ from urllib.parse import urljoin
 from civobs_agent.faults import UNVERIFIED, Fault, MeasurementError, fault_of
 from civobs_agent.net import FAMILIES, Context, IpFamily
 from civobs_agent.probes import KINDS
-from civobs_agent.probes.http_answer import Answer, Exchange
+from civobs_agent.probes.http_answer import Answer, Exchange, led_to
 from civobs_agent.probes.instants import Instants
 from civobs_agent.probes.place import Place, place_of, resolve
-from civobs_agent.probes.scrub import scrub_url
 from civobs_agent.probes.stream import Stream
 from civobs_agent.tables import Timeout, table
 from civobs_wire.failure import Failure
@@ -61,11 +60,9 @@ class Course:
         return self.answer.first_byte_ms
 
     def turn_to(self, url: str, context: Context) -> None:
-        """Begin the next hop. An address that is refused is not written down, nor what it is asked for."""
-        place = place_of(url)
-        shown = place.host if place.literal is None else context.refusal.shown(place.host)
-        self.redirects.append(scrub_url(url, shown, context.of_home) if shown == place.host else shown)
-        self.astray = self.astray or not _same_site(place_of(self.url).host, place.host)
+        """Begin the next hop. What a row may not have of it is not written down."""
+        self.redirects.append(led_to(url, context))
+        self.astray = self.astray or not _same_site(place_of(self.url).host, place_of(url).host)
         self.url, self.stage, self.answer = url, HttpStage.RESOLVE, Answer()
         self.address = self.resolve_ms = self.connect_ms = self.tls_ms = self.verified = None
 

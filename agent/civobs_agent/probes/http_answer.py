@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 import h11
 
 from civobs_agent.faults import MeasurementError
+from civobs_agent.net import Context
 from civobs_agent.probes.http_headers import kept
 from civobs_agent.probes.instants import Instants
-from civobs_agent.probes.place import DEFAULT_PORTS, Place
-from civobs_agent.probes.scrub import scrub
+from civobs_agent.probes.place import Place, place_of
+from civobs_agent.probes.scrub import scrub, scrub_url
 from civobs_agent.probes.stream import Stream
 from civobs_wire.failure import Failure
 from civobs_wire.measurement import Header, Received
@@ -38,6 +39,9 @@ MAX_SAMPLE = 1_024
 """Characters kept of a page that is not the usual one."""
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 """A browser's, as OONI does: a probe asks for what a person would be shown, and does not stand out on the line."""
+ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+ACCEPT_LANGUAGE = "en-US,en;q=0.5"
+"""The same browser's."""
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """RFC 9110 §15.4."""
 
@@ -200,18 +204,24 @@ class Exchange:
         return (time.perf_counter() - self._began) * 1000
 
     def _headers(self) -> list[tuple[str, str]]:
-        place = self._place
-        host = f"[{place.host}]" if ":" in place.host else place.host
-        if place.port != DEFAULT_PORTS[place.scheme]:
-            host = f"{host}:{place.port}"
         return [
-            ("Host", host),
+            ("Host", self._place.authority),
             ("User-Agent", USER_AGENT),
-            ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
-            ("Accept-Language", "en-US,en;q=0.5"),
+            ("Accept", ACCEPT),
+            ("Accept-Language", ACCEPT_LANGUAGE),
             ("Accept-Encoding", "identity"),
             ("Connection", "close"),
         ]
+
+
+def led_to(url: str, context: Context) -> str:
+    """Where a redirect leads, as rows may have it: an address that is refused by its range's id alone.
+
+    Raises ValueError for what is no URL.
+    """
+    place = place_of(url)
+    shown = place.host if place.literal is None else context.refusal.shown(place.host)
+    return scrub_url(url, shown, context.of_home) if shown == place.host else shown
 
 
 def _unpacked(packed: bytes | bytearray) -> bytes:

@@ -36,6 +36,12 @@ class Place:
         except ValueError:
             return None
 
+    @property
+    def authority(self) -> str:
+        """Host and port as a request names them: the scheme's own port is left out (RFC 9110 §7.2)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
 
 def place_of(url: str) -> Place:
     """Take a URL apart. Raises ValueError if it is none that can be measured."""

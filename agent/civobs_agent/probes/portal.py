@@ -13,7 +13,7 @@ from civobs_agent.net import FAMILIES, Context, IpFamily
 from civobs_agent.probes import KINDS
 from civobs_agent.probes.http_answer import Answer, Exchange
 from civobs_agent.probes.instants import Instants
-from civobs_agent.probes.place import DEFAULT_PORTS, Place, place_of
+from civobs_agent.probes.place import Place, place_of
 from civobs_agent.probes.scrub import scrub
 from civobs_agent.probes.stream import Stream
 from civobs_agent.tables import Timeout, table
@@ -104,7 +104,8 @@ def _redirected_to(place: Place, answer: Answer, context: Context) -> str | None
         there = place_of(urljoin(_url(place), (answer.location or "")[:MAX_TEXT]))
     except ValueError:
         return "invalid"
-    return scrub(there.host, context.of_home)[:MAX_NAME] if there.literal is None else context.refusal.shown(there.host)
+    shown = scrub(there.host, context.of_home) if there.literal is None else context.refusal.shown(there.host)
+    return shown[:MAX_NAME]
 
 
 def _tell(rows: list[Portal], context: Context) -> None:
@@ -126,5 +127,4 @@ def _place(server: Server) -> Place:
 
 
 def _url(place: Place) -> str:
-    port = "" if place.port == DEFAULT_PORTS["http"] else f":{place.port}"
-    return f"http://{place.host}{port}{place.path}"
+    return f"{place.scheme}://{place.authority}{place.path}"

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from civobs_agent.faults import Fault, MeasurementError, fault_of
 from civobs_agent.net import FAMILIES, Context, IpFamily
-from civobs_agent.probes.http_answer import USER_AGENT
+from civobs_agent.probes.http_answer import ACCEPT, ACCEPT_LANGUAGE, USER_AGENT
 from civobs_agent.probes.place import DEFAULT_PORTS, Place, place_of, resolve, unresolved
 from civobs_agent.probes.quic_certificate import unverified
 from civobs_agent.probes.quic_knock import knock
@@ -193,14 +193,12 @@ async def _by_tcp(address: str, place: Place, context: Context) -> dict[str, obj
 
 
 def _request(place: Place) -> list[tuple[str, str]]:
-    host = f"[{place.host}]" if ":" in place.host else place.host
-    authority = host if place.port == DEFAULT_PORTS["https"] else f"{host}:{place.port}"
     return [
         (":method", "GET"),
         (":scheme", "https"),
-        (":authority", authority),
+        (":authority", place.authority),
         (":path", place.path),
         ("user-agent", USER_AGENT),
-        ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
-        ("accept-language", "en-US,en;q=0.5"),
+        ("accept", ACCEPT),
+        ("accept-language", ACCEPT_LANGUAGE),
     ]

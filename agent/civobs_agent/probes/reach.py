@@ -16,11 +16,11 @@ from civobs_agent.faults import UNVERIFIED, Fault, MeasurementError, fault_of
 from civobs_agent.net import FAMILIES, Context, IpFamily
 from civobs_agent.probes import KINDS
 from civobs_agent.probes.chain import known_root, sent_chain
-from civobs_agent.probes.http_answer import Answer, Exchange
+from civobs_agent.probes.http_answer import Answer, Exchange, led_to
 from civobs_agent.probes.instants import Instants
 from civobs_agent.probes.place import RECORD_TYPES, Place, place_of, told
 from civobs_agent.probes.question import Reply
-from civobs_agent.probes.scrub import scrub, scrub_url
+from civobs_agent.probes.scrub import scrub
 from civobs_agent.probes.stream import Stream
 from civobs_agent.probes.vendor_refusals import Refusable, plain, refusal_of
 from civobs_agent.tables import Timeout, table
@@ -206,10 +206,7 @@ def _location(course: _Course, url: str, context: Context) -> str | None:
     if course.answer.location is None:
         return None
     try:
-        following = urljoin(url, course.answer.location[:MAX_TEXT])
-        place = place_of(following)
-        shown = place.host if place.literal is None else context.refusal.shown(place.host)
-        return scrub_url(following, shown, context.of_home) if shown == place.host else shown
+        return led_to(urljoin(url, course.answer.location[:MAX_TEXT]), context)
     except ValueError:
         return scrub(course.answer.location[:MAX_TEXT], context.of_home)[:MAX_TEXT]
 

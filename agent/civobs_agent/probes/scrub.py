@@ -44,15 +44,26 @@ def scrub(text: str, home: Iterable[str] = ()) -> str:
 
 
 def scrub_url(url: str, host: str, home: Iterable[str] = ()) -> str:
-    """Where a redirect leads: scheme, host as given, path scrubbed, names of the query's parameters.
+    """Where a redirect leads: scheme, ``host`` and path scrubbed, names of the query's parameters.
 
     Values of a query are what a portal tells itself about its visitor; a name and password before the host go too.
     """
+    home = tuple(home)
     parts = urlsplit(url)
     port = "" if parts.port is None else f":{parts.port}"
     names = "&".join(name + "=…" for name in (part.partition("=")[0] for part in parts.query.split("&")) if name)
     rest = scrub(parts.path + (f"?{names}" if names else ""), home)
-    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}{rest}"[:MAX_TEXT]
+    host = f"[{host}]" if ":" in host else _host(host, home)
+    return f"{parts.scheme}://{host}{port}{rest}"[:MAX_TEXT]
+
+
+def _host(host: str, home: Iterable[str]) -> str:
+    """An address as it is, but not a name: a portal may put its visitor's address in front of its own."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return scrub(host, home)
+    return host
 
 
 def _character(found: re.Match[str]) -> str:

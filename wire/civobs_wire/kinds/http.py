@@ -46,8 +46,8 @@ class Http(MeasurementBase):
     """As they came: a body that was packed although it was asked not to be is counted and digested packed."""
     body_sha256: Sha256 | None = None
     redirects: Annotated[tuple[Text, ...], Field(max_length=MAX_REDIRECTS)] = ()
-    """Where they led, in order: path scrubbed, of the query the parameters' names; an address that is refused by its
-    range's id alone."""
+    """Where they led, in order: host's name and path scrubbed, of the query the parameters' names; an address that is
+    refused by its range's id alone."""
     verified: bool | None = None
     """The last hop's TLS chain and name were good; None over plain HTTP, and where TLS did not come that far."""
     headers: Annotated[tuple[Header, ...], Field(max_length=MAX_HEADERS)] = ()
