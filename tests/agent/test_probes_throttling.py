@@ -151,6 +151,7 @@ def test_an_answer_that_is_not_the_bytes_is_a_failure(head, failure, certificate
     source = Source("x", "x.example", "127.0.0.1", server.sockets[0].getsockname()[1], 4)
     went = asyncio.run(fetch("tcp", source, NAME, 65_536, few))
     assert (went.fault.failure, went.ended) == (failure, "failed")
+    assert "mail.example" not in (went.fault.note or "")
     server_loop.loop.call_soon_threadsafe(server.close)
 
 
@@ -236,8 +237,15 @@ def test_tcp_info_of_a_live_socket_is_read_and_a_shorter_one_is_not_guessed():
 def test_packets_that_never_came_are_counted_between_the_first_and_the_last():
     trace = QuicTrace(is_client=True, odcid=b"")
     assert trace.lost == 0
-    for number, kind in ((2, "initial"), (7, "1RTT"), (9, "1RTT"), (8, "1RTT"), (12, "1RTT")):
+
+    def receive(number, kind="1RTT"):
         header = {"packet_number": number, "packet_type": kind}
         trace.log_event(category="transport", event="packet_received", data={"header": header})
+
+    receive(2, "initial")
+    for number in (7, 9, 8, 12):
+        receive(number)
     assert trace.lost == 2
+    receive(2**40)
+    assert trace.lost == 2**31 - 1
     assert trace.to_dict()["events"] == []

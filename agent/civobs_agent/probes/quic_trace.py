@@ -8,6 +8,8 @@ from typing import Any
 
 from aioquic.quic.logger import QuicLogger, QuicLoggerTrace
 
+from civobs_wire.scalars import INT4_MAX
+
 
 class QuicTrace(QuicLoggerTrace):
     """One connection."""
@@ -21,7 +23,10 @@ class QuicTrace(QuicLoggerTrace):
     @property
     def lost(self) -> int:
         """Packets of the protected data that never came."""
-        return max(self._numbers) - min(self._numbers) + 1 - len(self._numbers) if self._numbers else 0
+        if not self._numbers:
+            return 0
+        # Numbers reach 2^62 (RFC 9000 §12.3): a server may leave out more than a row can count.
+        return min(INT4_MAX, max(self._numbers) - min(self._numbers) + 1 - len(self._numbers))
 
     def log_event(self, *, category: str, event: str, data: dict[str, Any]) -> None:
         """Take what is wanted of an event, and keep none."""

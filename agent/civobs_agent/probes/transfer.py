@@ -124,8 +124,9 @@ async def fetch(transport: Transport, source: Source, name: str, wanted: int, co
             raise TimeoutError
     except MeasurementError as error:
         transfer.fault = error.fault
-    except h11.RemoteProtocolError as error:
-        transfer.fault = Fault(Failure.HTTP_REQUEST_FAILED, str(error))
+    except h11.RemoteProtocolError:
+        # Without its words: h11 quotes what it could not read, which may be anything.
+        transfer.fault = Fault(Failure.HTTP_REQUEST_FAILED, "not HTTP/1.1")
     except (OSError, EOFError) as error:
         transfer.fault = fault_of(error)
     return transfer
