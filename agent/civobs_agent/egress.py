@@ -129,7 +129,7 @@ def _tunnel(interface: Interface, proc: Path) -> tuple[bool | None, str | None]:
     if interface.type in TUNNEL_TYPES:
         return True, TUNNEL_TYPES[interface.type]
     if interface.type == ARPHRD_PPP:
-        return (False, None) if _pppoe(proc) is not None else (None, "ppp")
+        return (False, None) if _has_pppoe(proc) else (None, "ppp")
     plain = not interface.driver or interface.driver in PLAIN_DRIVERS
     return (False, None) if plain else (None, None)
 
@@ -143,7 +143,7 @@ def _link(interface: Interface, proc: Path, sys_net: Path) -> LinkKind | None:
     if _is_cellular(interface) or kind == "wwan":
         return LinkKind.CELLULAR
     if interface.type == ARPHRD_PPP:
-        return LinkKind.WIRED if _pppoe(proc) is not None else None
+        return LinkKind.WIRED if _has_pppoe(proc) else None
     if interface.driver or interface.type != ARPHRD_ETHER:
         return None
     return LinkKind.WIFI if kind == "wlan" or interface.name in _wireless(proc) else LinkKind.WIRED
@@ -168,17 +168,16 @@ def _device_type(interface: Interface, sys_net: Path) -> str | None:
 
 
 def _wireless(proc: Path) -> frozenset[str]:
-    return frozenset(line.partition(":")[0].strip() for line in _lines(proc / "net" / "wireless")[2:])
+    return frozenset(line.partition(":")[0].strip() for line in lines_of(proc / "net" / "wireless")[2:])
 
 
-def _pppoe(proc: Path) -> str | None:
-    """The interface under a PPP-over-Ethernet session, which is a line and no tunnel."""
-    for line in _lines(proc / "net" / "pppoe")[1:]:
-        return line.split()[-1]
-    return None
+def _has_pppoe(proc: Path) -> bool:
+    """Whether a PPP-over-Ethernet session is up, which is a line and no tunnel: one follows the heading."""
+    return len(lines_of(proc / "net" / "pppoe")) > 1
 
 
-def _lines(path: Path) -> list[str]:
+def lines_of(path: Path) -> list[str]:
+    """The lines of one of the kernel's files; none if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from civobs_agent.egress import egress
+from civobs_agent.egress import egress, lines_of
 from civobs_wire.measurement import LinkKind
 
 SIOCGIFFLAGS = 0x8913
@@ -129,11 +129,11 @@ def look(sources: Sources) -> Host:
 def home_prefixes(proc: Path) -> Iterator[Network]:
     """Prefixes with a route straight onto a link: the neighbours, in whatever range their addresses are."""
     found: list[tuple[str, Network, int]] = []
-    for line in _lines(proc / "net" / "route")[1:]:
+    for line in lines_of(proc / "net" / "route")[1:]:
         interface, destination, _, flags, _, _, _, mask, *_ = line.split()
         start = ipaddress.IPv4Address(struct.pack("=I", int(destination, 16)))
         found.append((interface, ipaddress.IPv4Network((start, int(mask, 16).bit_count())), int(flags, 16)))
-    for line in _lines(proc / "net" / "ipv6_route"):
+    for line in lines_of(proc / "net" / "ipv6_route"):
         destination, length, _, _, _, _, _, _, flags, interface = line.split()
         found.append((interface, ipaddress.IPv6Network((int(destination, 16), int(length, 16))), int(flags, 16)))
     for interface, network, bits in found:
@@ -161,15 +161,8 @@ def undervoltage(hwmon: Path) -> bool | None:
     return None
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-
-
 def _interfaces(proc: Path) -> Iterator[str]:
-    for line in _lines(proc / "net" / "dev")[2:]:
+    for line in lines_of(proc / "net" / "dev")[2:]:
         yield line.partition(":")[0].strip()
 
 
@@ -194,12 +187,12 @@ def _has_ipv4(name: str) -> bool:
 
 def _has_ipv6(proc: Path) -> bool:
     """Whether an address of global scope is there: address, index, prefix length, scope, flags, name a line."""
-    scopes = (line.split()[3] for line in _lines(proc / "net" / "if_inet6"))
+    scopes = (line.split()[3] for line in lines_of(proc / "net" / "if_inet6"))
     return any(scope == "00" for scope in scopes)
 
 
 def _routes4(proc: Path) -> Iterator[Route]:
-    for line in _lines(proc / "net" / "route")[1:]:
+    for line in lines_of(proc / "net" / "route")[1:]:
         interface, destination, gateway, flags, _, _, _, mask, *_ = line.split()
         if destination == mask == "00000000" and not int(flags, 16) & RTF_REJECT:
             behind = str(ipaddress.IPv4Address(struct.pack("=I", int(gateway, 16))))
@@ -207,7 +200,7 @@ def _routes4(proc: Path) -> Iterator[Route]:
 
 
 def _routes6(proc: Path) -> Iterator[Route]:
-    for line in _lines(proc / "net" / "ipv6_route"):
+    for line in lines_of(proc / "net" / "ipv6_route"):
         destination, length, _, _, gateway, _, _, _, flags, interface = line.split()
         if int(destination, 16) or int(length, 16) or int(flags, 16) & RTF_REJECT or interface == "lo":
             continue
@@ -219,7 +212,7 @@ def _routes6(proc: Path) -> Iterator[Route]:
 
 
 def _nameservers(path: Path) -> Iterator[str]:
-    for line in _lines(path):
+    for line in lines_of(path):
         words = line.split()
         if len(words) >= 2 and words[0] == "nameserver":
             try:
