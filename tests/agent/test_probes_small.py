@@ -37,3 +37,16 @@ def test_a_private_address_is_never_pinged(context):
     rows = measured(ping, "http://192.168.1.1/", replace(context, refusal=Refusal()))
     assert [row.failure for row in rows] == [Failure.TARGET_REFUSED] * 2
     assert context.meter.spent == 0
+
+
+def test_a_resolver_that_is_not_asked_says_nothing_of_the_target(no_ipv6):
+    nobody = "dns_temporary_failure: the device was given no resolver that it can ask"
+    for resolvers, said in (
+        (("127.0.0.1", "::1"), "dns_servfail_error"),
+        (("::1",), nobody),
+        (("10.0.0.7",), nobody),
+    ):
+        row, _ = measured(
+            ping, "http://servfail.test/", replace(no_ipv6, host=replace(no_ipv6.host, resolvers=resolvers))
+        )
+        assert (row.failure, row.note) == (Failure.NO_ADDRESS_RESOLVED, said)

@@ -88,13 +88,12 @@ async def told(host: str, qtype: str, context: Context) -> Reply:
 async def told_by(host: str, qtype: str, context: Context) -> tuple[str, Reply]:
     """The given resolvers, asked in turn as the C library does: the next only if one is silent or cannot say.
 
-    The id of the one that answered, and what it said. Raises MeasurementError with what the last of them said.
+    The id of the one that answered, and what it said. Raises MeasurementError with what the last said that was asked.
     """
-    fault = Fault(Failure.DNS_TEMPORARY_FAILURE, "the device was given no resolver")
+    fault = Fault(Failure.DNS_TEMPORARY_FAILURE, "the device was given no resolver that it can ask")
     for one in given(context):
         if one.fault is not None:
-            fault = one.fault
-            continue
+            continue  # why it is not asked says nothing of the name, nor of the target's family
         try:
             reply = await ask(one.server, host, qtype, context)
         except MeasurementError as error:
