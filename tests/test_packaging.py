@@ -89,6 +89,24 @@ def test_the_bare_install_runs_the_agents_commands(bare, tmp_path, words, code):
     assert "Traceback" not in done.stderr
 
 
+def test_the_bare_install_measures_in_a_program_of_its_own_and_lifts_no_refusal_there(bare, tmp_path):
+    done = bare(
+        "import asyncio\n"
+        "from pathlib import Path\n"
+        "from civobs_agent import apart\n"
+        "from civobs_agent.clock import Clock\n"
+        "from civobs_agent.net import Net\n"
+        "from civobs_agent.refusal import Refusal\n"
+        "from civobs_wire.plan import Target\n"
+        f"net = Net(Clock(Path({str(tmp_path)!r})), refusal=Refusal(allowed=frozenset({{'127.0.0.1'}})))\n"
+        "context = net.context(net.clock.moment().at, None)\n"
+        "rows = asyncio.run(apart.run('tcp', Target(id='page', url='http://127.0.0.1:1/'), context))\n"
+        "print(sorted({str(row.failure) for row in rows if row.family == 4}))\n"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "['target_refused']"
+
+
 @pytest.mark.parametrize("words", [["--help"], ["migrate"], []])
 def test_the_bare_install_says_what_the_collector_needs(bare, words):
     done = bare(f"from civobs_collector.__main__ import main\nsys.exit(main({words!r}))")

@@ -59,7 +59,8 @@ def test_a_run_apart_refuses_what_the_agent_refuses(context, sites):
 def test_what_is_known_goes_to_the_child_and_comes_back(context):
     context.known.mapped[4] = "9.9.9.9"
     context.known.tell("portal", True, 1)
-    asyncio.run(apart.run("tcp", Target(id="page", url="tcp://127.0.0.1:1/"), context))
+    rows = asyncio.run(apart.run("tcp", Target(id="page", url="http://127.0.0.1:1/"), context))
+    assert {row.failure for row in rows if row.family == 4} == {Failure.CONNECTION_REFUSED}
     assert context.known.mapped == {4: "9.9.9.9"}
     assert context.known.told()["found"] == [["portal", True, 1]]
 

@@ -29,8 +29,8 @@ NUL_FREE = r"^[^\x00]*$"
 """PostgreSQL's ``text`` and ``jsonb`` refuse NUL. A pattern and bounds, not functions of ours: they are checked in
 compiled code, and a collector checks ten texts and times in every row."""
 _NUL_FREE = re.compile(NUL_FREE)
-"""Compiled once here: given the text, pydantic makes an automaton for each field of each model, 4 KiB a time. Where rows
-are many (ingest) others check them."""
+"""Compiled once here: given the text, pydantic makes an automaton for each field of each model, 4 KiB a time. Where
+rows are many (ingest) others check them."""
 
 Count2 = Annotated[int, Field(ge=0, le=INT2_MAX)]
 """A count that fits an ``int2`` column."""
