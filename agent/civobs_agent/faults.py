@@ -6,6 +6,7 @@ words as a note: never dropped, never guessed.
 
 import errno
 import os
+import re
 import ssl
 from dataclasses import dataclass
 
@@ -109,6 +110,11 @@ def fault_of(error: BaseException) -> Fault:
         case _:
             fault = Fault(Failure.UNKNOWN_FAILURE, f"{type(error).__name__}: {error}")
     return fault
+
+
+def words_of(error: Exception | None) -> str:
+    """What a library says of bytes it could not read, without those that it quotes: they may say anything."""
+    return re.split(r"['\":(]", str(error))[0].strip()
 
 
 def rcode_fault(rcode: int) -> Fault | None:

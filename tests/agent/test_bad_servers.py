@@ -12,6 +12,7 @@ import pytest
 from civobs_agent.net import Net
 from civobs_agent.probes import dns as dns_probe
 from civobs_agent.probes import http, reach, tls
+from civobs_agent.probes.stream import Stream
 from civobs_agent.schedule import Schedule
 from civobs_wire.failure import Failure, Outcome
 from civobs_wire.measurement import HttpStage
@@ -217,3 +218,22 @@ def test_a_hostile_target_costs_no_slot_of_the_one_beside_it(path, hostile, no_i
         assert {round((later - earlier).total_seconds() * SCALE) for earlier, later in pairwise(slots)} == {INTERVAL_S}
     ended = [row for row in made["good"] if row.failure is not Failure.SHUTTING_DOWN]
     assert [(row.failure, row.note) for row in ended] == [(None, None)] * len(ended)
+
+
+def test_a_flood_lets_time_limits_pass(context, bad_servers):
+    async def flooding(reader, writer):
+        for _ in range(20_000):
+            writer.write(bytes(65_536))
+            await writer.drain()
+
+    server = bad_servers.start(flooding)
+
+    async def listen():
+        async with await Stream.connect(server.address, server.https_port, context) as stream:
+            await stream.start_tls(context.roots.verifying(), "site.test", ("http/1.1",))
+            async with asyncio.timeout(0.2):
+                while await stream.receive():
+                    pass
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(listen())

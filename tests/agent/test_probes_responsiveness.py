@@ -179,3 +179,17 @@ def test_a_server_that_refuses_bytes_has_a_status(context, bad_servers):
 
     for row in measured(context, bad_servers.start(refusing)).values():
         assert (row.failure, row.stage) == (Failure.HTTP_UNEXPECTED_STATUS_CODE, "idle")
+
+
+@pytest.mark.parametrize("first", [b"HTTP/1.1 200 OK\r\nContent-Length: 100000000000\r\n\r\n", b""])
+def test_a_server_that_never_ends_its_one_byte_costs_little(context, bad_servers, first):
+    async def flooding(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(first)
+        for _ in range(1000):
+            writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000)
+            await asyncio.sleep(0)
+
+    for row in measured(context, bad_servers.start(flooding)).values():
+        assert (row.failure, row.stage) == (Failure.UNEXPECTED_ANSWER, "idle")
+    assert context.meter.spent < 400_000

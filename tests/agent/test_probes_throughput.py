@@ -160,6 +160,14 @@ def test_a_server_that_breaks_the_rules_costs_a_download_and_no_more(context, ba
     assert (row.outcome, row.failure, row.stage) == (Outcome.FAILED, failure, stage), row.note
 
 
+@pytest.mark.parametrize("told", ["Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}", "{}"])
+def test_a_servers_own_words_stay_out_of_the_row(context, bad_servers, told):
+    head = f"HTTP/1.1 101 Yes\r\n{told.format('203.0.113.7')}\r\n\r\n".encode()
+    for row in measured(context, bad_servers.start(saying(head, accept=False)), left=LEAST).values():
+        assert row.stage == "upgrade"
+        assert "203.0.113" not in row.model_dump_json()
+
+
 def test_a_server_that_stops_in_the_middle_is_a_download_that_ended_with_its_time(context, bad_servers):
     row = measured(context, bad_servers.start(saying(BINARY + TEXT + BINARY, stay=True)), left=LEAST)["download"]
     assert (row.outcome, row.ended) == (Outcome.OK, "time")
@@ -194,6 +202,14 @@ def urls(host, port):
     return {f"wss://{path}": f"wss://{host}:{port}{path}?access_token=abc&index=0" for path in paths}
 
 
+async def preparing(reader, writer):
+    """A server that has more to say before its answer, without end."""
+    await reader.readuntil(b"\r\n\r\n")
+    for _ in range(1000):
+        writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000)
+        await asyncio.sleep(0)
+
+
 def located(context, bad_servers, answer, **plan):
     api = bad_servers.start(answer if callable(answer) else locating(json.dumps(answer).encode()))
     return measured(context, left=LEAST, ndt7_locate=f"https://site.test:{api.https_port}/v2/nearest/ndt/ndt7", **plan)
@@ -219,6 +235,7 @@ def test_a_server_of_mlabs_is_asked_for_and_measured(context, bad_servers, ancho
         (locating(b"no json"), Failure.JSON_PARSE_ERROR),
         (locating(b"", "204 No Content"), Failure.HTTP_UNEXPECTED_STATUS_CODE),
         (locating(b"x" * 100_000), Failure.HTTP_REQUEST_FAILED),
+        (preparing, Failure.HTTP_REQUEST_FAILED),
         (saying(b"220 mail.example\r\n", accept=False), Failure.HTTP_REQUEST_FAILED),
         (saying(b"", accept=False, stay=True), Failure.GENERIC_TIMEOUT_ERROR),
     ],
@@ -227,6 +244,7 @@ def test_what_the_api_says_is_trusted_no_further_than_it_can_be_checked(no_ipv6,
     for row in located(no_ipv6, bad_servers, answer).values():
         assert row.failure is failure, row.note
         assert row.bytes is None
+    assert no_ipv6.meter.spent < 400_000
 
 
 def test_mlab_is_gone_to_only_from_households_that_agreed():

@@ -17,7 +17,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 
-from civobs_agent.faults import MeasurementError
+from civobs_agent.faults import MeasurementError, words_of
 from civobs_agent.probes.stream import Stream
 from civobs_agent.probes.tcp_info import look
 from civobs_wire.anchor import BYTES_PATH, MAX_BYTES
@@ -77,7 +77,7 @@ class Load:
             # What was read comes first: it is why nothing can be written any more.
             (reading if reading.done() else writing).result()
         except h2.exceptions.ProtocolError as error:
-            raise MeasurementError(Failure.HTTP_REQUEST_FAILED, str(error)) from None
+            raise MeasurementError(Failure.HTTP_REQUEST_FAILED, words_of(error)) from None
         finally:
             reading.cancel()
             writing.cancel()
@@ -96,7 +96,7 @@ class Load:
         try:
             stream = self._ask("GET", f"{BYTES_PATH}?n=1", ends=True)
         except h2.exceptions.ProtocolError as error:
-            raise MeasurementError(Failure.HTTP_REQUEST_FAILED, str(error)) from None
+            raise MeasurementError(Failure.HTTP_REQUEST_FAILED, words_of(error)) from None
         self._probes[stream] = (time.perf_counter(), done)
         return await done
 

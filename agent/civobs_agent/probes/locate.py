@@ -57,10 +57,12 @@ async def _get(stream: Stream, place: Place) -> bytes:
         ("Connection", "close"),
     ]
     await stream.send(connection.send(h11.Request(method="GET", target=place.path, headers=headers)) or b"")
-    body = bytearray()
+    body, before = bytearray(), stream.received
     while True:
         match connection.next_event():
             case h11.NEED_DATA:
+                if stream.received - before > 2 * MAX_ANSWER:
+                    raise MeasurementError(Failure.HTTP_REQUEST_FAILED, "locate answered too much")
                 connection.receive_data(await stream.receive())
             case h11.Response(status_code=status) if status != 200:
                 # 204 and 429 are M-Lab's ways to say that it has no room now.

@@ -21,7 +21,7 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
-from civobs_agent.faults import MeasurementError
+from civobs_agent.faults import MeasurementError, words_of
 from civobs_agent.net import Context
 from civobs_agent.probes.instants import Instants
 from civobs_agent.probes.locate import USER_AGENT
@@ -45,6 +45,9 @@ LAST_MESSAGE = 1 << 20
 """Bytes of a binary message: it doubles when sixteen of its size have gone (ndt7, on adapting the message size)."""
 MAX_MESSAGE = 1 << 24
 """ndt7: no message is larger."""
+MAX_TOLD = 65_536
+"""Bytes of a message about the connection that is read; they have some 2 kB, and as JSON 16 MiB would take the memory
+of the whole unit."""
 FAREWELL_S = 1.0
 """For the closing frame, behind whatever else an upload has waiting. It is courtesy: the connection closes anyway."""
 LOOK_S = 0.025
@@ -119,10 +122,10 @@ class _Test:
     def _refused(self) -> MeasurementError:
         response = next((event for event in self._ws.events_received() if isinstance(event, Response)), None)
         if response is None:
-            return MeasurementError(Failure.HTTP_REQUEST_FAILED, str(self._ws.handshake_exc))
+            return MeasurementError(Failure.HTTP_REQUEST_FAILED, words_of(self._ws.handshake_exc))
         if response.status_code != 101:
             return MeasurementError(Failure.HTTP_UNEXPECTED_STATUS_CODE, f"status {response.status_code}")
-        return MeasurementError(Failure.UNEXPECTED_ANSWER, str(self._ws.handshake_exc))
+        return MeasurementError(Failure.UNEXPECTED_ANSWER, words_of(self._ws.handshake_exc))
 
     async def run(self) -> None:
         to = self._to
@@ -215,12 +218,13 @@ class _Test:
             self._moved += len(data)
         self._ws.receive_data(data)
         if self._ws.parser_exc is not None:
-            raise MeasurementError(Failure.UNEXPECTED_ANSWER, str(self._ws.parser_exc))
+            raise MeasurementError(Failure.UNEXPECTED_ANSWER, words_of(self._ws.parser_exc))
         ended = False
         for event in self._ws.events_received():
             if isinstance(event, Frame):
                 ended = ended or event.opcode is Opcode.CLOSE
-                if event.opcode is Opcode.TEXT and self._to.direction == "download":
+                told = event.opcode is Opcode.TEXT and self._to.direction == "download"
+                if told and len(event.data) <= MAX_TOLD:
                     self._read(bytes(event.data))
         return ended
 

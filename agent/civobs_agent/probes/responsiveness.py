@@ -15,7 +15,7 @@ from typing import Literal
 
 import h11
 
-from civobs_agent.faults import Fault, MeasurementError, fault_of
+from civobs_agent.faults import Fault, MeasurementError, fault_of, words_of
 from civobs_agent.net import Context
 from civobs_agent.probes.door import Door, door_of
 from civobs_agent.probes.load import ALPN, Direction, Load
@@ -41,6 +41,8 @@ IDLE_PROBES = 3
 """Before the load; the quickest counts, as of a line that nobody else happens to use."""
 MAX_OPEN = 16
 """Probes of a sort under way at once: on a line that answers after seconds, more would be a load of their own."""
+MAX_ANSWER = 16_384
+"""Bytes of an answer whose body is one byte; h11's own bound of a head."""
 LOOK_S = 0.05
 """Between two looks at the bytes spent: 600 kB on a line of 100 Mbit/s."""
 DIRECTIONS: tuple[Direction, Direction] = ("download", "upload")
@@ -185,16 +187,19 @@ async def _one_byte(stream: Stream, name: str) -> None:
     headers = [("host", name), ("accept-encoding", "identity"), ("connection", "close")]
     request = connection.send(h11.Request(method="GET", target=f"{BYTES_PATH}?n=1", headers=headers))
     await stream.send(request or b"")
+    before = stream.received
     try:
         while not isinstance(event := connection.next_event(), h11.EndOfMessage):
             if event is h11.NEED_DATA:
+                if stream.received - before > MAX_ANSWER:
+                    raise MeasurementError(Failure.UNEXPECTED_ANSWER, f"more than {MAX_ANSWER} bytes instead of one")
                 connection.receive_data(await stream.receive())
             elif isinstance(event, h11.Response) and event.status_code != 200:
                 raise MeasurementError(Failure.HTTP_UNEXPECTED_STATUS_CODE, f"status {event.status_code}")
             elif isinstance(event, h11.ConnectionClosed):
                 raise EOFError
     except h11.RemoteProtocolError as error:
-        raise MeasurementError(Failure.HTTP_REQUEST_FAILED, str(error)) from None
+        raise MeasurementError(Failure.HTTP_REQUEST_FAILED, words_of(error)) from None
 
 
 async def _load(course: _Course, context: Context) -> None:

@@ -195,6 +195,8 @@ class Stream:
 
     async def _get(self) -> bytes:
         data = await asyncio.get_running_loop().sock_recv(self._socket, CHUNK)
+        # What is there already is given without a pause, and who sends without end would let no time limit pass.
+        await asyncio.sleep(0)
         self.opening += data[: OPENING - len(self.opening)]
         self.received += len(data)
         self.on_arrival(len(data))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import h11
 
-from civobs_agent.faults import Fault, MeasurementError, fault_of
+from civobs_agent.faults import Fault, MeasurementError, fault_of, words_of
 from civobs_agent.net import Context, IpFamily
 from civobs_agent.probes.door import door_of, family_of
 from civobs_agent.probes.locate import locate
@@ -114,5 +114,5 @@ def _mlab(plan: Plan) -> tuple[str, ...]:
 
 def _fault(error: Exception) -> Fault:
     if isinstance(error, h11.RemoteProtocolError):
-        return Fault(Failure.HTTP_REQUEST_FAILED, str(error))
+        return Fault(Failure.HTTP_REQUEST_FAILED, words_of(error))
     return fault_of(error)
