@@ -11,6 +11,7 @@ from typing import Any
 
 from civobs_agent.turns import LADDER, Series, ladder_series, task_series
 from civobs_lab.lab import Lab
+from civobs_wire.failure import FAILURE_CODES, Failure
 from civobs_wire.plan import Plan
 
 LONGEST_RUN_S = 45.0
@@ -21,7 +22,8 @@ AGENT_S = 5.0
 _PROBES = "SELECT probe_id, encode(signing_key, 'hex') AS key, cc FROM probe"
 _PLANS = "SELECT message FROM plan WHERE cc IN (%(cc)s, 'ZZ') ORDER BY cc = 'ZZ', serial DESC LIMIT 1"
 _ROWS = """
-SELECT k.name AS kind, t.name AS target, array_agg(DISTINCT m.slot_at) AS slots
+SELECT k.name AS kind, t.name AS target, array_agg(DISTINCT m.slot_at) AS slots,
+  coalesce(array_agg(DISTINCT m.slot_at) FILTER (WHERE m.failure = %(overrun)s), '{}') AS overrun
 FROM measurement m JOIN probe p USING (probe_key) JOIN target t USING (target_key) JOIN kind k USING (kind)
 WHERE p.probe_id = %(probe)s GROUP BY 1, 2
 """
@@ -63,7 +65,9 @@ def account(lab: Lab) -> SlotAccount:
 def _slots(lab: Lab, probe: Mapping[str, Any], scale: float) -> Iterator[tuple[Series, datetime, bool]]:
     """Every slot that should have its row, and whether it has."""
     query = lab.observatory.query
-    held = {(row["kind"], row["target"]): frozenset(row["slots"]) for row in query(_ROWS, {"probe": probe["probe_id"]})}
+    asked = {"probe": probe["probe_id"], "overrun": FAILURE_CODES[Failure.OVERRUN]}
+    rows = {(row["kind"], row["target"]): row for row in query(_ROWS, asked)}
+    held = {series: frozenset(row["slots"]) for series, row in rows.items()}
     told = query(_TOLD, {"probe": probe["probe_id"]})
     adopted = [row["at"] for row in told if row["event"] == "plan_adopted"]
     plans = query(_PLANS, {"cc": probe["cc"]})
@@ -92,9 +96,11 @@ def _slots(lab: Lab, probe: Mapping[str, Any], scale: float) -> Iterator[tuple[S
             slot_at: slot_at in slots or summed_up(slot_at) or shifted(slot_at, one, slots)
             for slot_at in one.slots(adopted[0], end)
         }
-        if told_of and not list(told_of.values())[-1]:
-            # The newest may still be running or wait its turn: were there a later one, it would have its row by then.
-            told_of.popitem()
+        late = rows[one.kind, one.target]["overrun"] if slots else ()
+        newest = next((slot_at for slot_at in reversed(told_of) if slot_at not in late), None)
+        if newest is not None and not told_of[newest]:
+            # It may still be running or wait its turn; those after it are told as overrun meanwhile.
+            del told_of[newest]
         for slot_at, is_told in told_of.items():
             yield one, slot_at, is_told
     ladder = ladder_series(plan, probe["key"], scale)
