@@ -10,12 +10,13 @@ from pathlib import Path
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol, QuicStreamHandler
 from aioquic.asyncio.server import QuicServer
-from aioquic.h3.connection import H3_ALPN, ErrorCode, H3Connection
-from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
+from aioquic.h3.connection import H3_ALPN, ErrorCode, H3Connection, QpackDecompressionFailed
+from aioquic.h3.events import DataReceived, H3Event, Headers, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import NetworkAddress, QuicConnection
 from aioquic.quic.events import ConnectionTerminated, ProtocolNegotiated, QuicEvent, StreamDataReceived
 from aioquic.quic.packet import QuicProtocolVersion
+from pylsqpack import Decoder
 
 from civobs_anchor.exchange import TOO_LONG, Request, Response, Service, TooMuchError, asked, plain
 
@@ -24,6 +25,8 @@ MAX_REQUESTS = 4_000
 """On one connection, as over HTTP/2."""
 MAX_UNREAD = 65_536
 """Bytes of one stream that may come without making a whole frame, other than of a body."""
+MAX_HEAD = 16_384
+"""Bytes of a request's head as they come."""
 FIRST_DATAGRAM = 1_200
 """RFC 9000 §14.1."""
 LONG_HEADER = 0x80
@@ -35,6 +38,24 @@ def configuration(certificate: Path, key: Path | None = None) -> QuicConfigurati
     made = QuicConfiguration(is_client=False, alpn_protocols=H3_ALPN, idle_timeout=IDLE_S)
     made.load_cert_chain(certificate, key)
     return made
+
+
+class _Http3(H3Connection):
+    """HTTP/3 in which a head cannot unpack to more than some MiB.
+
+    With a table that the client fills (RFC 9204 §3.2), one byte stands for up to 4 kB, and 64 KiB of them for 256 MiB;
+    aioquic has no bound. Without it the longest entry that a byte stands for has some 60 bytes.
+    """
+
+    def _init_connection(self) -> None:
+        self._max_table_capacity = self._blocked_streams = 0
+        self._decoder = Decoder(0, 0)
+        super()._init_connection()
+
+    def _decode_headers(self, stream_id: int, frame_data: bytes | None) -> Headers:
+        if frame_data is not None and len(frame_data) > MAX_HEAD:
+            raise QpackDecompressionFailed
+        return super()._decode_headers(stream_id, frame_data)
 
 
 class Server(QuicServer):
@@ -80,7 +101,7 @@ class Http3(QuicConnectionProtocol):
 
     def quic_event_received(self, event: QuicEvent) -> None:
         if isinstance(event, ProtocolNegotiated):
-            self._http = H3Connection(self._quic)
+            self._http = _Http3(self._quic)
         elif isinstance(event, ConnectionTerminated):
             for task in self._tasks:
                 task.cancel()

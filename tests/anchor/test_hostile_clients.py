@@ -13,8 +13,9 @@ import hpack
 import pytest
 from aioquic.asyncio import connect
 from aioquic.asyncio.protocol import QuicConnectionProtocol
-from aioquic.h3.connection import H3_ALPN
+from aioquic.h3.connection import H3_ALPN, ErrorCode, FrameType, H3Connection, encode_frame
 from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.events import ConnectionTerminated
 from hyperframe.frame import HeadersFrame, SettingsFrame
 
 from civobs_anchor.ndt7 import TEST_S
@@ -178,10 +179,13 @@ def test_a_frame_without_an_end_is_not_kept(anchor):
 
 
 class Deaf(QuicConnectionProtocol):
-    """Sends and does not care what comes back."""
+    """Sends and does not care what comes back, but why it ended."""
+
+    ended_by = None
 
     def quic_event_received(self, event):
-        pass
+        if isinstance(event, ConnectionTerminated):
+            self.ended_by = event.error_code
 
 
 def test_a_head_without_an_end_is_not_kept_over_quic(anchor):
@@ -195,6 +199,38 @@ def test_a_head_without_an_end_is_not_kept_over_quic(anchor):
                 await client.wait_closed()
 
     asyncio.run(run())
+    assert still_serves(anchor)
+
+
+TABLE = b"\x3f\xe1\x1f" + b"\x41a\x7f\x81\x1e" + b"v" * 3_968
+"""Into the table of 4096 bytes goes one field with a value of 3968 (RFC 9204 §4.3)."""
+
+
+@pytest.mark.parametrize(
+    ("packed", "error"),
+    [
+        (b"\x02\x00" + b"\x80" * 15_000, ErrorCode.QPACK_ENCODER_STREAM_ERROR),
+        (b"\x00\x00" + b"\xd9" * 50_000, ErrorCode.QPACK_DECOMPRESSION_FAILED),
+    ],
+    ids=["of a table that the client fills", "of the fixed table"],
+)
+def test_a_head_of_which_each_byte_is_a_field_is_not_unpacked(packed, error, anchor):
+    async def run():
+        settings = QuicConfiguration(alpn_protocols=H3_ALPN, server_name=NAME, verify_mode=ssl.CERT_NONE)
+        async with connect(ADDRESS, anchor.https, configuration=settings, create_protocol=Deaf) as client:
+            http = H3Connection(client._quic)
+            if error is ErrorCode.QPACK_ENCODER_STREAM_ERROR:
+                client._quic.send_stream_data(http._local_encoder_stream_id, TABLE)
+            stream = client._quic.get_next_available_stream_id()
+            client._quic.send_stream_data(stream, encode_frame(FrameType.HEADERS, packed), end_stream=True)
+            client.transmit()
+            async with asyncio.timeout(PATIENCE_S):
+                await client.wait_closed()
+            return client.ended_by
+
+    before = resident_kib(anchor)
+    assert asyncio.run(run()) == error
+    assert resident_kib(anchor) - before < 16_384
     assert still_serves(anchor)
 
 
