@@ -185,7 +185,16 @@ class Schedule:
         begun = {(turn.series.kind, turn.series.target): turn for turn in pending}
         tasks = task_series(self._plan, self._seed, self._net.time_scale)
         series = [(self._ladder(), now.at), *((one, since or now.at) for one in tasks)]
-        self._turns = [begun.get((one.kind, one.target)) or self._turn(one, after, now) for one, after in series]
+        self._turns = []
+        for one, after in series:
+            kept = begun.pop((one.kind, one.target), None)
+            if kept is not None and kept.series.interval_s != one.interval_s and one.kind != LADDER:
+                # It belongs to a grid that is no more: it is run now, and what follows it is of the new one.
+                self._start(kept, now)
+                kept = None
+            self._turns.append(kept or self._turn(one, after, now))
+        gone = Fault(Failure.NOTHING_TO_ASK, "the plan that asked for it is replaced")
+        self._sink([blank_row(turn.series, turn.slot_at, now, gone) for turn in begun.values()])
         if climb_now:
             self._turns[0] = _Turn(now.mono_ms, self._turns[0].series.slot_of(now.at), self._turns[0].series)
         heapq.heapify(self._turns)
@@ -269,14 +278,18 @@ class Schedule:
 
     async def _probe(self, turn: _Turn) -> Sequence[AnyMeasurement]:
         """One run, when its turn has come among those that may not go on at the same time."""
-        target, kind = target_of(turn.series, self._plan), KINDS[turn.series.kind]
-        if target is None:
-            return []
+        kind = KINDS[turn.series.kind]
         async with contextlib.AsyncExitStack() as order:
             await order.enter_async_context(self._heavy if kind.heavy else self._light)
             if kind.apart:
                 await order.enter_async_context(self._apart)
+            # A heavy run may have waited for minutes: the household has paused since, or another plan has come.
             now, plan = self._net.clock.moment(), self._household.agreed(self._plan)
+            fault = hindrance(turn.series, plan, self._household, now, self._ration)
+            target = target_of(turn.series, plan)
+            if fault is not None or target is None:
+                fault = fault or Fault(Failure.NOTHING_TO_ASK)
+                return [blank_row(turn.series, turn.slot_at, now, fault)]
             allowed = None if plan is None else self._ration.left(kind, plan, now.at)
             context = self._net.context(turn.slot_at, plan, allowed)
             with self._accounted(kind.id, context):

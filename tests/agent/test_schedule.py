@@ -19,6 +19,7 @@ from civobs_agent.host import Sources
 from civobs_agent.kernel_time import Discipline
 from civobs_agent.net import Net
 from civobs_agent.schedule import Schedule
+from civobs_agent.turns import task_series
 from civobs_wire.failure import Failure, Outcome
 from civobs_wire.measurement import AgentEvent
 from civobs_wire.plan import Anchor, Budget, LadderPlan, Plan, Target, Task
@@ -312,6 +313,70 @@ def test_a_new_plan_is_followed_at_once(time):
     rows = recorded(time, 3600, lambda: current[0])
     tcp = [row for row in rows if row.kind == "tcp"]
     assert START + timedelta(seconds=900) < tcp[0].slot_at <= START + timedelta(seconds=1510)
+
+
+def test_a_slot_that_has_begun_has_its_row_though_plans_change_every_second(time):
+    """Each plan asks for another target, and none is in force for as long as a slot waits for its turn."""
+    plans = [
+        plan(
+            plan_id=name,
+            targets=(Target(id=name, url=PAGE.url),),
+            tasks=(Task(kind="tcp", targets=(name,), interval_s=10.0),),
+        )
+        for name in ("first", "second")
+    ]
+    rows = recorded(time, 600, lambda: plans[round(time.seconds) % 2])
+    told = [row for row in rows if row.kind == "tcp"]
+    assert len(told) >= 30, "some half of all slots are of the plan that is in force when they begin"
+    assert {row.failure for row in told} >= {Failure.NOTHING_TO_ASK}
+
+
+def test_a_new_interval_is_followed_though_a_slot_of_the_old_one_has_begun(time):
+    current = [plan(tasks=(Task(kind="tcp", targets=("page",), interval_s=3600.0),))]
+    often = plan(plan_id="q", serial=2, tasks=(Task(kind="tcp", targets=("page",), interval_s=60.0),))
+    began = next(iter(task_series(current[0], "probe", 1.0))).slot_after(START)
+    change = (began - START).total_seconds() + 2
+    time.at[time.seconds + change] = lambda: current.__setitem__(0, often)
+    rows = recorded(time, change + 1200, lambda: current[0])
+    told = slots(rows, "tcp")
+    assert began in told
+    assert len([at for at in told if at > began]) >= 18
+
+
+def test_a_pause_holds_back_runs_that_wait_for_another(time):
+    """Of heavy kinds one runs at a time; what waits behind it asks again when its turn has come."""
+    pages = tuple(Target(id=f"page{n}", url=PAGE.url) for n in range(4))
+    heavy = plan(targets=pages, tasks=(Task(kind="http", targets=tuple(p.id for p in pages), interval_s=600.0),))
+    paused, begun = [False], []
+
+    class Watched(Schedule):
+        async def _probe(self, turn):
+            begun.append(turn)
+            return await super()._probe(turn)
+
+    rows = []
+    schedule = Watched(
+        time.net(),
+        rows.extend,
+        seed="probe",
+        plan=lambda: heavy,
+        sleep=time.sleep,
+        household=Household(paused=lambda: paused[0]),
+    )
+
+    async def run():
+        async with schedule._heavy:
+            task = asyncio.create_task(schedule.run())
+            while len(begun) < 2:  # noqa: ASYNC110 - time passes in the schedule's own sleep
+                await asyncio.sleep(0)
+            paused[0] = True
+        while not [row for row in rows if row.kind == "http"]:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    apart(lambda: asyncio.run(run()))
+    assert {row.failure for row in rows if row.kind == "http"} <= {Failure.PAUSED, Failure.SHUTTING_DOWN}
 
 
 def test_a_step_of_the_wall_clock_invents_no_missed_slots(time):
