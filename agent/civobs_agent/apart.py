@@ -64,6 +64,7 @@ class _Answer:
     """What has come from the child so far."""
 
     kind: str
+    target: str
     context: Context
     rows: list[AnyMeasurement] = field(default_factory=list)
     spent: int = 0
@@ -93,7 +94,7 @@ class _Answer:
                 self.context.spend(spent - self.spent)
                 self.spent = spent
             case {"known": dict() as known}:
-                self.context.known.take_over(known)
+                self.context.known.take_over(known, self.context.clock.moment().mono_ms)
             case {"cpu_s": float() as cpu_s, "peak_kib": int() as peak_kib}:
                 self.context.meter.cpu_s, self.context.meter.peak_kib = cpu_s, peak_kib
             case {"end": True}:
@@ -102,9 +103,9 @@ class _Answer:
                 raise ValueError(told)
 
     def _row(self, text: str) -> AnyMeasurement:
-        """A row of this kind and slot, and of no other. Raises ValueError."""
+        """A row of this kind, target and slot, and of no other. Raises ValueError."""
         row: AnyMeasurement = measurement.KINDS[self.kind].model_validate_json(text)  # type: ignore[assignment]
-        if row.slot_at != self.context.slot_at:
+        if (row.target, row.slot_at) != (self.target, self.context.slot_at):
             raise ValueError("a row of another slot")
         return row
 
@@ -115,7 +116,7 @@ _PROGRAM = Program()
 async def run(kind: str, target: Target, context: Context, program: Program = _PROGRAM) -> list[AnyMeasurement]:
     """The rows of one run: the child's, or one that says that it broke. Cancelling ends the child."""
     begun = context.begin()
-    answer = _Answer(kind, context)
+    answer = _Answer(kind, target.id, context)
     try:
         async with asyncio.timeout(program.start_s + KINDS[kind].limit_s / max(1.0, context.time_scale)):
             await _ask(program, _request(kind, target, context), answer)

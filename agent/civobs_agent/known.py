@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Literal
 
+from civobs_wire.limits import MAX_NAME
+
 HOLDS_S = {"portal": 3_600.0, "interception": 43_200.0, "resolver": 86_400.0}
 """For how long a finding stands for the moment: some runs of the kind that finds it, as the default plan has them."""
 
@@ -47,14 +49,26 @@ class Known:
         found = [[finding, value, mono_ms] for finding, (value, mono_ms) in self._found.items()]
         return {"mapped": {str(family): address for family, address in self.mapped.items()}, "found": found}
 
-    def take_over(self, told: Mapping[str, Any]) -> None:
-        """Learn from what ``told`` gave elsewhere; of two findings the later holds. Raises KeyError, ValueError."""
+    def take_over(self, told: Mapping[str, Any], now_ms: int) -> None:
+        """Learn from what ``told`` gave elsewhere; of two findings the later holds.
+
+        What no probe would tell is passed over: it would spoil each row after it. Raises KeyError, TypeError,
+        ValueError.
+        """
         for finding, value, mono_ms in told["found"]:
-            if finding in HOLDS_S and isinstance(value, bool | str) and mono_ms >= self._found.get(finding, (0, 0))[1]:
+            fits = _is_name(value) if finding == "resolver" else isinstance(value, bool)
+            if finding in HOLDS_S and fits and self._found.get(finding, (0, 0))[1] <= mono_ms <= now_ms:
                 self._found[finding] = (value, mono_ms)
-        self.mapped |= {int(family): str(ip_address(address)) for family, address in told["mapped"].items()}
+        for family, text in told["mapped"].items():
+            address = ip_address(text)
+            if address.version == int(family):
+                self.mapped[address.version] = str(address)
 
     def _held(self, finding: Finding, mono_ms: int) -> bool | str | None:
         value, since_ms = self._found.get(finding, (None, 0))
         age_s = (mono_ms - since_ms) / 1000 * self.time_scale
         return value if 0 <= age_s <= HOLDS_S[finding] else None
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_NAME

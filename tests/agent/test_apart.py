@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -96,6 +97,41 @@ def test_a_child_cannot_speak_for_another_slot(context):
     code = f"import json; print(json.dumps({{'row': {later.model_dump_json()!r}}}))"
     (made,) = asyncio.run(apart.run("ntp", Target(id="ntp", url=""), context, python(code)))
     assert made.note == "the measuring program: garbled output"
+
+
+def test_a_child_cannot_speak_for_another_target(context):
+    row = context.row(apart.measurement.KINDS["ntp"], context.begin(), "other", {})
+    code = f"import json; print(json.dumps({{'row': {row.model_dump_json()!r}}}))"
+    (made,) = asyncio.run(apart.run("ntp", Target(id="ntp", url=""), context, python(code)))
+    assert made.note == "the measuring program: garbled output"
+
+
+def test_a_child_cannot_spoil_the_validity_of_later_rows(context):
+    later_ms = context.clock.moment().mono_ms + 3_600_000
+    told = {
+        "mapped": {"4": "2001:db8::1", "9": "9.9.9.9"},
+        "found": [
+            ["resolver", "x" * 100_000, 1],
+            ["portal", "yes", 1],
+            ["interception", True, later_ms],
+            ["x", True, 1],
+        ],
+    }
+    asyncio.run(apart.run("ntp", Target(id="ntp", url=""), context, python(f"print({json.dumps({'known': told})!r})")))
+    assert context.known.told() == {"mapped": {}, "found": []}
+
+
+def test_a_child_has_its_bound_of_memory(context):
+    code = f"""
+import sys
+from civobs_agent import apart_program
+async def measure(target, context): bytearray(200 * 2**20)
+apart_program.measure_of = lambda kind: measure
+sys.argv[1:] = ["{os.getpid()}"]
+sys.exit(apart_program.main())
+"""
+    (row,) = asyncio.run(apart.run("ntp", Target(id="ntp", url=""), context, replace(python(code), start_s=20.0)))
+    assert row.note == "the measuring program: ended with code 1"
 
 
 def test_a_program_that_cannot_be_started_costs_one_failed_row(context):

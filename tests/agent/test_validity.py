@@ -116,9 +116,9 @@ def test_what_is_known_can_be_handed_over_and_of_two_findings_the_later_holds():
     one.tell("portal", True, 100)
     one.mapped[4] = "9.9.9.9"
     other.tell("portal", False, 200)
-    other.take_over(one.told())
+    other.take_over(one.told(), 300)
     assert (other.flag("portal", 300), other.mapped) == (False, {4: "9.9.9.9"})
-    one.take_over(other.told())
+    one.take_over(other.told(), 300)
     assert one.flag("portal", 300) is False
 
 
