@@ -21,7 +21,7 @@ HOUR_S = 3_600.0
 RESERVES: dict[str, float] = {"always": 0.30, "light": 0.35}
 """Shares of a day's budget that are kept from the classes after them, for as much of the day as is left: 7.5 MB for
 ladder and uplink and 8.8 MB for small kinds of the 25 MB that a day has; the default plan's arithmetic asks for 6 and
-7.7 (deploy/plan.example.toml)."""
+8 (deploy/plan.example.toml)."""
 
 HEAVY_S_PER_HOUR = 600.0
 """Seconds of heavy tests in any hour: who shares the line has it for themselves for most of the time. The longest run

@@ -45,7 +45,7 @@ class Kind:
 
 
 _ROWS = (
-    Kind(id="ping", least_bytes=500, usual_bytes=500),
+    Kind(id="ping", least_bytes=500, usual_bytes=1_500),
     Kind(id="dns", least_bytes=2_000, usual_bytes=5_000),
     Kind(id="tcp", least_bytes=1_000, usual_bytes=1_500),
     Kind(id="tls", least_bytes=20_000, usual_bytes=45_000),
