@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import h11
 
-from civobs_agent.faults import Fault, MeasurementError, fault_of
+from civobs_agent.faults import Fault, MeasurementError, fault_of, words_of
 from civobs_agent.net import FAMILIES, Context, IpFamily
 from civobs_agent.probes import KINDS
 from civobs_agent.probes.echo_differences import (
@@ -24,7 +24,6 @@ from civobs_agent.probes.echo_differences import (
     taken_apart,
 )
 from civobs_agent.probes.echo_requests import FEW, REQUESTS, Field, Request, browser, written
-from civobs_agent.probes.scrub import scrub
 from civobs_agent.probes.stream import Stream
 from civobs_agent.tables import Timeout, table
 from civobs_wire.anchor import ADDRESS_PATH, ECHO_HEADERS, ECHO_PATH
@@ -75,7 +74,7 @@ async def measure(target: Target, context: Context) -> list[AnyMeasurement]:
     """One row for each family that the first server of the plan with such an address has."""
     rows: list[AnyMeasurement] = []
     for family in FAMILIES:
-        named = [(server, server.address if family == 4 else server.address6) for server in context.servers]
+        named = [(server, server.address_of(family)) for server in context.servers]
         asked = next(((server, address) for server, address in named if address is not None), None)
         if asked is not None:
             rows.append(await _echo(target, family, *asked, context))
@@ -181,8 +180,7 @@ async def _exchange(sent: bytes, server: Server, address: str, context: Context)
         except h11.RemoteProtocolError as error:
             if "closed" in str(error):
                 raise EOFError from None
-            # h11 quotes what it could not read, and that may be anything.
-            raise MeasurementError(Failure.HTTP_REQUEST_FAILED, scrub(str(error)[:200])) from None
+            raise MeasurementError(Failure.HTTP_REQUEST_FAILED, words_of(error)) from None
 
 
 async def _read(stream: Stream) -> Answer:

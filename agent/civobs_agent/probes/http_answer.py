@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import h11
 
-from civobs_agent.faults import MeasurementError
+from civobs_agent.faults import MeasurementError, words_of
 from civobs_agent.net import Context
 from civobs_agent.probes.http_headers import kept
 from civobs_agent.probes.instants import Instants
@@ -197,8 +197,8 @@ class Exchange:
         """A body shorter than announced is an early end; anything else is not HTTP."""
         if self._answer.status is not None and "closed" in str(error):
             return EOFError()
-        # h11 quotes what it could not read, which may be anything: that is the sample's part.
-        return MeasurementError(Failure.HTTP_REQUEST_FAILED, str(error).partition("'")[0].partition('"')[0][:MAX_TITLE])
+        # What it was that could not be read is the sample's part.
+        return MeasurementError(Failure.HTTP_REQUEST_FAILED, words_of(error))
 
     def _ms(self) -> float:
         return (time.perf_counter() - self._began) * 1000

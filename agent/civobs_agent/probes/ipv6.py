@@ -17,7 +17,7 @@ from civobs_agent.probes.binding import own_address
 from civobs_agent.probes.place import told
 from civobs_agent.probes.stream import Stream
 from civobs_agent.probes.stun import Endpoint
-from civobs_agent.rungs import ask_anchor
+from civobs_agent.rungs import ask_anchor, failed
 from civobs_agent.tables import Timeout, table
 from civobs_wire.failure import Failure, Outcome
 from civobs_wire.measurement import AnyMeasurement, Check, FamilyState, Ipv6
@@ -143,7 +143,7 @@ async def _connect(name: str, place: Endpoint, context: Context) -> Check:
                     return Check(id=name, outcome=Outcome.OK, ms=stream.connect_ms)
         except OSError as error:
             fault = fault_of(error)
-    return Check(id=name, outcome=fault.outcome, failure=fault.failure)
+    return failed(name, fault)
 
 
 def _faster(seen: Seen) -> str | None:
@@ -178,7 +178,7 @@ async def _asked(seen: Seen, context: Context) -> tuple[str, ...] | None:
     except MeasurementError as error:
         if error.fault.failure is Failure.DNS_NXDOMAIN_ERROR:
             return ()
-        seen.checks.append(Check(id="dns64", outcome=error.fault.outcome, failure=error.fault.failure))
+        seen.checks.append(failed("dns64", error.fault))
         return None
 
 

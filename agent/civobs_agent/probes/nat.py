@@ -18,6 +18,7 @@ from civobs_agent.net import FAMILIES, Context, IpFamily
 from civobs_agent.probes.binding import Heard, Mouth, gateways_address, own_address
 from civobs_agent.probes.lifetime import lifetime
 from civobs_agent.probes.stun import CHANGE_BOTH, CHANGE_PORT, Endpoint
+from civobs_agent.rungs import failed
 from civobs_wire.failure import Failure, Outcome
 from civobs_wire.kinds.nat import NatBehaviour
 from civobs_wire.measurement import AnyMeasurement, Check, Nat
@@ -110,7 +111,7 @@ async def _first_binding(
                 seen.other = _usable(heard.answer.other, where, seen, context)
                 return where
             fault = Fault(Failure.UNEXPECTED_ANSWER, "no mapped address, or from another place")
-        seen.checks.append(Check(id=server.id, outcome=fault.outcome, failure=fault.failure))
+        seen.checks.append(failed(server.id, fault))
     raise MeasurementError(fault.failure, fault.note)
 
 
@@ -120,8 +121,7 @@ def _usable(other: Endpoint | None, main: Endpoint, seen: Seen, context: Context
         return None
     refusal = context.refusal.refuses(other[0])
     if refusal is not None:
-        fault = Fault(Failure.TARGET_REFUSED)
-        seen.checks.append(Check(id="other_address", outcome=fault.outcome, failure=fault.failure))
+        seen.checks.append(failed("other_address", Fault(Failure.TARGET_REFUSED)))
         return None
     same_family = (":" in other[0]) == (":" in main[0])
     return other if same_family and other[0] != main[0] and other[1] not in {0, main[1]} else None
@@ -177,7 +177,7 @@ async def _asked(name: str, question: Awaitable[Heard], seen: Seen) -> Heard | N
     try:
         heard = await question
     except MeasurementError as error:
-        seen.checks.append(Check(id=name, outcome=error.fault.outcome, failure=error.fault.failure))
+        seen.checks.append(failed(name, error.fault))
         return None
     seen.checks.append(Check(id=name, outcome=Outcome.OK, ms=heard.ms))
     return heard
@@ -203,7 +203,7 @@ async def _gateway(seen: Seen, context: Context) -> None:
     try:
         seen.gateway = await gateways_address(gateway, context)
     except MeasurementError as error:
-        seen.checks.append(Check(id="gateway", outcome=error.fault.outcome, failure=error.fault.failure))
+        seen.checks.append(failed("gateway", error.fault))
     else:
         took_ms = (time.perf_counter() - began) * 1000
         seen.checks.append(Check(id="gateway", outcome=Outcome.OK, ms=took_ms))

@@ -14,7 +14,7 @@ import h11
 from aioquic.h3.connection import H3_ALPN
 from aioquic.quic.configuration import QuicConfiguration
 
-from civobs_agent.faults import Fault, MeasurementError, fault_of
+from civobs_agent.faults import Fault, MeasurementError, fault_of, words_of
 from civobs_agent.net import Context, IpFamily
 from civobs_agent.probes.instants import Instants
 from civobs_agent.probes.quic_line import QuicLine
@@ -124,9 +124,8 @@ async def fetch(transport: Transport, source: Source, name: str, wanted: int, co
             raise TimeoutError
     except MeasurementError as error:
         transfer.fault = error.fault
-    except h11.RemoteProtocolError:
-        # Without its words: h11 quotes what it could not read, which may be anything.
-        transfer.fault = Fault(Failure.HTTP_REQUEST_FAILED, "not HTTP/1.1")
+    except h11.RemoteProtocolError as error:
+        transfer.fault = Fault(Failure.HTTP_REQUEST_FAILED, words_of(error))
     except (OSError, EOFError) as error:
         transfer.fault = fault_of(error)
     return transfer
