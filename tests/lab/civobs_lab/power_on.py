@@ -14,6 +14,9 @@ from pathlib import Path
 _CLONE_NEWTIME = 0x80
 """linux/sched.h. ``os.setns`` and ``os.unshare`` came with Python 3.12."""
 
+UNIT = {"MALLOC_ARENA_MAX": "1"}
+"""What the agent's unit sets for it (deploy/systemd/civobs-agent.service)."""
+
 
 def main(words: list[str]) -> None:
     """Set the time since boot to zero and become the program. Raises OSError if it is not there."""
@@ -23,7 +26,7 @@ def main(words: list[str]) -> None:
         Path("/proc/self/timens_offsets").write_text(f"boottime {seconds} {nanoseconds}\n")
         # Otherwise only its children would live in it.
         libc.setns(os.open("/proc/self/ns/time_for_children", os.O_RDONLY | os.O_CLOEXEC), _CLONE_NEWTIME)
-    os.execv(words[0], words)
+    os.execve(words[0], words, os.environ | UNIT)
 
 
 if __name__ == "__main__":
