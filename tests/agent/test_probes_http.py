@@ -10,6 +10,7 @@ import pytest
 from civobs_agent.known import Known
 from civobs_agent.probes import http
 from civobs_agent.probes.http import MAX_BODY
+from civobs_agent.probes.http_answer import Answer
 from civobs_agent.refusal import Refusal
 from civobs_wire.failure import Failure, Outcome
 from civobs_wire.measurement import HttpStage
@@ -231,6 +232,11 @@ def test_the_body_shrinks_with_the_budget_and_then_is_not_asked_for(sites, conte
 def test_tls_that_does_not_verify_is_told_as_such_and_plain_http_as_neither(sites, context):
     assert fetch(f"https://site.test:{sites.ports['unknown']}/", context).verified is False
     assert fetch(f"https://site.test:{sites.ports['reset']}/", context).verified is None
+
+
+def test_a_title_is_whole_behind_letters_that_grow_when_made_small():
+    page = "<meta content='İNTERNET İLETİŞİM'><TITLE lang=tr>Erişim\n engeli</TITLE>"
+    assert Answer(opening=bytearray(page.encode())).title(()) == "Erişim engeli"
 
 
 def test_a_redirect_loses_the_address_of_the_visitor_from_its_host(sites, context):

@@ -8,6 +8,7 @@ and sample are read from.
 
 import codecs
 import hashlib
+import re
 import time
 import zlib
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ ACCEPT_LANGUAGE = "en-US,en;q=0.5"
 """The same browser's."""
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """RFC 9110 §15.4."""
+
+_TITLE = re.compile(r"<title[^>]*>([^<]*)<", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -82,13 +85,8 @@ class Answer:
 
     def title(self, home: tuple[str, ...]) -> str | None:
         """What stands between the title's tags, scrubbed; None if there is none."""
-        text = self.text()
-        lower = text.lower()
-        begin = lower.find(">", max(0, lower.find("<title"))) + 1 if "<title" in lower else 0
-        end = lower.find("<", begin)
-        if not begin or end < 0:
-            return None
-        return " ".join(scrub(text[begin:end], home).split())[:MAX_TITLE] or None
+        found = _TITLE.search(self.text())
+        return None if found is None else " ".join(scrub(found[1], home).split())[:MAX_TITLE] or None
 
     def sample(self, home: tuple[str, ...]) -> str | None:
         """The beginning, scrubbed; None if nothing came."""
