@@ -4,6 +4,7 @@ import asyncio
 import socket
 from contextlib import contextmanager
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
@@ -210,6 +211,19 @@ def _success(body):
     return lambda asked: b"\x01\x01" + len(body).to_bytes(2, "big") + asked[4:20] + body
 
 
+def _mapped(address):
+    """Says that the request came from there."""
+
+    def answer(asked):
+        packed = ip_address(address).packed
+        mask = asked[4:20]
+        hidden = bytes(byte ^ other for byte, other in zip(packed, mask, strict=False))
+        body = b"\x00" + (b"\x01" if len(packed) == 4 else b"\x02") + b"\x12\x34" + hidden
+        return _success(b"\x00\x20" + len(body).to_bytes(2, "big") + body)(asked)
+
+    return answer
+
+
 @pytest.mark.parametrize(
     "answers",
     [
@@ -217,9 +231,21 @@ def _success(body):
         (lambda asked: asked,) * 200,
         (_success(b""),),
         (_success(b"\x00\x20\x00\x08\x00\x07" + bytes(6)),),
+        (_mapped("2001:db8:9::9"),),
+        (_mapped("9.9.9.9"),),
+        (_mapped("198.51.100.33"),),
         (lambda asked: b"\x01\x11\x00\x08" + asked[4:20] + b"\x00\x09\x00\x04\x00\x00\x05\x00",),
     ],
-    ids=["garbage", "echoes", "nothing in it", "an unheard-of family", "an error"],
+    ids=[
+        "garbage",
+        "echoes",
+        "nothing in it",
+        "an unheard-of family",
+        "another family",
+        "an anchor",
+        "the server",
+        "an error",
+    ],
 )
 def test_a_server_that_says_nothing_sensible_fails_the_row(answers, natted):
     ends = {("198.51.100.33", 3478): _Babbling(*answers)}

@@ -13,6 +13,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, ip_address, ip_network
 
+from civobs_agent.builtin import ANCHORS
 from civobs_agent.faults import Fault, MeasurementError, fault_of
 from civobs_agent.net import FAMILIES, Context, IpFamily
 from civobs_agent.probes.binding import Heard, Mouth, gateways_address, own_address
@@ -104,15 +105,31 @@ async def _first_binding(
         except MeasurementError as error:
             fault = error.fault
         else:
-            if heard.answer.mapped is not None and heard.source == where:
+            mapped = heard.answer.mapped
+            if mapped is not None and heard.source == where and _may_be_home(mapped[0], mouth.family, context):
                 seen.checks.append(Check(id=server.id, outcome=Outcome.OK, ms=heard.ms))
-                seen.own, seen.mapped = (own_address(where), mouth.port), heard.answer.mapped
-                context.known.mapped[mouth.family] = heard.answer.mapped[0]
+                seen.own, seen.mapped = (own_address(where), mouth.port), mapped
+                context.known.mapped[mouth.family] = mapped[0]
                 seen.other = _usable(heard.answer.other, where, seen, context)
                 return where
             fault = Fault(Failure.UNEXPECTED_ANSWER, "no mapped address, or from another place")
         seen.checks.append(failed(server.id, fault))
     raise MeasurementError(fault.failure, fault.note)
+
+
+def _may_be_home(address: str, family: IpFamily, context: Context) -> bool:
+    """Whether an answer may be right in this: of the family asked over, and nobody whom the plan has us ask.
+
+    An answer is easily forged, and what is taken for the home's address is asked nothing from then on.
+    """
+    plan = context.plan
+    asked = {anchor.address for anchor in (*ANCHORS, *(() if plan is None else plan.anchors))}
+    asked |= {resolver.address for resolver in context.plan_resolvers}
+    asked |= {server.address for server in (() if plan is None else plan.time_servers)}
+    asked |= {address for server in context.servers for address in map(server.address_of, FAMILIES) if address}
+    at = ip_address(address)
+    others = {ip_address(one) for one in asked if context.refusal.refuses(one) != "not_an_address"}
+    return at.version == family and at not in others
 
 
 def _usable(other: Endpoint | None, main: Endpoint, seen: Seen, context: Context) -> Endpoint | None:
