@@ -42,6 +42,8 @@ Sequence = Annotated[int, Field(ge=1, le=INT8_MAX)]
 """A number in a gap-free sequence that begins at 1."""
 Millis = Annotated[float, Field(ge=0, le=FLOAT4_MAX, allow_inf_nan=False)]
 """A duration in milliseconds that fits a ``real`` column."""
+Seconds = Annotated[float, Field(ge=0, le=FLOAT4_MAX, allow_inf_nan=False)]
+"""A duration in seconds, within the same bounds."""
 Real8 = Annotated[float, Field(allow_inf_nan=False)]
 """A finite number for a ``double precision`` column."""
 UtcTime = Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]

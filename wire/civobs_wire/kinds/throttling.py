@@ -6,7 +6,7 @@ from pydantic import Field
 
 from civobs_wire.limits import MAX_SAMPLES
 from civobs_wire.row import MeasurementBase, Port, Received
-from civobs_wire.scalars import Count2, Count4, Count8, Millis, Name, Real8
+from civobs_wire.scalars import Count2, Count4, Count8, Millis, Name, Real8, Seconds
 
 
 class Throttling(MeasurementBase):
@@ -28,7 +28,7 @@ class Throttling(MeasurementBase):
     wanted_bytes: Count8 | None = None
     bytes: Count8 | None = None
     """Of the body; where the time ended it, with a record of TLS that had not come whole."""
-    seconds: Millis | None = None
+    seconds: Seconds | None = None
     """Seconds from the request to the last byte, or to the limit."""
     goodput_bps: Real8 | None = None
     connect_ms: Millis | None = None

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from civobs_wire.limits import MAX_SAMPLES
 from civobs_wire.row import MeasurementBase, Received
-from civobs_wire.scalars import Count8, Millis, Name, Real8
+from civobs_wire.scalars import Count8, Millis, Name, Real8, Seconds
 
 
 class Throughput(MeasurementBase):
@@ -21,7 +21,8 @@ class Throughput(MeasurementBase):
     """Where it failed; None where it did not."""
     bytes: Count8 | None = None
     """Payload moved."""
-    seconds: Millis | None = None
+    seconds: Seconds | None = None
+    """From the beginning of the transfer to its end."""
     goodput_bps: Real8 | None = None
     """Payload in bits a second, over the whole transfer."""
     rtt_min_ms: Millis | None = None
