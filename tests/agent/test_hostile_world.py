@@ -14,6 +14,7 @@ import struct
 import subprocess
 import threading
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import dns.flags
@@ -23,6 +24,7 @@ import pytest
 from aioice.stun import Class, Message, Method, parse_message
 from pyroute2 import IPRoute
 
+from civobs_agent import apart
 from civobs_agent.clock import Clock
 from civobs_agent.host import Sources
 from civobs_agent.ladder import climb
@@ -30,6 +32,7 @@ from civobs_agent.net import Net, Roots
 from civobs_agent.probes import KINDS, measure_of
 from civobs_lab.certificates import CertificateAuthority
 from civobs_lab.namespace import Namespace
+from civobs_wire.failure import Failure
 from civobs_wire.plan import Anchor, DnsNames, LadderPlan, Plan, Resolver, Server, Target, TimeServer
 
 pytestmark = pytest.mark.netns
@@ -56,6 +59,11 @@ AT_HOME = {
         "64:ff9b::a00:1",
         "2002:a00:1::1",
         "2a02:810:5::9",
+        "::ffff:0:a00:1",
+        "64:ff9b:1::a00:1",
+        "fec0::1",
+        "2001:0:909:909::f5ff:fffe",
+        "2a02:810:5::5efe:a00:1",
     ),
 }
 NAMES = {
@@ -64,6 +72,7 @@ NAMES = {
         kind: (AT_HOME[kind][0], public, AT_HOME[kind][1]) for kind, public in (("A", PUBLIC4), ("AAAA", PUBLIC6))
     },
     "site.example": {"A": (PUBLIC4,), "AAAA": (PUBLIC6,)},
+    "alias.example": {kind: (f"home.example {kind}",) for kind in AT_HOME},
     # RFC 7050: whoever answers here says through which prefix IPv4 is reached.
     "ipv4only.arpa": {"AAAA": ("fd00:64::c000:aa", "fd00:64::c000:ab")},
 }
@@ -184,7 +193,10 @@ def _dns_answer(data, _source=None):
     kind, name = question.rdtype.name, question.name.to_text(omit_final_dot=True).lower()
     if kind in AT_HOME:
         addresses = NAMES.get(name, AT_HOME).get(kind, ())
-        if addresses:
+        if addresses == (f"home.example {kind}",):
+            reply.answer.append(dns.rrset.from_text(question.name, 60, "IN", "CNAME", "home.example."))
+            reply.answer.append(dns.rrset.from_text("home.example.", 60, "IN", kind, *AT_HOME[kind]))
+        elif addresses:
             reply.answer.append(dns.rrset.from_text(question.name, 60, "IN", kind, *addresses))
     elif kind == "NS":
         reply.answer.append(dns.rrset.from_text(question.name, 60, "IN", "NS", "home.example."))
@@ -207,21 +219,23 @@ LOCATED = {
         {
             "machine": "home.example",
             "urls": {
-                f"{scheme}:///ndt/v7/{way}": f"{scheme}://{host}/ndt/v7/{way}?token=x"
+                f"{scheme}:///ndt/v7/{way}": f"{scheme}://{{host}}/ndt/v7/{way}?token=x"
                 for scheme in ("wss", "ws")
                 for way in ("download", "upload")
-                for host in ("home.example",)
             },
         }
     ]
 }
+"""What M-Lab's API is to name: {host} is where."""
 
 
 async def _page(reader, writer):
     with contextlib.suppress(OSError, EOFError, asyncio.LimitOverrunError):
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         path = head.split(" ")[1]
-        body = json.dumps(LOCATED).encode() if "locate" in path or "nearest" in path else b""
+        body = b""
+        if path.startswith("/locate/"):
+            body = json.dumps(LOCATED).replace("{host}", path.removeprefix("/locate/")).encode()
         away = {"/mixed": "https://mixed.example/", "/to-home": "http://192.168.77.9/"}.get(
             path, "https://home.example/x"
         )
@@ -283,6 +297,7 @@ def plan_of_lies():
         resolvers=(
             Resolver(id="liar", address=PUBLIC4, dot_name="home.example", doh_url="https://home.example/dns-query"),
             Resolver(id="home", address="192.168.77.9", dot_name="x.example"),
+            Resolver(id="given", address=GATEWAY4, doh_url="https://site.example/to-home"),
         ),
         servers=(
             Server(id="liar", name="home.example", address=PUBLIC4, address6=PUBLIC6),
@@ -294,16 +309,49 @@ def plan_of_lies():
     )
 
 
+LOCATORS = [
+    plan_of_lies().model_copy(
+        update={"servers": (), "ndt7_locate": f"https://{asked}/locate/{host}", "plan_id": f"{asked} {host}"}
+    )
+    for asked, host in (
+        *(("site.example", host) for host in ("home.example", "mixed.example", "192.168.77.9", "[fd00::1]")),
+        *(("home.example", "site.example"), ("alias.example", "site.example"), ("192.168.77.9", "site.example")),
+    )
+]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_whatever_the_world_says_no_packet_goes_home(lying, tmp_path, kind):
+    packets_stay_out(lying, tmp_path, kind, plan_of_lies())
+
+
+@pytest.mark.parametrize("plan", LOCATORS, ids=lambda plan: plan.plan_id)
+def test_whatever_the_locate_api_says_no_packet_goes_home(lying, tmp_path, plan):
+    packets_stay_out(lying, tmp_path, "throughput", plan)
+
+
+@pytest.mark.parametrize("kind", [kind.id for kind in KINDS.values() if kind.apart])
+def test_a_program_beside_the_agent_sends_nothing_home_either(lying, tmp_path, kind):
+    few = plan_of_lies().model_copy(update={"targets": plan_of_lies().targets[:3]})
+    rows = packets_stay_out(lying, tmp_path, kind, few, partial(apart.run, kind))
+    assert not [row for row in rows if "measuring program" in (row.note or "")]
+
+
+def test_a_given_resolver_at_home_is_none_of_the_plans(lying, tmp_path):
+    rows = packets_stay_out(lying, tmp_path, "resolver", plan_of_lies())
+    assert [row.failure for row in rows if row.resolver == "given"] == [Failure.TARGET_REFUSED]
+
+
+def packets_stay_out(lying, tmp_path, kind, plan, measure=None):
+    """The rows of a run, which has sent nothing home and tells of no address there."""
     (tmp_path / "resolv.conf").write_text(f"nameserver {GATEWAY4}\n")
-    plan = plan_of_lies()
+    measure = measure or measure_of(kind)
     sources = Sources(proc=Path("/proc/thread-self"), resolv_conf=tmp_path / "resolv.conf")
 
     async def run():
         net = Net(Clock(tmp_path, trust_system=True), sources=sources, roots=Roots(lying.roots), time_scale=30)
         targets = plan.targets if KINDS[kind].aimed else (Target(id=kind, url=""),)
-        found = await asyncio.gather(*(measure_of(kind)(one, net.context(plan.issued_at, plan)) for one in targets))
+        found = await asyncio.gather(*(measure(one, net.context(plan.issued_at, plan)) for one in targets))
         await climb(plan, net.context(plan.issued_at, plan))
         return [row for rows in found for row in rows]
 
@@ -315,3 +363,4 @@ def test_whatever_the_world_says_no_packet_goes_home(lying, tmp_path, kind):
     text = "\n".join(row.model_dump_json(exclude_none=True) for row in rows)
     private = ("192.168.77.", "10.0.0.1", "172.16.0.1", "100.64.0.1", "169.254.169.254", "fd00::1", OWN6)
     assert not [one for one in private if one in text], "an address of the home is in a row"
+    return rows
