@@ -5,7 +5,7 @@ columns are read. Each target's risk tier follows from its category (``civobs_wi
 """
 
 import csv
-from collections import Counter
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from civobs_collector.errors import PlanError
 from civobs_wire.categories import CATEGORIES
 from civobs_wire.limits import MAX_NAME, MAX_TEXT
 
+DIGEST = 8
+"""Hexadecimal digits: among a thousand pages of one host two share them once in eight thousand lists."""
 BY_CATEGORY = "category:"
 """Before a category's code, or ``*``, among a task's targets: all of them."""
 _NEEDED = ("url", "category_code")
@@ -24,16 +26,23 @@ _SCHEMES = frozenset({"http", "https"})
 def read_target_lists(paths: Iterable[Path]) -> list[dict[str, Any]]:
     """Targets of all files, as a plan's file writes them; an address named twice counts once. Raises PlanError."""
     found: dict[str, dict[str, Any]] = {}
-    seen: Counter[str] = Counter()
     for path in paths:
         for url, code in _rows(path):
-            if url in found:
-                continue
-            host = str(urlsplit(url).hostname)[: MAX_NAME - 6]
-            seen[host] += 1
-            name = host if seen[host] == 1 else f"{host}-{seen[host]}"
-            found[url] = {"id": name, "url": url, "tier": CATEGORIES[code].list_tier, "category": code}
+            target = {"id": id_of(url), "url": url, "tier": CATEGORIES[code].list_tier, "category": code}
+            found.setdefault(target["id"], target)
     return list(found.values())
+
+
+def id_of(url: str) -> str:
+    """The id of a listed URL: its host, or for any other page than its first one over TLS the host and a digest.
+
+    It follows from the URL alone. Rows name their target by it for years, while lists grow and change their order.
+    """
+    parts = urlsplit(url)
+    host = str(parts.hostname)[: MAX_NAME - 1 - DIGEST]
+    if url.lower().rstrip("/") == f"https://{host}":
+        return host
+    return f"{host}-{hashlib.sha256(url.encode()).hexdigest()[:DIGEST]}"
 
 
 def expand(tasks: Sequence[Any], targets: Sequence[Any]) -> list[Any]:

@@ -9,6 +9,7 @@ import pytest
 from civobs_collector.db.plans import CHANNEL, plan_for_country
 from civobs_collector.keys import make_key, read_public
 from civobs_collector.plan_file import findings, read_plan_file
+from civobs_collector.target_list import read_target_lists
 from civobs_wire.measurement import KINDS
 from civobs_wire.plan import pack_plan, unpack_plan
 from tests.collector.fix_operator import command_line
@@ -206,14 +207,26 @@ def test_a_list_gives_targets_whose_tier_follows_from_their_category(tmp_path):
     plan = read_plan_file(_file(tmp_path, LISTED), NOW, twice)
     assert [(one.id, one.tier, one.category) for one in plan.targets] == [
         ("www.example.org", 2, "NEWS"),
-        ("www.example.org-2", 2, "NEWS"),
-        ("example.net", 3, "PORN"),
+        ("www.example.org-86d44b0a", 2, "NEWS"),
+        ("example.net-1c1abafa", 3, "PORN"),
         ("chat.example.com", 1, "AI"),
     ]
     reach, tls = plan.tasks
     assert len(reach.targets) == 4
-    assert tls.targets == ("www.example.org", "www.example.org-2", "chat.example.com")
+    assert tls.targets == ("www.example.org", "www.example.org-86d44b0a", "chat.example.com")
     assert not [finding for finding in findings(plan) if finding.fatal]
+
+
+def test_a_listed_target_keeps_its_id_whatever_is_listed_before_it(tmp_path):
+    heading, *rows = LIST.splitlines(keepends=True)
+    for name, lines in (("list.csv", rows), ("turned.csv", rows[::-1]), ("one.csv", rows[1:2])):
+        (tmp_path / name).write_text(heading + "".join(lines))
+    whole, turned, one = (
+        {target["url"]: target["id"] for target in read_target_lists([tmp_path / name])}
+        for name in ("list.csv", "turned.csv", "one.csv")
+    )
+    assert whole == turned
+    assert one.items() < whole.items()
 
 
 @pytest.mark.parametrize(
