@@ -28,6 +28,9 @@ RTF_REJECT = 0x200
 HOME_PREFIX_MIN = {4: 16, 6: 48}
 """Shorter prefixes on a link are no home: a VPN lays half of the Internet on its link so as to take all traffic."""
 
+HOME_LINK_BITS = 64
+"""Of IPv6: every link has so much (RFC 4291 §2.5.4)."""
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -62,7 +65,7 @@ class Host:
     resolvers: tuple[str, ...]
     """The resolvers the device was given, by address, a local stub replaced by those behind it."""
     home: tuple[Network, ...] = ()
-    """Prefixes that are on the device's own links, the public ones of IPv6 above all."""
+    """Prefixes that are on the device's own links, the public ones of IPv6 above all, and its own addresses."""
     undervoltage: bool | None = None
     link: LinkKind | None = None
     """What packets to the Internet leave by; None where it cannot be seen, as in a container."""
@@ -105,8 +108,10 @@ def look(sources: Sources) -> Host:
     """Read everything once. What cannot be read counts as not there."""
     states = {name: _flags(name) for name in _interfaces(sources.proc)}
     outer = [name for name, flags in states.items() if not flags & IFF_LOOPBACK]
-    v4 = FamilyFacts(any(_has_ipv4(name) for name in outer), tuple(_routes4(sources.proc)))
-    v6 = FamilyFacts(_has_ipv6(sources.proc), tuple(_routes6(sources.proc)))
+    own4 = [address for address in map(_ipv4, outer) if address is not None]
+    own6 = [address for address, interface in _ipv6(sources.proc) if interface in outer]
+    v4 = FamilyFacts(bool(own4), tuple(_routes4(sources.proc)))
+    v6 = FamilyFacts(bool(own6), tuple(_routes6(sources.proc)))
     way4, way6 = (
         egress(family, sources.proc, sources.sys_net, next((route.interface for route in facts.routes), None))
         for family, facts in ((4, v4), (6, v6))
@@ -117,7 +122,7 @@ def look(sources: Sources) -> Host:
         v4=v4,
         v6=v6,
         resolvers=given_resolvers(sources),
-        home=tuple(home_prefixes(sources.proc)),
+        home=(*home_prefixes(sources.proc), *(_around(address) for address in (*own4, *own6))),
         undervoltage=undervoltage(sources.hwmon),
         link=way.link,
         tunnel=way.tunnel,
@@ -180,15 +185,24 @@ def _flags(name: str) -> int:
     return 0 if answer is None else int(struct.unpack_from("H", answer, 16)[0])
 
 
-def _has_ipv4(name: str) -> bool:
+def _ipv4(name: str) -> ipaddress.IPv4Address | None:
+    """The interface's first address that is not link-local."""
     answer = _ioctl(SIOCGIFADDR, name)
-    return answer is not None and not ipaddress.IPv4Address(answer[20:24]).is_link_local
+    address = None if answer is None else ipaddress.IPv4Address(answer[20:24])
+    return None if address is None or address.is_link_local else address
 
 
-def _has_ipv6(proc: Path) -> bool:
-    """Whether an address of global scope is there: address, index, prefix length, scope, flags, name a line."""
-    scopes = (line.split()[3] for line in lines_of(proc / "net" / "if_inet6"))
-    return any(scope == "00" for scope in scopes)
+def _around(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Network:
+    """What is the household's about an address that has no prefix on its link, as on PPP or by DHCPv6."""
+    return ipaddress.ip_network((address.packed, 32 if address.version == 4 else HOME_LINK_BITS), strict=False)
+
+
+def _ipv6(proc: Path) -> Iterator[tuple[ipaddress.IPv6Address, str]]:
+    """Addresses of global scope and their interfaces; in a line: address, index, prefix length, scope, flags, name."""
+    for line in lines_of(proc / "net" / "if_inet6"):
+        address, _, _, scope, _, interface = line.split()
+        if scope == "00":
+            yield ipaddress.IPv6Address(int(address, 16)), interface
 
 
 def _routes4(proc: Path) -> Iterator[Route]:

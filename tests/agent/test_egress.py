@@ -11,6 +11,7 @@ from pyroute2 import IPRoute
 
 from civobs_agent.egress import Interface, _link, _tunnel
 from civobs_agent.host import Sources, look
+from civobs_agent.refusal import Refusal
 from civobs_lab.namespace import Namespace
 from civobs_wire.measurement import LinkKind
 
@@ -35,6 +36,24 @@ def home():
     namespace.run(build)
     yield namespace
     namespace.close()
+
+
+def test_the_addresses_of_a_line_without_a_prefix_are_the_households(home):
+    """A modem in the device itself, by PPP or DHCPv6: nothing is on the link but the two ends of it."""
+
+    def build():
+        with IPRoute() as route:
+            index = route.link_lookup(ifname="eth0")[0]
+            route.addr("add", index=index, address="9.8.7.6", prefixlen=32)
+            route.addr("add", index=index, address="2a02:810:5::2", prefixlen=128)
+            route.addr("del", index=index, address="192.168.7.2", prefixlen=24)
+            host = look(HERE)
+        return Refusal().with_own(host.own_addresses(), host.home)
+
+    refusal = home.run(build)
+    for own in ("9.8.7.6", "2a02:810:5::2", "2a02:810:5::9", "2002:908:706::1"):
+        assert refusal.refuses(own) == "home_network"
+    assert refusal.refuses("9.8.7.5") is refusal.refuses("2a02:810:6::9") is None
 
 
 def open_tunnel():
