@@ -4,7 +4,6 @@ import socket
 import struct
 from collections.abc import Mapping
 
-_TCP_INFO = 11
 _FIELDS: Mapping[str, tuple[int, str]] = {
     "RTT": (68, "I"),
     "RTTVar": (72, "I"),
