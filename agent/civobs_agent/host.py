@@ -122,7 +122,7 @@ def look(sources: Sources) -> Host:
         v4=v4,
         v6=v6,
         resolvers=given_resolvers(sources),
-        home=(*home_prefixes(sources.proc), *(_around(address) for address in (*own4, *own6))),
+        home=(*home_prefixes(sources.proc), *map(_around, own4), *map(_around, own6)),
         undervoltage=undervoltage(sources.hwmon),
         link=way.link,
         tunnel=way.tunnel,
@@ -194,7 +194,9 @@ def _ipv4(name: str) -> ipaddress.IPv4Address | None:
 
 def _around(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Network:
     """What is the household's about an address that has no prefix on its link, as on PPP or by DHCPv6."""
-    return ipaddress.ip_network((address.packed, 32 if address.version == 4 else HOME_LINK_BITS), strict=False)
+    if isinstance(address, ipaddress.IPv4Address):
+        return ipaddress.IPv4Network(address)
+    return ipaddress.IPv6Network((address, HOME_LINK_BITS), strict=False)
 
 
 def _ipv6(proc: Path) -> Iterator[tuple[ipaddress.IPv6Address, str]]:
