@@ -21,6 +21,7 @@ from civobs_agent.errors import CivobsAgentError, NotFoundError
 from civobs_agent.host import Host, Sources, look
 from civobs_agent.identity import FOLDER, SIGNING_KEY, Identity, load_or_make
 from civobs_agent.keys import PublicKey
+from civobs_agent.plan_store import FILE as PLAN
 from civobs_agent.plan_store import PlanStore
 from civobs_agent.spool_salvage import FILE
 from civobs_agent.surroundings import clock_of
@@ -103,6 +104,8 @@ def _identity(settings: AgentSettings) -> tuple[Identity | None, EnrolResponse |
     except CivobsAgentError as error:
         return None, None, [_fail("keys", error.cause, error.remedy)]
     keys = _ok("keys", f"signing key {identity.public_hex[:16]}…")
+    if enrolment is None and not settings.uplink.send:
+        return identity, None, [keys, _ok("enrolment", "not enrolled, and [uplink] send is false: nothing is sent")]
     if enrolment is None:
         return identity, None, [keys, _fail("enrolment", "not enrolled", "run: civobs-agent enrol XXXX-XXXX-C")]
     return identity, enrolment, [keys, _ok("enrolment", f"probe {enrolment.probe_id}")]
@@ -180,7 +183,12 @@ def _plan(settings: AgentSettings, enrolment: EnrolResponse | None) -> Finding:
     key = settings.observatory.plan_key or (None if enrolment is None else enrolment.plan_key)
     plan = None if key is None else PlanStore(settings.state_dir, PublicKey.from_hex(key)).current
     if plan is None:
-        return _warn("plan", "none yet: only the ladder runs", "it comes with the first connection to the broker")
+        remedy = (
+            "it comes with the first connection to the broker"
+            if settings.uplink.send
+            else f"lay a signed one into {settings.state_dir / PLAN}, its key into [observatory] plan_key"
+        )
+        return _warn("plan", "none yet: only the ladder runs", remedy)
     left_d = (plan.expires_at - datetime.now(UTC)).total_seconds() / 86_400
     if left_d <= 0:
         return _fail(
@@ -191,6 +199,8 @@ def _plan(settings: AgentSettings, enrolment: EnrolResponse | None) -> Finding:
 
 async def _brokers(settings: AgentSettings, enrolment: EnrolResponse | None) -> list[Finding]:
     mine = settings.broker
+    if not settings.uplink.send:
+        return []
     if mine.host is not None:
         endpoints: tuple[BrokerEndpoint, ...] = (BrokerEndpoint(host=mine.host, port=mine.port, tls=mine.tls),)
     else:

@@ -14,6 +14,8 @@ from civobs_wire.plan import Plan, unpack_plan
 logger = logging.getLogger(__name__)
 
 ANY_COUNTRY = "ZZ"
+FILE = "plan.signed"
+"""In the state folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class PlanStore:
     """
 
     def __init__(self, folder: Path, key: Verifier | None = None) -> None:
-        self._path = folder / "plan.signed"
+        self._path = folder / FILE
         self._seen_path = folder / "plan-serials.json"
         self._key = key
         self._seen = _serials(self._seen_path)

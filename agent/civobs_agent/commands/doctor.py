@@ -10,7 +10,7 @@ def register(commands: Commands) -> None:
     parser = commands.add_parser(
         "doctor",
         help="what is wrong, and what to do about it",
-        description="Checks settings, keys, spool, clock, permissions, network, broker, plan and disk.",
+        description="Checks settings, keys, spool, clock, permissions, network, broker, plan and\ndisk.",
         epilog="example:\n  sudo civobs-agent doctor\n\nExit code 1: something fails.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
