@@ -4,6 +4,7 @@ Everything is laid out in Unicode, one column a character; a terminal that canno
 ASCII. What stands in it may come from a hostile server, so nothing that could move a cursor passes.
 """
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ NARROWEST, WIDEST = 60, 120
 """Columns. Eighty is what a terminal has unless somebody makes it wider; below sixty lines wrap."""
 LABEL = 22
 TIME = 9
+MOST_LINES = 3
+"""Of the text beside a stage: a server may have written it."""
 _ASCII = str.maketrans({"─": "-", "█": "#", "░": "-", "×": "x", "…": "~", "·": "|", "→": ">", "“": '"', "”": '"'})
 
 
@@ -42,8 +45,8 @@ def draw(sections: Sequence[Section], width: int = 80) -> str:
     scale_ms = _scale_ms([step for section in sections for step in section.steps])
     lines: list[str] = []
     for section in sections:
-        lines += ["", _fit(f"{section.title:<{LABEL}} {section.text}".rstrip(), width)]
-        lines += [_line(step, scale_ms, bar, width) for step in section.steps]
+        lines += ["", *_beside(f"{section.title:<{LABEL}} ", printable(section.text), width)]
+        lines += [line for step in section.steps for line in _lines(step, scale_ms, bar, width)]
     legend = f"Column: {scale_ms / bar:.3g} ms.  ░ before it  █ stage  × failed (long waits end at the edge)"
     return "\n".join([*lines, "", _fit(legend, width)] if scale_ms else lines).lstrip("\n")
 
@@ -75,11 +78,20 @@ def _scale_ms(steps: Iterable[Step]) -> float:
     return max([end for end, failed in timed if not failed] or [end for end, _ in timed], default=0.0)
 
 
-def _line(step: Step, scale_ms: float, bar: int, width: int) -> str:
+def _lines(step: Step, scale_ms: float, bar: int, width: int) -> list[str]:
     label = _fit(printable(f"  {step.label}"), LABEL)
     time = "" if step.took_ms is None else span(step.took_ms)
     head = f"{label:<{LABEL}} {_bar(step, scale_ms, bar):<{bar}}{time:>{TIME}}"
-    return _fit(f"{head}  {printable(step.text)}".rstrip(), width)
+    return _beside(f"{head}  ", printable(step.text), width)
+
+
+def _beside(head: str, text: str, width: int) -> list[str]:
+    """Text to the right of something, in a column of its own; at most so many lines of it."""
+    indent = " " * len(head)
+    wrapped = textwrap.wrap(
+        text, width, initial_indent=head, subsequent_indent=indent, max_lines=MOST_LINES, placeholder=" …"
+    )
+    return wrapped or [head.rstrip()]
 
 
 def _bar(step: Step, scale_ms: float, bar: int) -> str:

@@ -60,7 +60,8 @@ def _names(rows: Sequence[Dns]) -> Iterator[str]:
         said = {row.resolver: frozenset(row.answers) for row in asked if row.qtype == qtype and row.answers}
         groups = {answers: [name for name in said if said[name] == answers] for answers in said.values()}
         if len(groups) == 1 and len(said) > 1:
-            same.append((family, f"addresses are the same from all {len(said)} resolvers that gave any."))
+            who = "both" if len(said) == 2 else f"all {len(said)}"
+            same.append((family, f"addresses are the same from {who} resolvers that gave any."))
         elif len(groups) > 1:
             told = "; ".join(
                 f"{_listed(names)} gave {', '.join(map(answer, sorted(one)))}" for one, names in groups.items()

@@ -1,5 +1,6 @@
 """Rows as a person reads them: what was asked, what answered, and what that means, claiming no more than it shows."""
 
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
@@ -33,12 +34,13 @@ MOST_FIELDS = 5
 """Of a kind that has no words of its own; the rest is in ``--json``."""
 
 
-def ladder_table(rows: Iterable[Ladder]) -> str:
-    """One line for each rung and family."""
+def ladder_table(rows: Iterable[Ladder], width: int = 80) -> str:
+    """For each rung and family a line, or as many as it takes at this width."""
     lines = []
     for row in sorted(rows, key=lambda one: (one.rung, one.family)):
         family = f"IPv{row.family}" if row.family else ""
-        lines.append(f"L{row.rung}  {RUNGS[row.rung]:<20} {family:<5} {_rung(row)}")
+        head = f"L{row.rung}  {RUNGS[row.rung]:<20} {family:<5} "
+        lines += textwrap.wrap(_rung(row), width, initial_indent=head, subsequent_indent=" " * len(head))
     return "\n".join(lines)
 
 

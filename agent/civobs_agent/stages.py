@@ -169,12 +169,15 @@ def _steps_of(row: Quic) -> Iterator[Step]:
     took_ms = row.handshake_ms or (None if row.outcome is Outcome.NOT_RUN else row.duration_ms)
     yield Step(label=label, took_ms=took_ms, failed=_failed(row), text=text)
     if row.udp_answered is not None and row.named == "target":
-        answered = "answers without a name" if row.udp_answered else "no answer without a name"
-        yield Step(label="UDP alone", took_ms=row.udp_ms, failed=not row.udp_answered, text=answered)
+        answered = "answers" if row.udp_answered else "no answer"
+        yield Step(label="UDP, no name", took_ms=row.udp_ms, failed=not row.udp_answered, text=answered)
     if row.tcp_ms is not None or row.tcp_failure is not None:
         came = "came about" if row.tcp_failure is None else failed_words(row.tcp_failure)
         yield Step(
-            label="TLS beside it", took_ms=row.tcp_ms, failed=row.tcp_failure is not None, text=f"over TCP: {came}"
+            label="TLS over TCP",
+            took_ms=row.tcp_ms,
+            failed=row.tcp_failure is not None,
+            text=f"at the same time: {came}",
         )
 
 

@@ -7,7 +7,7 @@ PLAIN = {
     Failure.NETWORK_UNREACHABLE: "no way there from here",
     Failure.HOST_UNREACHABLE: "reported as unreachable",
     Failure.CONNECTION_REFUSED: "refused",
-    Failure.CONNECTION_RESET: "cut off",
+    Failure.CONNECTION_RESET: "cut off by a reset",
     Failure.EOF_ERROR: "closed too early",
     Failure.NO_PERMISSION: "this user may not send pings; root and the installed service may",
     Failure.LINK_DOWN: "nothing is connected",

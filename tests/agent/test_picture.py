@@ -96,13 +96,14 @@ def test_the_name_that_makes_the_difference_is_told_apart():
     cut = {"outcome": "failed", "failure": "connection_reset", "stage": "handshake"}
     rows = [tls("none"), tls("target", **cut), tls("neutral")]
     drawn = draw(stages.sections(rows))
-    assert [line[2:20].strip() for line in drawn.splitlines()[1:4]] == [
+    assert [label for line in drawn.splitlines()[1:] if (label := line[2:20].strip())][:3] == [
         "TLS, its own name",
         "TLS, neutral name",
         "TLS, no name",
     ]
     assert seen.sentences(rows)[0] == (
-        "TLS with 198.51.100.1 came about with a neutral name and without a name, but not with its own name (cut off)."
+        "TLS with 198.51.100.1 came about with a neutral name and without a name, but not with its own name"
+        " (cut off by a reset)."
     )
 
 

@@ -27,12 +27,16 @@ _EPILOG = """\
 With --target a picture follows: each stage of the way to the page is a line, and
 its bar stands where the stage lay in time. TLS is set up with the page's own
 name, with one that nobody objects to and with none: where only its own name
-fails, the name makes the difference, not the address.
+fails, the name makes the difference, not the address. "resolver" is the one this
+device was given; A and AAAA are its IPv4 and IPv6 addresses of the page.
+
+What was measured is put into the record, and delivered with the rest of it, unless
+the agent is running at the same time.
 
 examples:
   civobs-agent once
   civobs-agent once --target https://example.org/
-  civobs-agent once --target https://example.org/ --json | jq '.rows[] | select(.kind == "tls")'
+  civobs-agent once --target https://example.org/ --json | jq .seen
 """
 
 
@@ -41,8 +45,9 @@ def register(commands: Commands) -> None:
         "once",
         help="ask the whole ladder once, now, and say what it means",
         description=(
-            "Asks, rung by rung, whether power, home network, provider, hosts in the country, hosts abroad and one"
-            " page answer. Needs no plan and no root; what needs a permission is then left out and said so."
+            "Asks, rung by rung, whether power, home network, provider, hosts in the country,\n"
+            "hosts abroad and one page answer. Needs no plan and no root; what needs a\n"
+            "permission is then left out and said so."
         ),
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -61,6 +66,7 @@ def register(commands: Commands) -> None:
 def _once(arguments: argparse.Namespace) -> int:
     import asyncio
     import json
+    import textwrap
 
     from civobs_agent import seen, show
     from civobs_agent.config import load
@@ -81,16 +87,27 @@ def _once(arguments: argparse.Namespace) -> int:
             document["seen"] = {one.url: seen.sentences(rows) for one, rows in zip(targets, measured, strict=True)}
         sys.stdout.write(json.dumps(document, indent=1) + "\n")
         return 0
-    _write(show.ladder_table(rungs))
-    _write(f"\n{said}")
+    width = _width()
+    _write(show.ladder_table(rungs, width))
+    _write(f"\n{textwrap.fill(said, width)}")
     for target, of_one in zip(targets, measured, strict=True):
         _write_target(target, of_one)
+    sent = "; they are delivered with all others" if settings.uplink.send else ""
     _write(
-        f"\n({len(rows)} rows kept in {settings.state_dir}.)"
+        f"\n({len(rows)} rows kept in {settings.state_dir}{sent}.)"
         if kept is None
         else f"\n(Not kept in the record: {kept}.)"
     )
     return 0
+
+
+def _width() -> int:
+    """Columns to write in."""
+    import shutil
+
+    from civobs_agent.picture import NARROWEST, WIDEST
+
+    return min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
 
 
 def _write(text: str) -> None:
@@ -100,19 +117,18 @@ def _write(text: str) -> None:
 
 
 def _write_target(target: "Target", rows: "Sequence[AnyMeasurement]") -> None:
-    import shutil
     import textwrap
 
     from civobs_agent import picture, seen, stages
 
-    width = shutil.get_terminal_size().columns
-    wrapped = min(max(width, picture.NARROWEST), picture.WIDEST)
-    _write(f"\n{'─' * wrapped}\n{picture.printable(target.url)}\n")
+    width = _width()
+    bullet = textwrap.TextWrapper(width, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False)
+    _write(f"\n{'─' * width}\n{picture.printable(target.url)}\n")
     _write(picture.draw(stages.sections(rows), width))
     for heading, told in (("Where it ended", seen.ended(rows)), ("What was seen", seen.sentences(rows))):
         _write(f"\n{heading}")
         for sentence in map(picture.printable, told):
-            _write(textwrap.fill(sentence, wrapped, initial_indent="  - ", subsequent_indent="    "))
+            _write(bullet.fill(sentence))
 
 
 def _targets(urls: Sequence[str], net: "Net") -> "list[Target]":
@@ -145,18 +161,19 @@ def _targets(urls: Sequence[str], net: "Net") -> "list[Target]":
 
 def _plan(settings: "AgentSettings") -> "Plan | None":
     """The plan this device keeps; None where there is none or it may not be read."""
+    from contextlib import suppress
+
     from civobs_agent.errors import CivobsAgentError
     from civobs_agent.identity import FOLDER, load_or_make
     from civobs_agent.keys import PublicKey
     from civobs_agent.plan_store import PlanStore
 
-    if not _readable(settings, FOLDER):
-        return None
-    try:
-        enrolment = load_or_make(settings.state_dir).enrolment()
-    except CivobsAgentError:
-        return None
-    return None if enrolment is None else PlanStore(settings.state_dir, PublicKey.from_hex(enrolment.plan_key)).current
+    key = settings.observatory.plan_key
+    if key is None and _readable(settings, FOLDER):
+        with suppress(CivobsAgentError):
+            enrolment = load_or_make(settings.state_dir).enrolment()
+            key = None if enrolment is None else enrolment.plan_key
+    return None if key is None else PlanStore(settings.state_dir, PublicKey.from_hex(key)).current
 
 
 def _readable(settings: "AgentSettings", name: str) -> bool:
