@@ -26,10 +26,22 @@ def test_once_says_rung_by_rung_what_answers_and_what_that_means(tmp_path):
     said = civobs(tmp_path, "once")
     assert said.returncode == 0, said.stderr
     lines = said.stdout.splitlines()
-    assert [line[:2] for line in lines[:10]] == ["L0", "L1", "L1", "L2", "L2", "L3", "L3", "L4", "L4", "L5"]
-    assert "Beyond your country  IPv4  no answer from 9 hosts asked (no way there from here)" in said.stdout
+    assert [line[:2] for line in lines if line[:1] == "L" and line[1:2].isdigit()] == [
+        "L0",
+        "L1",
+        "L1",
+        "L2",
+        "L2",
+        "L3",
+        "L3",
+        "L4",
+        "L4",
+        "L5",
+    ]
+    assert "Beyond your country  IPv4  no answer from 9 hosts asked (no way there from\n" in said.stdout
+    assert all(len(line) <= 80 for line in lines[:-1])
     assert "Look at cable, Wi-Fi and router first" in said.stdout
-    assert f"(10 rows kept in {tmp_path / 'state'}.)" in said.stdout
+    assert f"(10 rows kept in {tmp_path / 'state'}; they are delivered with all others.)" in said.stdout
 
 
 def test_once_as_json_carries_the_rows_of_the_wire_and_those_of_a_target(tmp_path):
@@ -67,6 +79,14 @@ def test_once_puts_its_rows_into_the_record_of_a_new_device_and_show_shows_them(
     rows = [json.loads(line) for line in shown.stdout.splitlines()]
     assert [one["rung"] for one in rows] == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5]
     assert "Beyond your country" in civobs(tmp_path, "show").stdout
+    assert len(civobs(tmp_path, "show", "--last", "3").stdout.splitlines()) == 3
+    assert civobs(tmp_path, "show", "--kind", "http").stdout.startswith("No row of kind http is kept here")
+
+
+def test_show_looks_for_a_kind_behind_newer_rows_of_others(tmp_path):
+    civobs(tmp_path, "once", "--target", "https://example.org/")
+    shown = civobs(tmp_path, "show", "--json", "--kind", "ladder", "--last", "2")
+    assert [json.loads(line)["rung"] for line in shown.stdout.splitlines()] == [4, 5]
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ def register(commands: Commands) -> None:
         "show",
         help="what it measured lately",
         description=(
-            "Shows the newest rows that are kept on this device. Rows go when the observatory has confirmed that it"
-            " has stored them, and reach the card at most a minute after they were measured."
+            "Shows the newest rows that are kept on this device. Rows go when the observatory\n"
+            "has confirmed that it has stored them, and reach the card at most a minute after\n"
+            "they were measured."
         ),
         epilog="examples:\n  civobs-agent show\n  civobs-agent show --last 500 --kind ladder --json",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -38,11 +39,11 @@ def _show(arguments: argparse.Namespace) -> int:
 
     if arguments.kind is not None and arguments.kind not in KINDS:
         raise ConfigError(f"--kind: no kind {arguments.kind!r}", f"one of: {', '.join(KINDS)}")
-    rows = recorded.newest(load(arguments.config).state_dir, arguments.last)
+    rows = recorded.newest(load(arguments.config).state_dir, arguments.last, arguments.kind)
     for row in rows:
-        if arguments.kind in {None, row.kind}:
-            line = row.model_dump_json(exclude_none=True) if arguments.json else show.row_line(row)
-            sys.stdout.write(line + "\n")
+        line = row.model_dump_json(exclude_none=True) if arguments.json else show.row_line(row)
+        sys.stdout.write(line + "\n")
     if not rows and not arguments.json:
-        sys.stdout.write("Nothing waits here: whatever was measured has been delivered.\n")
+        what = "Nothing" if arguments.kind is None else f"No row of kind {arguments.kind}"
+        sys.stdout.write(f"{what} is kept here: none was measured lately, or it has been delivered.\n")
     return 0
