@@ -32,7 +32,7 @@ def _parser() -> "argparse.ArgumentParser":
 
     parser = argparse.ArgumentParser(
         prog="civobs-agent",
-        description="Probe of the Core Internet Values Observatory: measures, keeps what it saw, delivers it.",
+        description="Probe of the Core Internet Values Observatory: measures, keeps what it saw,\ndelivers it.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

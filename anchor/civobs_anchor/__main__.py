@@ -21,8 +21,8 @@ _HERE = Path(__file__).parent
 
 _EPILOG = """\
 first steps:
-  civobs-anchor run                          serve the loopback, with a certificate nobody trusts
-  civobs-anchor check --config anchor.toml   is the file right, are the certificate and the ports usable?
+  civobs-anchor run                          serve the loopback, to try it
+  civobs-anchor check --config anchor.toml   are file, certificate, ports right?
   civobs-anchor run --config anchor.toml     serve
 
 what it serves:

@@ -11,7 +11,7 @@ def register(commands: Commands) -> None:
     parser = commands.add_parser(
         "enrol",
         help="trade a claim code for an identity",
-        description="Enrols this device with a single-use claim code. Running it again changes nothing.",
+        description="Enrols this device with a single-use claim code. Running it again changes\nnothing.",
         epilog="example:\n  civobs-agent enrol 7K3M-9QXP-4\n\nA running agent takes the identity up by itself.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

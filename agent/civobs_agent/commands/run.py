@@ -11,7 +11,7 @@ def register(commands: Commands) -> None:
     parser = commands.add_parser(
         "run",
         help="measure and deliver until stopped; what the service runs",
-        description="Measures by the plan, keeps every row until the observatory has it, and delivers when it can.",
+        description="Measures by the plan, keeps every row until the observatory has it, and delivers\nwhen it can.",
         epilog="example:\n  civobs-agent --config ./agent.toml run\n\nSIGTERM stops it within five seconds.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -10,7 +10,7 @@ def register(commands: Commands) -> None:
     parser = commands.add_parser(
         "status",
         help="what the agent is doing",
-        description="Shows what the agent is doing, or was doing when it ran last. Exit code 1: it does not run.",
+        description="Shows what the agent is doing, or was doing when it ran last.\nExit code 1: it does not run.",
         epilog="example:\n  civobs-agent status\n  civobs-agent status --json | jq .connected",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
