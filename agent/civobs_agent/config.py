@@ -284,7 +284,7 @@ def load(path: Path | None) -> AgentSettings:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(
-            f"setting {where}: {first['msg']}",
+            f"setting {where}: {first['msg'].removeprefix('Value error, ')}",
             f"correct it in {file} or in CIVOBS_AGENT_{where.replace('.', '__').upper()}",
         ) from None
     return _with_folders(settings)

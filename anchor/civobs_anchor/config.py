@@ -124,5 +124,6 @@ def load(path: Path | None) -> AnchorSettings:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
         raise ConfigError(
-            f"setting {where}: {first['msg']}", f"correct it in {path}; deploy/anchor.example.toml has every key"
+            f"setting {where}: {first['msg'].removeprefix('Value error, ')}",
+            f"correct it in {path}; deploy/anchor.example.toml has every key",
         ) from None

@@ -145,5 +145,6 @@ def load(path: Path | None) -> CollectorSettings:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(
-            f"setting {where}: {first['msg']}", f"correct it in {file} or in CIVOBS_{where.replace('.', '__').upper()}"
+            f"setting {where}: {first['msg'].removeprefix('Value error, ')}",
+            f"correct it in {file} or in CIVOBS_{where.replace('.', '__').upper()}",
         ) from None
