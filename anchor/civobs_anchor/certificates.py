@@ -126,6 +126,7 @@ def _loaded(chain: Path, key: Path | None) -> ssl.SSLContext:
         ) from None
     except OSError as error:
         raise CertificateError(
-            f"cannot read {chain} or {key}: {error.strerror}", "let the anchor's user read both files"
+            f"cannot read {chain} or {key}: {error.strerror}",
+            "make the certificate first (docs/anchors.md), or let the anchor's user read both files",
         ) from None
     return made

@@ -186,7 +186,7 @@ def _opened(address: str, port: int, kind: socket.SocketKind) -> socket.socket:
 def _not_opened(address: str, port: int, what: str, error: OSError) -> ListenError:
     remedies = {
         errno.EACCES: "ports under 1024 need CAP_NET_BIND_SERVICE: use the unit in deploy/systemd, or other [ports]",
-        errno.EADDRINUSE: "another program has the port: stop it, or choose another in [ports]",
+        errno.EADDRINUSE: "another program, or a running anchor, has the port: stop it, or choose another in [ports]",
         errno.EADDRNOTAVAIL: "this host has no such address: give in `addresses` what `ip address` shows",
     }
     remedy = remedies.get(error.errno or 0, "look at the address and the port in the settings")
