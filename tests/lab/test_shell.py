@@ -36,6 +36,18 @@ def test_in_a_household_names_are_resolved_as_there_and_the_lab_obeys():
     assert after[5] == after[1]
 
 
+def test_the_agent_called_in_a_household_measures_the_lab_and_keeps_to_itself():
+    _, lines, _ = said(
+        "civobs-agent once --target https://www.site.example/\ncivobs-agent doctor\n", "two-countries", "xa-64500-1"
+    )
+    text = "\n".join(lines)
+    assert "L3  In your country      IPv4  3 of 3 hosts answer" in text
+    assert "  - IPv4: an answer came, status 200." in text
+    assert "verified, Lab authority" in text
+    assert "[uplink] send is false: nothing is sent" in text
+    assert "ok    plan        xa-" in text
+
+
 def test_the_prompt_goes_on_where_the_household_ended():
     code, lines, _ = said("begin network_down AS64500\nenter xb-64504-1\necho here\nexit\nbroken\nquit\nbroken\n")
     assert code == 0

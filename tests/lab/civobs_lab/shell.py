@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from civobs_lab import scenario_file
+from civobs_lab import hand_probe, scenario_file
 from civobs_lab.control import CommandError, Control
 from civobs_lab.fault_kinds import Fault
 from civobs_lab.lab import Lab, build
@@ -75,7 +75,15 @@ def enter(lab: Lab, control: Control, name: str) -> None:
     rc.write_text(f"PS1='{name} \\w \\$ '\n")
     words = [*_ALL_END, "bash", "--noprofile", "--rcfile", str(rc), *(["-i"] if os.isatty(0) else [])]
     ca_file = str(lab.certificates.ca_file)
-    env = {"PATH": f"{folder}:{os.environ['PATH']}", "CURL_CA_BUNDLE": ca_file, "SSL_CERT_FILE": ca_file}
+    # The programs beside this interpreter come with it: the agent of this checkout and no other.
+    path = f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    topology = lab.network.topology
+    env = {
+        **hand_probe.variables(topology, _cc(topology, place), folder=folder, ca_file=lab.certificates.ca_file),
+        "PATH": path,
+        "CURL_CA_BUNDLE": ca_file,
+        "SSL_CERT_FILE": ca_file,
+    }
     print("\n".join(_motto(lab.network.topology, place)), flush=True)
     command = command_in(lab.network[place].namespace, words, {Path("/etc/resolv.conf"): resolv_conf})
     shell = subprocess.Popen(command, env={**os.environ, **env})
@@ -131,6 +139,12 @@ def _household(topology: Topology, place: str) -> Household | None:
     return next((each for each in topology.households() if place.endswith(f"-{each.name}")), None)
 
 
+def _cc(topology: Topology, place: str) -> str:
+    """Of the household's country, or else the first one there is."""
+    household = _household(topology, place)
+    return next(iter(topology.countries)).cc if household is None else household.network.cc
+
+
 def _resolver(topology: Topology, place: str) -> str:
     """Of the household's provider, of the network whose place it is, or else the first one there is."""
     household = _household(topology, place)
@@ -147,7 +161,7 @@ def _resolver(topology: Topology, place: str) -> str:
 def _motto(topology: Topology, place: str) -> Iterator[str]:
     """Where one is, and what to try there."""
     household = _household(topology, place)
-    cc = next(iter(topology.countries)).cc if household is None else household.network.cc
+    cc = _cc(topology, place)
     if household is None:
         yield f"You are at {place}."
     else:
@@ -159,6 +173,8 @@ def _motto(topology: Topology, place: str) -> Iterator[str]:
     tries = [("ping", f"ping -c 3 {echo}"), ("curl", f"curl https://{site}/"), ("dig", f"dig {site}")]
     known = [words for program, words in tries if shutil.which(program)]
     yield "Try:   " + "   ".join([*known, f"lab begin national_shutdown {cc}", "lab help"])
+    if household is not None:
+        yield f"       civobs-agent once --target https://{site}/"
     yield "`exit` leads out."
 
 
