@@ -28,8 +28,8 @@ def read_target_lists(paths: Iterable[Path]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for path in paths:
         for url, code in _rows(path):
-            target = {"id": id_of(url), "url": url, "tier": CATEGORIES[code].list_tier, "category": code}
-            found.setdefault(target["id"], target)
+            name = id_of(url)
+            found.setdefault(name, {"id": name, "url": url, "tier": CATEGORIES[code].list_tier, "category": code})
     return list(found.values())
 
 
