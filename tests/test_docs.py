@@ -32,7 +32,11 @@ def said():
         lines += re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
         for line in lines:
             for part in line.partition("#")[0].split("&&"):
-                words = shlex.split(part) if re.match(r"\s*(sudo )?(\S*/)?(civobs|civobs-agent|civobs-anchor)( |$)", part) else []
+                words = (
+                    shlex.split(part)
+                    if re.match(r"\s*(sudo )?(\S*/)?(civobs|civobs-agent|civobs-anchor)( |$)", part)
+                    else []
+                )
                 words = words[1:] if words[:1] == ["sudo"] else words
                 if words and not words[0].startswith(("/var/", "/etc/")):
                     yield document.name, [Path(words[0]).name, *(PLACEHOLDERS.get(word, word) for word in words[1:])]
