@@ -66,6 +66,8 @@ class Host:
     """The resolvers the device was given, by address, a local stub replaced by those behind it."""
     home: tuple[Network, ...] = ()
     """Prefixes that are on the device's own links, the public ones of IPv6 above all, and its own addresses."""
+    addresses: tuple[str, ...] = ()
+    """Its own, but those of its links."""
     undervoltage: bool | None = None
     link: LinkKind | None = None
     """What packets to the Internet leave by; None where it cannot be seen, as in a container."""
@@ -123,6 +125,7 @@ def look(sources: Sources) -> Host:
         v6=v6,
         resolvers=given_resolvers(sources),
         home=(*home_prefixes(sources.proc), *map(_around, own4), *map(_around, own6)),
+        addresses=tuple(map(str, (*own4, *own6))),
         undervoltage=undervoltage(sources.hwmon),
         link=way.link,
         tunnel=way.tunnel,

@@ -114,7 +114,7 @@ class Context:
     @property
     def of_home(self) -> tuple[str, ...]:
         """Addresses that no text may tell the world about this home."""
-        return (*self.known.mapped.values(), *self.host.own_addresses())
+        return (*self.known.mapped.values(), *self.host.own_addresses(), *self.host.addresses)
 
     def afford(self, wanted: int, least: int) -> int | None:
         """How many bytes a run may move: what it wants while there is plenty, less as the budget runs short.

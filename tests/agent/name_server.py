@@ -187,6 +187,7 @@ SPOILT = {
     "otherclass": _other_class,
     "update": _update,
     "lower": _lower,
+    "traced": _aliases("cpe-93-184-216-34.dyn.test", "34.216.184.93.rev.test", "x.2a02-810-5--2.test", "cdn.test"),
     "chain": _aliases("edge.cdn.test", "pop.cdn.test"),
     "round": _aliases("b.test", "c.test", "b.test"),
     "long": _aliases(*(f"a{n}.test" for n in range(40))),

@@ -167,6 +167,14 @@ def test_aliases_are_kept_in_order_and_only_so_many(context):
     assert len(measured("long", context)[TCP_A].aliases) == 16
 
 
+def test_a_name_that_tells_the_homes_address_is_not_written_down(context):
+    """Who forges an answer knows whom it goes to, and could have the record tell."""
+    context.known.mapped[4] = "93.184.216.34"
+    context = replace(context, host=replace(context.host, addresses=("2a02:810:5::2",)))
+    row = measured("traced", context)[UDP_A]
+    assert row.aliases == ("home", "home", "home", "cdn.test")
+
+
 def test_aliases_that_lead_round_are_cut_where_they_do(context):
     row = measured("round", context)[UDP_A]
     assert (row.aliases, row.note) == (("b.test", "c.test", "b.test"), "the aliases lead round")

@@ -11,7 +11,16 @@ from civobs_agent.faults import Fault, MeasurementError, rcode_fault
 from civobs_agent.net import FAMILIES, Context, IpFamily
 from civobs_agent.probes.dns_listen import Heard, Listened, listen
 from civobs_agent.probes.dns_message import Said, question
-from civobs_agent.probes.dns_servers import GIVEN, MOST_EXAMINED, Listed, given, identity, independent, shown
+from civobs_agent.probes.dns_servers import (
+    GIVEN,
+    MOST_EXAMINED,
+    Listed,
+    given,
+    identity,
+    independent,
+    name_shown,
+    shown,
+)
 from civobs_agent.probes.place import RECORD_TYPES, place_of
 from civobs_agent.probes.question import Reply, Transport, exchange
 from civobs_wire.failure import Failure
@@ -111,7 +120,7 @@ def _said(said: Said, one: Listed, context: Context) -> dict[str, object]:
     return {
         "rcode": said.rcode_name,
         "answers": tuple(shown(address, context) for address in said.answers),
-        "aliases": said.aliases,
+        "aliases": tuple(name_shown(alias, context) for alias in said.aliases),
         "ttl_s": said.ttl_s,
         "flags": said.flags or None,
         "nsid": identity(said.nsid, one, context),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from civobs_agent.faults import Fault
 from civobs_agent.net import Context
 from civobs_agent.probes.question import Server
+from civobs_agent.probes.scrub import tells_of
 from civobs_wire.failure import Failure
 from civobs_wire.plan import Resolver
 
@@ -56,5 +57,9 @@ def shown(address: str, context: Context) -> str:
 def identity(text: str | None, one: Listed, context: Context) -> str | None:
     """What a resolver calls itself, fit to be written down: one at home may be called after those who live there."""
     at_home = context.refusal.refuses(one.server.address) is not None
-    tells = text is not None and any(address in text for address in context.of_home)
-    return "home" if text is not None and (at_home or tells) else text
+    return None if text is None else "home" if at_home else name_shown(text, context)
+
+
+def name_shown(name: str, context: Context) -> str:
+    """How rows name a host that an answer names: who forges answers knows whom, and may write it into a name."""
+    return "home" if tells_of(name, context.of_home) else name

@@ -16,6 +16,7 @@ from civobs_agent.faults import UNVERIFIED, Fault, MeasurementError, fault_of
 from civobs_agent.net import FAMILIES, Context, IpFamily
 from civobs_agent.probes import KINDS
 from civobs_agent.probes.chain import known_root, sent_chain
+from civobs_agent.probes.dns_servers import name_shown
 from civobs_agent.probes.http_answer import Answer, Exchange, led_to
 from civobs_agent.probes.instants import Instants
 from civobs_agent.probes.place import RECORD_TYPES, Place, place_of, told
@@ -220,8 +221,8 @@ def _fields(course: _Course, target: Target, context: Context) -> dict[str, obje
         "category": target.category,
         "stage": course.stage,
         "addresses": tuple(map(context.refusal.shown, addresses[:MAX_ANSWERS])),
-        "aliases": course.aliases,
-        "name_servers": course.name_servers,
+        "aliases": tuple(name_shown(alias, context) for alias in course.aliases),
+        "name_servers": tuple(name_shown(server, context) for server in course.name_servers),
         "address": course.address,
         "status": answer.status,
         "verified": course.verified,

@@ -66,6 +66,17 @@ def _host(host: str, home: Iterable[str]) -> str:
     return host
 
 
+def tells_of(text: str, home: Iterable[str]) -> bool:
+    """Whether a name holds one of these addresses, as names of lines do: forwards or backwards, by dots or dashes."""
+    addresses = tuple(home)
+    lower = text.lower()
+    if any(spelling.lower() in lower for spelling in _spellings(addresses)):
+        return True
+    parts = [address.split(".") for address in addresses if address.count(".") == 3]
+    orders = [one for octets in parts for one in (octets, octets[::-1])]
+    return any(re.search(r"(?<!\d)0*" + r"[._-]0*".join(octets) + r"(?!\d)", lower) for octets in orders)
+
+
 def _character(found: re.Match[str]) -> str:
     number = int(found[1], 16) if found[1] else int(found[2])
     return chr(number) if 32 <= number < 127 else " "
@@ -98,5 +109,11 @@ def _spellings(home: Iterable[str]) -> set[str]:
             address = ipaddress.ip_address(text)
         except ValueError:
             continue
-        found |= {text, address.exploded, f"{int(address):x}".zfill(address.max_prefixlen // 4), str(int(address))}
+        if int(address) < 2**24:  # the device itself (0.0.0.0/8, ::1), and as a number found in any text
+            continue
+        digits = f"{int(address):x}".zfill(address.max_prefixlen // 4)
+        found |= {text, address.exploded, digits, str(int(address))}
+        if address.version == 6:
+            found |= {spelling.replace(":", "-") for spelling in (address.compressed, address.exploded)}
+            found.add(".".join(reversed(digits)))
     return found
