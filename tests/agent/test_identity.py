@@ -1,4 +1,5 @@
 import asyncio
+import os
 import stat
 import subprocess
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from civobs_wire.errors import SignatureError
 from tests.agent.fix_agent import PROBE_ID, free_port
 
 CLAIM = "7K3M-9QXP-4"
+AGENT = 61_184
+"""The first user that systemd gives to a service for a while (systemd.exec(5))."""
 
 
 def settings_for(tmp_path, url, plan_key=None):
@@ -36,6 +39,16 @@ def test_keys_are_made_once_and_only_their_owner_can_read_them(tmp_path):
     assert stat.S_IMODE(identity.folder.stat().st_mode) == 0o700
     for name in ("signing.key", "tls.key"):
         assert stat.S_IMODE((identity.folder / name).stat().st_mode) == 0o600
+
+
+def test_what_root_writes_belongs_to_the_agents_user(tmp_path):
+    folder = tmp_path / "identity"
+    folder.mkdir()
+    os.chown(folder, AGENT, AGENT)
+    identity = load_or_make(tmp_path)
+    assert identity.csr_pem()
+    made = [(path.stat().st_uid, path.stat().st_gid) for path in folder.iterdir()]
+    assert set(made) == {(AGENT, AGENT)}
 
 
 def test_a_key_open_to_others_is_refused_with_what_to_do(tmp_path):
