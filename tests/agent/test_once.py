@@ -26,21 +26,11 @@ def test_once_says_rung_by_rung_what_answers_and_what_that_means(tmp_path):
     said = civobs(tmp_path, "once")
     assert said.returncode == 0, said.stderr
     lines = said.stdout.splitlines()
-    assert [line[:2] for line in lines if line[:1] == "L" and line[1:2].isdigit()] == [
-        "L0",
-        "L1",
-        "L1",
-        "L2",
-        "L2",
-        "L3",
-        "L3",
-        "L4",
-        "L4",
-        "L5",
-    ]
+    rungs = [line[:2] for line in lines if line[:1] == "L" and line[1:2].isdigit()]
+    assert rungs == ["L0", "L1", "L1", "L2", "L2", "L3", "L3", "L4", "L4", "L5"]
     assert "Beyond your country  IPv4  no answer from 9 hosts asked (no way there from\n" in said.stdout
     assert all(len(line) <= 80 for line in lines[:-1])
-    assert "Look at cable, Wi-Fi and router first" in said.stdout
+    assert "Look at cable, Wi-Fi and router first" in said.stdout.replace("\n", " ")
     assert f"(10 rows kept in {tmp_path / 'state'}; they are delivered with all others.)" in said.stdout
 
 
