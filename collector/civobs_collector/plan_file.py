@@ -137,7 +137,8 @@ def _plan(path: Path, values: dict[str, Any], issued_at: datetime) -> Plan:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the plan"
         raise PlanError(
-            f"{path}: {where}: {first['msg']}", "correct it; deploy/plan.example.toml shows all keys"
+            f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}",
+            "correct it; deploy/plan.example.toml shows all keys",
         ) from None
 
 
@@ -151,6 +152,11 @@ def _anchor_findings(plan: Plan) -> Iterator[Finding]:
             yield Finding("anchor-port", f"anchor {anchor.id} is asked by TCP and has no port", fatal=True)
     for resolver in plan.resolvers:
         yield from _address_findings(f"resolver {resolver.id}", resolver.address, None)
+    for time_server in plan.time_servers:
+        yield from _address_findings(f"time server {time_server.id}", time_server.address, None)
+    for server in plan.servers:
+        for address in filter(None, (server.address, server.address6)):
+            yield from _address_findings(f"server {server.id}", address, None)
 
 
 def _address_findings(who: str, text: str, anchor: Anchor | None) -> Iterator[Finding]:
@@ -174,8 +180,10 @@ def _target_findings(plan: Plan) -> Iterator[Finding]:
         if parts.scheme not in _SCHEMES or not parts.hostname:
             known = ", ".join(sorted(_SCHEMES))
             yield Finding("target-url", f"target {target.id}: {target.url} is no address of {known}", fatal=True)
+        elif _is_address(parts.hostname):
+            yield from _address_findings(f"target {target.id}", parts.hostname, None)
         if target.id not in used:
-            yield Finding("target-unused", f"no task names target {target.id}", fatal=False)
+            yield Finding("target-unused", f"no task names target {target.id}: it is not measured", fatal=False)
         yield from _category_findings(target)
     for task in plan.tasks:
         if not task.known:
@@ -186,6 +194,14 @@ def _target_findings(plan: Plan) -> Iterator[Finding]:
             yield Finding("task-empty", f"task {task.kind} names no target", fatal=True)
         elif task.kind not in AIMED and task.targets:
             yield Finding("task-aimed", f"task {task.kind} is against the plan's servers, not targets", fatal=True)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _category_findings(target: Target) -> Iterator[Finding]:
@@ -201,10 +217,11 @@ def _ladder_findings(plan: Plan) -> Iterator[Finding]:
     for rung, name in ((3, "domestic"), (4, "international")):
         there = [anchor for anchor in plan.anchors if anchor.rung == rung]
         if not there:
-            yield Finding("ladder-empty", f"no anchor for L{rung}: a {name} outage cannot be told", fatal=False)
+            text = f"no anchor for L{rung}: a {name} outage cannot be told; add [[anchors]] with rung = {rung}"
+            yield Finding("ladder-empty", text, fatal=False)
         elif len(there) < plan.ladder.quorum:
             yield Finding("ladder-quorum", f"L{rung} has {len(there)} anchors, fewer than its quorum", fatal=True)
     if plan.ladder.service is None:
-        yield Finding("ladder-service", "the ladder names no service: L5 will not run", fatal=False)
+        yield Finding("ladder-service", "the ladder names no service: L5 will not run; name a target", fatal=False)
     if plan.ladder.trouble_interval_s > plan.ladder.interval_s:
         yield Finding("ladder-interval", "the ladder runs more slowly in trouble than in peace", fatal=True)
