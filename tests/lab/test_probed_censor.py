@@ -263,9 +263,9 @@ CASES = {
 RATES = {
     "a name in TLS, policed": ({"method": "police", "rate_kbit": 130, "layers": ["tls"]}, {"slower tcp"}),
     "a name in QUIC, shaped": ({"method": "shape", "rate_kbit": 130, "layers": ["quic"]}, {"slower quic"}),
-    "a name, slowed after some kilobytes": (
-        {"method": "slow_after", "rate_kbit": 130, "after_kbyte": 32},
-        {"slower tcp", "slower quic"},
+    "a name in TLS, slowed after some kilobytes": (
+        {"method": "slow_after", "rate_kbit": 130, "after_kbyte": 32, "layers": ["tls"]},
+        {"slower tcp"},
     ),
 }
 

@@ -76,9 +76,7 @@ _ROWS = (
         usual_bytes=30_000_000,
         limit_s=150.0,
     ),
-    Kind(
-        id="throttling", heavy=True, apart=True, tier=1, least_bytes=700_000, usual_bytes=5_000_000, limit_s=620.0
-    ),
+    Kind(id="throttling", heavy=True, apart=True, tier=1, least_bytes=700_000, usual_bytes=5_000_000, limit_s=620.0),
     Kind(id="reach", least_bytes=10_000, usual_bytes=20_000),
     Kind(id="ntp", least_bytes=500, usual_bytes=1_000),
 )
