@@ -14,6 +14,8 @@ PIECE = 65_536
 _NOISE = os.urandom(PIECE)
 """Nothing on the way can compress it."""
 NO_LIMIT = 2**62
+IDLE_S = 20.0
+"""How long a client may take for its next bytes, or to take ours, where nobody says otherwise ([limits] idle_s)."""
 
 
 class TooMuchError(Exception):

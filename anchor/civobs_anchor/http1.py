@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 import h11
 
-from civobs_anchor.exchange import TOO_LONG, Request, Response, Service, TooMuchError, named_host, plain, told
+from civobs_anchor.exchange import IDLE_S, TOO_LONG, Request, Response, Service, TooMuchError, named_host, plain, told
 
-IDLE_S = 20.0
-"""How long a client may take for its next bytes, or to take ours."""
 MAX_HEAD = 16_384
 """Bytes of a request's head; a probe's has a few hundred."""
 _SERVER = [("server", "civobs")]

@@ -12,7 +12,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 
-from civobs_anchor.exchange import TOO_LONG, Request, Response, Service, TooMuchError, asked, plain
+from civobs_anchor.exchange import IDLE_S, TOO_LONG, Request, Response, Service, TooMuchError, asked, plain
 
 PROTOCOL = "h2"
 MAX_STREAMS = 32
@@ -29,7 +29,7 @@ WINDOW = 1_048_576
 
 
 async def serve(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, service: Service, idle_s: float = 20.0
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, service: Service, idle_s: float = IDLE_S
 ) -> None:
     """Answer requests until the client leaves. Raises OSError, EOFError."""
     one = _Connection(reader, writer, service, idle_s)

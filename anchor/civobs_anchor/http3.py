@@ -18,9 +18,8 @@ from aioquic.quic.events import ConnectionTerminated, ProtocolNegotiated, QuicEv
 from aioquic.quic.packet import QuicProtocolVersion
 from pylsqpack import Decoder
 
-from civobs_anchor.exchange import TOO_LONG, Request, Response, Service, TooMuchError, asked, plain
+from civobs_anchor.exchange import IDLE_S, TOO_LONG, Request, Response, Service, TooMuchError, asked, plain
 
-IDLE_S = 20.0
 MAX_REQUESTS = 4_000
 """On one connection, as over HTTP/2."""
 MAX_UNREAD = 65_536
@@ -30,6 +29,7 @@ MAX_HEAD = 16_384
 FIRST_DATAGRAM = 1_200
 """RFC 9000 §14.1."""
 LONG_HEADER = 0x80
+"""RFC 8999 §5.1."""
 VERSIONS = frozenset({QuicProtocolVersion.VERSION_1, QuicProtocolVersion.VERSION_2})
 
 

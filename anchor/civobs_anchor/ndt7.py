@@ -34,6 +34,7 @@ LAST_MESSAGE = 1 << 20
 MAX_MESSAGE = 1 << 24
 """ndt7: no message is larger."""
 MAX_QUERY = 4_096
+"""Bytes: ndt7 allows no longer query string."""
 PATHS = {NDT7_DOWNLOAD_PATH: "download", NDT7_UPLOAD_PATH: "upload"}
 _NOISE = os.urandom(LAST_MESSAGE)
 

@@ -6,6 +6,7 @@ It is read by hand and not by an HTTP library, because a request that is no HTTP
 import asyncio
 import re
 
+from civobs_anchor.exchange import IDLE_S
 from civobs_wire.anchor import (
     ADDRESS_PATH,
     ECHO_HEADERS,
@@ -16,31 +17,30 @@ from civobs_wire.anchor import (
     MAX_ECHO_BYTES,
 )
 
-IDLE_S = 20.0
 ECHO_TYPE = "message/http"
 _END = b"\r\n\r\n"
 _LENGTH = re.compile(rb"(?im)^content-length[ \t]*:[ \t]*([0-9]{1,6})[ \t]*\r?$")
 
 
-async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: str) -> int:
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: str, idle_s: float = IDLE_S) -> int:
     """One request and its answer; gives the bytes of both. Raises OSError."""
-    request = await read_request(reader)
+    request = await read_request(reader, idle_s)
     if not request:
         return 0
     said = framed(200, *answer(request, client))
     writer.write(said)
-    async with asyncio.timeout(IDLE_S):
+    async with asyncio.timeout(idle_s):
         await writer.drain()
     return len(request) + len(said)
 
 
-async def read_request(reader: asyncio.StreamReader) -> bytes:
+async def read_request(reader: asyncio.StreamReader, idle_s: float = IDLE_S) -> bytes:
     """Head and body, or what there is of them."""
     data = b""
     try:
-        async with asyncio.timeout(IDLE_S):
+        async with asyncio.timeout(idle_s):
             while len(data) < MAX_ECHO_BYTES and not _complete(data):
-                async with asyncio.timeout(ECHO_QUIET_S if data else IDLE_S):
+                async with asyncio.timeout(ECHO_QUIET_S if data else idle_s):
                     more = await reader.read(MAX_ECHO_BYTES - len(data))
                 if not more:
                     break

@@ -3,10 +3,9 @@
 import asyncio
 
 from civobs_anchor import http1, http2
-from civobs_anchor.exchange import Service
+from civobs_anchor.exchange import IDLE_S, Service
 from civobs_anchor.http1 import TakeOver
 
-IDLE_S = 20.0
 ALPN = (http2.PROTOCOL, "http/1.1")
 
 

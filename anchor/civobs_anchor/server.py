@@ -121,7 +121,8 @@ class Anchor:
 
     async def _plain(self, client: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.allowance.left(client):
-            self.allowance.spend(client, await plain_port.serve(reader, writer, client))
+            n_bytes = await plain_port.serve(reader, writer, client, self.settings.limits.idle_s)
+            self.allowance.spend(client, n_bytes)
 
     def _quic_server(self) -> http3.Server:
         made = partial(LimitedHttp3, service=self._service, anchor=self)

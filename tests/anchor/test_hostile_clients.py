@@ -109,6 +109,11 @@ def test_a_slow_client_is_waited_for_no_longer_than_it_may_idle(anchor):
         assert ended(one)
 
 
+def test_a_silent_client_of_the_plain_port_is_waited_for_no_longer_than_it_may_idle(anchor):
+    with socket.create_connection((ADDRESS, anchor.http), 5) as one:
+        assert ended(one)
+
+
 def test_a_client_that_does_not_take_its_answer_is_left(anchor):
     with tls(anchor, "http/1.1") as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
