@@ -83,8 +83,8 @@ def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _endpoint(data: bytes, pad: bytes = bytes(16)) -> Endpoint | None:
     """An address and port; ``pad`` is what they are combined with by XOR."""
-    family, size = _LENGTHS.get(data[1] if len(data) > 1 else 0, (0, -1))
-    if len(data) != 4 + size:
+    family, size = _LENGTHS.get(data[1] if len(data) > 1 else 0, (0, 0))
+    if not size or len(data) != 4 + size:
         return None
     port = int.from_bytes(data[2:4], "big") ^ int.from_bytes(pad[:2], "big")
     packed = bytes(byte ^ mask for byte, mask in zip(data[4:], pad, strict=False))
