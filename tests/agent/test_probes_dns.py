@@ -243,6 +243,15 @@ def test_where_bytes_run_short_only_udp_is_asked(context):
     assert [row.transport for row in rows] == ["udp"] * 2
 
 
+def test_where_bytes_run_shorter_still_fewer_resolvers_are_asked(context, dns_port):
+    resolvers = [Resolver(id=f"r{n}", address="127.0.0.1", port=dns_port) for n in range(6)]
+    before = context.meter.spent
+    rows = measured("site", context, plan=plan_with(*resolvers), left=lambda: 2_000)
+    asked = list(dict.fromkeys(row.resolver for row in rows))
+    assert (asked[0], len(asked), len(rows)) == ("resolver", 2, 4)
+    assert context.meter.spent - before < 2_000
+
+
 def test_all_questions_listen_at_the_same_time(context, dns_port):
     resolvers = [Resolver(id=f"r{n}", address="127.0.0.1", port=dns_port) for n in range(6)]
     began = time.perf_counter()

@@ -5,6 +5,7 @@ said (measurement.md §1.1).
 """
 
 import asyncio
+from collections.abc import Sequence
 from itertools import islice, product
 
 from civobs_agent.faults import Fault, MeasurementError, rcode_fault
@@ -42,15 +43,16 @@ async def measure(target: Target, context: Context) -> list[AnyMeasurement]:
     the question cannot repeat them, and one who looks for the exact name is met by the other type.
     """
     host = place_of(target.url)
-    listed = (*islice(given(context), MOST_EXAMINED), *independent(context))
+    listed: Sequence[Listed] = (*islice(given(context), MOST_EXAMINED), *independent(context))
     if host.literal is not None or not listed:
         said = "the target is an address" if listed else "no resolver, neither given nor in the plan"
         fields = _fields(GIVEN[0], "udp", host.host, "A")
         return [context.row(Dns, context.begin(), target.id, fields, fault=Fault(Failure.NOTHING_TO_ASK, said))]
     mixed: IpFamily = FAMILIES[context.rng.getrandbits(1)]
-    questions = len(listed) * len(FAMILIES)
-    wanted = questions * (UDP_COST + TCP_COST)
-    transports = TRANSPORTS if context.afford(wanted, wanted) else TRANSPORTS[:1]
+    wanted = len(listed) * len(FAMILIES) * (UDP_COST + TCP_COST)
+    allowed = context.afford(wanted, 0) or 0
+    transports = TRANSPORTS if allowed == wanted else TRANSPORTS[:1]
+    listed = _affordable(listed, allowed, context)
     return list(
         await asyncio.gather(
             *(
@@ -61,6 +63,13 @@ async def measure(target: Target, context: Context) -> list[AnyMeasurement]:
             )
         )
     )
+
+
+def _affordable(listed: Sequence[Listed], allowed: int, context: Context) -> Sequence[Listed]:
+    """As many as the bytes are there for over UDP: the first, and of those it is compared with some drawn by lot."""
+    most = max(1, allowed // (len(FAMILIES) * UDP_COST))
+    first, *others = listed
+    return listed if len(listed) <= most else [first, *context.rng.sample(others, most - 1)]
 
 
 async def _over_udp(one: Listed, host: str, wanted: IpFamily, context: Context, *, target: str, mixed: bool) -> Dns:
