@@ -24,7 +24,7 @@ from civobs_agent.ladder import climb
 from civobs_agent.missed import Recorded, missed_rows
 from civobs_agent.net import Context, Net
 from civobs_agent.path_on_change import PathOnChange
-from civobs_agent.probes import KINDS, measure_of
+from civobs_agent.probes import KINDS, Kind, measure_of
 from civobs_agent.ration import Ration
 from civobs_agent.trouble import Trouble
 from civobs_agent.turns import LADDER, Series, jitter_s, ladder_series, task_series
@@ -280,9 +280,8 @@ class Schedule:
         """One run, when its turn has come among those that may not go on at the same time."""
         kind = KINDS[turn.series.kind]
         async with contextlib.AsyncExitStack() as order:
-            await order.enter_async_context(self._heavy if kind.heavy else self._light)
-            if kind.apart:
-                await order.enter_async_context(self._apart)
+            for turn_taking in self._order(kind):
+                await order.enter_async_context(turn_taking)
             # A heavy run may have waited for minutes: the household has paused since, or another plan has come.
             now, plan = self._net.clock.moment(), self._household.agreed(self._plan)
             fault = hindrance(turn.series, plan, self._household, now, self._ration)
@@ -296,6 +295,18 @@ class Schedule:
                 if kind.apart:
                     return await apart.run(kind.id, target, context)
                 return await measure_of(kind.id)(target, context)
+
+    def _order(self, kind: Kind) -> Iterator[asyncio.Semaphore]:
+        """What a run of this kind waits for.
+
+        A program beside the agent takes seconds to start: it keeps no question of a few packets waiting.
+        """
+        if kind.heavy:
+            yield self._heavy
+        if kind.apart:
+            yield self._apart
+        elif not kind.heavy:
+            yield self._light
 
     @contextlib.contextmanager
     def _accounted(self, kind: str, context: Context) -> Iterator[None]:
