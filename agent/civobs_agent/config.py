@@ -148,6 +148,18 @@ class ConsentSettings(Section):
     without: tuple[Name, ...] = ()
     """Categories of targets that are not measured from here (Citizen Lab codes)."""
 
+    @field_validator("without")
+    @classmethod
+    def _categories(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """A misspelt code would have measured what the household wants left out."""
+        from civobs_wire.categories import CATEGORIES
+
+        codes = tuple(code.strip().upper() for code in value)
+        for code in codes:
+            if code not in CATEGORIES:
+                raise ValueError(f"no category {code!r}; there are {', '.join(sorted(CATEGORIES))}")
+        return codes
+
     @property
     def given(self) -> Consent | None:
         """As the enrolment carries it; None where nothing was agreed to."""

@@ -50,6 +50,7 @@ def test_variables_win_over_the_file(tmp_path, monkeypatch):
         ("[lab]\ntime_scale = 5\n", "enabled = true"),
         ('[limits]\nquiet_hours = ["from six"]\n', "setting limits.quiet_hours"),
         ('[limits]\ntime_zone = "Mars/Olympus"\n', "setting limits.time_zone"),
+        ('[consent]\nwithout = ["PRON"]\n', "setting consent.without: no category 'PRON'"),
         ("not toml", "is not TOML"),
     ],
 )
@@ -75,7 +76,7 @@ def test_what_the_household_allows_follows_from_its_settings(tmp_path):
     file = tmp_path / "agent.toml"
     file.write_text(
         "[limits]\ndaily_mb = 12.5\nmonthly_mb = 100\nquiet_hours = ['18:00-23:00']\ntime_zone = 'Africa/Nairobi'\n"
-        "[consent]\ntier = 1\nwithout = ['XED']\n"
+        "[consent]\ntier = 1\nwithout = ['xed']\n"
     )
     allowed = load(file).household(lambda: False)
     assert (allowed.daily_bytes, allowed.monthly_bytes) == (12_500_000, 100_000_000)
