@@ -13,6 +13,7 @@ PLAIN = {
     Failure.LINK_DOWN: "nothing is connected",
     Failure.NO_ADDRESS: "none",
     Failure.PLAN_MISSING: "no plan has arrived yet",
+    Failure.BUDGET_EXHAUSTED: "its share of the day's or the month's bytes is used",
     Failure.NOTHING_TO_ASK: "the plan names nothing for this",
     Failure.DNS_NXDOMAIN_ERROR: "no such name",
     Failure.DNS_NO_ANSWER: "no such record",
