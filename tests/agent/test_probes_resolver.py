@@ -82,6 +82,12 @@ def test_what_the_plan_does_not_name_is_not_asked(context, resolvers):
     assert (row.egress, row.validates, row.root_signed, row.name_signed) == (None, None, True, None)
 
 
+def test_where_bytes_run_short_the_given_resolver_is_examined_and_some_of_the_others(context, resolvers):
+    others = [Resolver(id=f"r{n}", address="127.0.0.1", port=resolvers.port) for n in range(4)]
+    rows = examined(replace(context, left=lambda: 30_000), resolvers, *others, dns_names=DnsNames())
+    assert (rows[0].resolver, len(rows)) == ("resolver", 2)
+
+
 def test_names_of_the_plan_that_are_none_are_no_reason_to_fail(context, resolvers):
     (row,) = examined(context, resolvers, dns_names=DnsNames(signed="a..b", bogus="a..b", whoami="a" * 64))
     assert (row.outcome, row.root_signed, row.name_signed, row.validates) == (Outcome.OK, True, None, None)

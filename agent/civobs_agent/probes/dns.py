@@ -16,6 +16,7 @@ from civobs_agent.probes.dns_servers import (
     GIVEN,
     MOST_EXAMINED,
     Listed,
+    drawn,
     given,
     identity,
     independent,
@@ -52,7 +53,7 @@ async def measure(target: Target, context: Context) -> list[AnyMeasurement]:
     wanted = len(listed) * len(FAMILIES) * (UDP_COST + TCP_COST)
     allowed = context.afford(wanted, 0) or 0
     transports = TRANSPORTS if allowed == wanted else TRANSPORTS[:1]
-    listed = _affordable(listed, allowed, context)
+    listed = drawn(listed, allowed // (len(FAMILIES) * UDP_COST), context)
     return list(
         await asyncio.gather(
             *(
@@ -63,13 +64,6 @@ async def measure(target: Target, context: Context) -> list[AnyMeasurement]:
             )
         )
     )
-
-
-def _affordable(listed: Sequence[Listed], allowed: int, context: Context) -> Sequence[Listed]:
-    """As many as the bytes are there for over UDP: the first, and of those it is compared with some drawn by lot."""
-    most = max(1, allowed // (len(FAMILIES) * UDP_COST))
-    first, *others = listed
-    return listed if len(listed) <= most else [first, *context.rng.sample(others, most - 1)]
 
 
 async def _over_udp(one: Listed, host: str, wanted: IpFamily, context: Context, *, target: str, mixed: bool) -> Dns:

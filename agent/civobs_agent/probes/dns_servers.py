@@ -3,7 +3,7 @@
 Rows name them by id, because a given resolver's address is most often one of the home.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from civobs_agent.faults import Fault
@@ -43,6 +43,14 @@ def independent(context: Context) -> Iterator[Listed]:
     for resolver in context.plan_resolvers:
         server = Server(resolver.address, resolver.port)
         yield Listed(resolver.id, server, _fault(server, context.refusal.refuses(resolver.address), context), resolver)
+
+
+def drawn(listed: Sequence[Listed], most: int, context: Context) -> Sequence[Listed]:
+    """As many as there are bytes for: the first in any case, and of those it is compared with some by lot."""
+    if len(listed) <= most:
+        return listed
+    first, *others = listed
+    return [first, *context.rng.sample(others, max(0, most - 1))]
 
 
 def _fault(server: Server, refusal: str | None, context: Context) -> Fault | None:

@@ -10,20 +10,25 @@ from itertools import islice
 
 from civobs_agent.faults import Fault
 from civobs_agent.net import Context
+from civobs_agent.probes import KINDS
 from civobs_agent.probes.dns_examination import Asked, BuiltIn, Examination
-from civobs_agent.probes.dns_servers import MOST_EXAMINED, Listed, given, independent
+from civobs_agent.probes.dns_servers import MOST_EXAMINED, Listed, drawn, given, independent
 from civobs_agent.probes.question import Server
 from civobs_wire.failure import Failure
 from civobs_wire.measurement import AnyMeasurement, ResolverFacts
 from civobs_wire.plan import Target
 
+EXAMINATION_BYTES = KINDS["resolver"].least_bytes
+"""Of one resolver with both encrypted ways, on the Internet (docs/methods/resolver.md)."""
 _BUILT_IN = BuiltIn()
 
 
 async def measure(target: Target, context: Context, built_in: BuiltIn = _BUILT_IN) -> list[AnyMeasurement]:
-    """A row for each resolver, and one for each family in which a server of the observatory is asked."""
+    """A row for each resolver that there are bytes for, and one for each family of the observatory's servers."""
     listed = (*islice(given(context), MOST_EXAMINED), *independent(context))
-    examinations = [Examination(one, context, built_in) for one in listed]
+    allowed = context.afford(len(listed) * EXAMINATION_BYTES, 0) or 0
+    asked = drawn(listed, allowed // EXAMINATION_BYTES, context)
+    examinations = [Examination(one, context, built_in) for one in asked]
     silences = [Silence(one, context) for one in _no_resolvers(context, built_in.dns_port)]
     if not examinations and not silences:
         nothing = Fault(Failure.NOTHING_TO_ASK, "no resolver, neither given nor in the plan")
