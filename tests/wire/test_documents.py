@@ -69,6 +69,16 @@ def test_a_plan_that_contradicts_itself_is_refused(change):
         unpack_plan(_sealed("civobs.plan/1", example("plan", **change)), KEY.public_key())
 
 
+@pytest.mark.parametrize(
+    "name", ["a..b.test", "x" * 64 + ".test", "bücher.test", "a\r\nX: y", "a b.test", "::1", "-.test", ""]
+)
+def test_a_name_that_no_handshake_can_carry_is_refused(name):
+    servers = [{"id": "a", "name": name, "address": "9.9.9.9"}]
+    for change in ({"servers": servers}, {"neutral_name": name}):
+        with pytest.raises(ContentError):
+            unpack_plan(_sealed("civobs.plan/1", example("plan", **change)), KEY.public_key())
+
+
 def test_a_plan_may_name_a_kind_of_the_future():
     plan = Plan.model_validate_json(
         example("plan", tasks=[{"kind": "smoke", "targets": ["site-a"], "interval_s": 60.0}])

@@ -12,7 +12,7 @@ from civobs_wire.envelope import Signer, Verifier, open_sealed, seal
 from civobs_wire.errors import ContentError, SizeError
 from civobs_wire.limits import MAX_PLAN_BYTES, MAX_RUNS_PER_S, MIN_INTERVAL_S
 from civobs_wire.measurement import KINDS, Family, Frozen
-from civobs_wire.scalars import Asn, Count2, Count8, CountryCode, Name, Sequence, Text, UtcTime
+from civobs_wire.scalars import Asn, Count2, Count8, CountryCode, HostName, Name, Sequence, Text, UtcTime
 
 CONTEXT = "civobs.plan/1"
 NEUTRAL_NAME = "www.example.com"
@@ -45,7 +45,7 @@ class Resolver(Frozen):
     id: Name
     address: Name
     port: Annotated[int, Field(ge=1, le=65535)] = 53
-    dot_name: Name | None = None
+    dot_name: HostName | None = None
     """The name its certificate is for; left out, DNS over TLS (RFC 7858) is not tried."""
     doh_url: Text | None = None
     """Left out, DNS over HTTPS (RFC 8484) is not tried."""
@@ -63,7 +63,7 @@ class Server(Frozen):
     """A host of the observatory that runs ``civobs-anchor``: throughput, STUN, echo, TLS with any name."""
 
     id: Name
-    name: Name
+    name: HostName
     """Its own name, which its certificate is for."""
     address: Name | None = None
     address6: Name | None = None
@@ -160,7 +160,7 @@ class Plan(Frozen):
     unless its household has agreed to it (``[limits] mlab_tests``)."""
     time_servers: Annotated[tuple[TimeServer, ...], Field(max_length=16)] = ()
     dns_names: DnsNames = DnsNames()
-    neutral_name: Name = NEUTRAL_NAME
+    neutral_name: HostName = NEUTRAL_NAME
     """For handshakes that are compared with the target's."""
     targets: Annotated[tuple[Target, ...], Field(max_length=2000)] = ()
     tasks: Annotated[tuple[Task, ...], Field(max_length=200)] = ()

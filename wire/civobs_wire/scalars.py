@@ -50,6 +50,9 @@ UtcTime = Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]
 """A time with its offset, from 2020 to 2199. Naive times are refused."""
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME, pattern=_NUL_FREE)]
 """An id or a short name."""
+_LABEL = r"[0-9A-Za-z_]([0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?"
+HostName = Annotated[str, StringConstraints(max_length=MAX_NAME, pattern=rf"^{_LABEL}(\.{_LABEL})*$")]
+"""A name as DNS and TLS carry it (RFC 1123 §2.1); of other letters, its A-label (``xn--…``, RFC 5890)."""
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT, pattern=_NUL_FREE)]
 """A text without NUL, which PostgreSQL's ``text`` and ``jsonb`` refuse."""
 Document = Annotated[str, StringConstraints(max_length=MAX_DOCUMENT, pattern=_NUL_FREE)]
