@@ -48,7 +48,7 @@ def draw(sections: Sequence[Section], width: int = 80) -> str:
         lines += ["", *_beside(f"{section.title:<{LABEL}} ", printable(section.text), width)]
         lines += [line for step in section.steps for line in _lines(step, scale_ms, bar, width)]
     legend = f"Column: {scale_ms / bar:.3g} ms.  ░ before it  █ stage  × failed (long waits end at the edge)"
-    return "\n".join([*lines, "", _fit(legend, width)] if scale_ms else lines).lstrip("\n")
+    return "\n".join([*lines, "", *_beside("", legend, width)] if scale_ms else lines).lstrip("\n")
 
 
 def written(text: str, encoding: str | None) -> str:

@@ -89,8 +89,8 @@ _PATTERNS: tuple[tuple[dict[int, frozenset[str]], str], ...] = (
     (
         {1: _OK, 2: _NOT_OK, 3: _NOT_OK, 4: _BAD},
         (
-            "Your home network works, but nothing beyond your router answers. One home cannot tell whether that is the"
-            " line, the provider or more."
+            "Your home network works, but beyond your router nothing answers as it should. One home cannot tell whether"
+            " that is the line, the provider or more."
         ),
     ),
     (
@@ -150,8 +150,10 @@ def _hosts(checks: Sequence[Check]) -> str:
     times = [check.ms for check in made if check.outcome is Outcome.OK and check.ms is not None]
     n_ok = sum(check.outcome is Outcome.OK for check in made)
     if not n_ok:
-        return f"no answer from {len(made)} hosts asked ({_most_common(made)})"
-    return f"{n_ok} of {len(made)} hosts answer{f', {median(times):.0f} ms' if times else ''}"
+        asked = f"{len(made)} hosts" if len(made) > 1 else "the one host"
+        return f"no answer from {asked} asked ({_most_common(made)})"
+    answering = f"{n_ok} of {len(made)} hosts answer" if len(made) > 1 else "the one host asked answers"
+    return f"{answering}{f', {median(times):.0f} ms' if times else ''}"
 
 
 def _most_common(checks: Sequence[Check]) -> str:
