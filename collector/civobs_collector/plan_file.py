@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from civobs_collector.db.connect import Connection
 from civobs_collector.db.plans import newest_serial, store_plan
 from civobs_collector.errors import PlanError
-from civobs_collector.target_list import expand, read_target_lists
+from civobs_collector.target_list import expand, measurable, read_target_lists
 from civobs_wire.categories import CATEGORIES
 from civobs_wire.errors import WireError
 from civobs_wire.plan import AIMED, Anchor, Plan, Target, unpack_plan
@@ -30,7 +30,6 @@ from civobs_wire.plan import AIMED, Anchor, Plan, Target, unpack_plan
 DEFAULT_VALID_D = 90.0
 """A probe that is cut off goes on with its last plan for as long as that is valid (architecture.md §5)."""
 
-_SCHEMES = frozenset({"https", "http", "tcp", "tls", "dns", "ping"})
 _LAB_NETWORKS = tuple(
     ip_network(text) for text in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15", "2001:db8::/32")
 )
@@ -176,12 +175,11 @@ def _address_findings(who: str, text: str, anchor: Anchor | None) -> Iterator[Fi
 def _target_findings(plan: Plan) -> Iterator[Finding]:
     used = {name for task in plan.tasks for name in task.targets} | {plan.ladder.service}
     for target in plan.targets:
-        parts = urlsplit(target.url)
-        if parts.scheme not in _SCHEMES or not parts.hostname:
-            known = ", ".join(sorted(_SCHEMES))
-            yield Finding("target-url", f"target {target.id}: {target.url} is no address of {known}", fatal=True)
-        elif _is_address(parts.hostname):
-            yield from _address_findings(f"target {target.id}", parts.hostname, None)
+        if not measurable(target.url):
+            what = f"{target.url[:100]!r} is no http or https URL that can be asked for"
+            yield Finding("target-url", f"target {target.id}: {what}", fatal=True)
+        elif _is_address(host := urlsplit(target.url).hostname or ""):
+            yield from _address_findings(f"target {target.id}", host, None)
         if target.id not in used:
             yield Finding("target-unused", f"no task names target {target.id}: it is not measured", fatal=False)
         yield from _category_findings(target)

@@ -45,6 +45,26 @@ def id_of(url: str) -> str:
     return f"{host}-{hashlib.sha256(url.encode()).hexdigest()[:DIGEST]}"
 
 
+def measurable(url: str) -> bool:
+    """Whether a probe would ask for it: its name one that DNS can carry, the rest as it may stand in a request."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna").decode("ascii")
+        rest = parts.path + parts.query
+        return (
+            parts.scheme in _SCHEMES
+            and bool(host)
+            and parts.port != 0
+            and len(url) <= MAX_TEXT
+            and len(host) <= MAX_NAME
+            # As it is written: taking a URL apart drops tabs and ends of lines.
+            and all(character > " " and character != "\x7f" for character in url)
+            and all("!" <= character <= "~" for character in host + rest)
+        )
+    except ValueError:
+        return False
+
+
 def expand(tasks: Sequence[Any], targets: Sequence[Any]) -> list[Any]:
     """Put targets' ids where a task names a category. What is no task or target is left for the schema to refuse."""
     return [
@@ -87,13 +107,11 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
 
 def _row(row: dict[str, Any], where: str) -> tuple[str, str]:
     url, code = (row.get("url") or "").strip(), (row.get("category_code") or "").strip().upper()
-    try:
-        parts = urlsplit(url)
-        fits = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0 and len(url) <= MAX_TEXT
-    except ValueError:
-        fits = False
-    if not fits:
-        raise PlanError(f"{where}: {url[:100]!r} is no http or https URL", "correct or remove the line")
+    if not measurable(url):
+        raise PlanError(
+            f"{where}: {url[:100]!r} is no http or https URL that can be asked for",
+            "correct or remove the line; in a path, other letters than ASCII are written as %XX",
+        )
     if code not in CATEGORIES:
         raise PlanError(f"{where}: no category {code!r}", f"one of: {', '.join(sorted(CATEGORIES))}")
     return url, code
