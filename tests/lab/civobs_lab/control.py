@@ -61,7 +61,7 @@ class Control:
             "places": (lambda: _places(self._lab.network), ""),
             "status": (self._status, "there are no probes: start with --probes\n"),
         }
-        if verb == "help":
+        if verb in ("help", "--help", "-h"):
             return HELP
         if verb not in lists:
             raise CommandError(f"there is no command {verb!r}; `help` lists them")
