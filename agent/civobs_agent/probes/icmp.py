@@ -8,11 +8,12 @@ import asyncio
 import socket
 import time
 
-from icmplib import AsyncSocket, ICMPRequest, ICMPv4Socket, ICMPv6Socket
+from icmplib import AsyncSocket, ICMPReply, ICMPRequest, ICMPv4Socket, ICMPv6Socket
 from icmplib.exceptions import (
     DestinationUnreachable,
     ICMPError,
     ICMPLibError,
+    ICMPSocketError,
     SocketPermissionError,
     TimeExceeded,
 )
@@ -25,8 +26,8 @@ from civobs_wire.failure import Failure
 
 ECHO_BYTES = 8 + 56
 """ICMP header and the payload that ping(8) sends."""
-_FOREVER_S = 10**10
-"""Given to icmplib, whose own time limit follows the wall clock; ``asyncio.timeout`` keeps ours."""
+_PACKET = 1024
+"""Bytes read of an answer; an echo of ours is 84 with its IPv4 header."""
 
 
 async def echo(address: str, context: Context, *, timeout_s: float, ttl: int = 64) -> float:
@@ -67,7 +68,7 @@ async def _exchange(handle: AsyncSocket, request: ICMPRequest, family: IpFamily,
     """Send and wait for the answer. Raises MeasurementError with what came instead."""
     try:
         handle.send(request)
-        reply = await handle.receive(request, _FOREVER_S)
+        reply = await _answer(handle, request)
         reply.raise_for_status()
     except TimeExceeded:
         if not any_hop:
@@ -79,6 +80,27 @@ async def _exchange(handle: AsyncSocket, request: ICMPRequest, family: IpFamily,
     except ICMPLibError as error:
         if not (any_hop and _ran_out(handle.sock, family)):
             raise _refused(error) from None
+
+
+async def _answer(handle: AsyncSocket, request: ICMPRequest) -> ICMPReply:
+    """The packet that answers this request, however many others come.
+
+    Not icmplib's own ``receive``: its time limit follows the wall clock, and it waits by ``asyncio.wait_for``, which
+    before Python 3.12 swallows a cancellation that comes together with a packet (gh-86296). It would then wait for
+    ever, and the ladder with it.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        while True:
+            packet = await loop.sock_recv(handle.sock, _PACKET)
+            reply = handle._parse_reply(packet=packet, source=None, current_time=time.time())  # noqa: SLF001
+            if reply and (reply.id, reply.sequence) == (request.id, request.sequence):
+                found: ICMPReply = reply
+                return found
+            # A flood would be read without end otherwise: data that is there is handed over at once.
+            await asyncio.sleep(0)
+    except OSError as error:
+        raise ICMPSocketError(str(error)) from error
 
 
 def _ran_out(handle: socket.socket, family: IpFamily) -> bool:
