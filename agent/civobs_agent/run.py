@@ -59,8 +59,10 @@ class Agent:
         self._clock = clock_of(settings)
         self._spool = Spool(settings.state_dir, self._clock, identity.signing_key, settings.spool_limits)
         self._absence = Absence(self._spool, SPAN_S / self._scale)
-        pinned = settings.observatory.plan_key
-        self._plans = PlanStore(settings.state_dir, None if pinned is None else PublicKey.from_hex(pinned))
+        known = identity.enrolment()
+        key = settings.observatory.plan_key or (None if known is None else known.plan_key)
+        # From the first moment on: the slots that went by while the agent was down are those of this plan.
+        self._plans = PlanStore(settings.state_dir, None if key is None else PublicKey.from_hex(key))
         if self._plans.current is not None:
             self._spool.plan_id = self._plans.current.plan_id
         net = net_of(settings, self._clock)

@@ -11,7 +11,9 @@ from itertools import pairwise
 import pytest
 
 from civobs_agent.run import broken
+from civobs_wire.plan import Target, Task, pack_plan
 from tests.agent.fix_agent import PROBE_ID, Receiver
+from tests.agent.fix_net import plan_with
 
 pytestmark = pytest.mark.broker
 
@@ -117,7 +119,10 @@ def test_an_agent_enrols_delivers_and_takes_leave(start, receiver_of, config, tm
 
 
 @pytest.mark.slow
-def test_a_killed_agent_accounts_for_every_slot_when_it_is_back(start, receiver_of, tmp_path):
+def test_a_killed_agent_accounts_for_every_slot_when_it_is_back(start, receiver_of, tmp_path, observatory):
+    tasks = (Task(kind="tcp", targets=("page",), interval_s=240.0),)
+    plan = plan_with(targets=(Target(id="page", url="https://page.example/"),), tasks=tasks)
+    observatory.plan = pack_plan(plan, observatory.plan_key)
     running = start()
     receiver = receiver_of()
     wait_for(lambda: sum(row.kind == "ladder" for row in receiver.rows) >= 2)
@@ -129,11 +134,14 @@ def test_a_killed_agent_accounts_for_every_slot_when_it_is_back(start, receiver_
     time.sleep(6)
     running.end(signal.SIGTERM)
     wait_for(lambda: [row.event for row in receiver.rows if row.kind == "agent"][-1] == "stop")
+    last = max(row.seq for row in receiver.rows)
+    wait_for(lambda: len(receiver.rows) >= last)
     rows = receiver.rows
-    assert [row.seq for row in rows] == list(range(1, len(rows) + 1))
-    slots = sorted({row.slot_at for row in rows if row.kind == "ladder"})
-    gaps = {round((later - earlier).total_seconds(), 1) for earlier, later in pairwise(slots)}
-    assert gaps == {5.0}, gaps
+    assert sorted(row.seq for row in rows) == list(range(1, last + 1))
+    for kind, interval_s in (("ladder", 5.0), ("tcp", 4.0)):
+        slots = sorted({row.slot_at for row in rows if row.kind == kind})
+        gaps = {round((later - earlier).total_seconds(), 1) for earlier, later in pairwise(slots)}
+        assert gaps == {interval_s}, (kind, gaps)
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
