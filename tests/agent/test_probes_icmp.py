@@ -43,7 +43,8 @@ def test_an_echo_ends_in_its_time_while_the_answers_of_others_pour_in(home, cont
     def pour():
         with ICMPv4Socket(privileged=True) as handle:
             while not over.is_set():
-                handle.send(ICMPRequest("127.0.0.1", 4711, 1))
+                # Never the number of ours, which is 1, whatever identifier ours may have.
+                handle.send(ICMPRequest("127.0.0.1", 4711, 2))
                 time.sleep(0.0005)
 
     async def asked():

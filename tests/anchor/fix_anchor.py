@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,9 +46,11 @@ class Program:
         self._serving = threading.Event()
         self._listener = threading.Thread(target=self._listen)
         self._listener.start()
-        if not self._serving.wait(START_S):
-            self.stop()
-            raise RuntimeError("".join(self.said))
+        ends = time.monotonic() + START_S
+        while not self._serving.wait(0.1):
+            if self.process.poll() is not None or time.monotonic() > ends:
+                self.stop()
+                raise RuntimeError("".join(self.said))
 
     def _listen(self):
         for line in self.process.stderr:
@@ -76,19 +79,30 @@ def ports():
     return dict(zip(("https", "http", "stun", "stun_other"), (free_port() for _ in range(4)), strict=True))
 
 
+def started(folder, settings):
+    """The program and its ports; others where somebody took one of them between the choice and the start."""
+    for tries in (2, 1, 0):
+        numbers = ports()
+        try:
+            return Program(folder, **settings, ports=numbers), numbers
+        except RuntimeError:
+            if not tries:
+                raise
+    raise AssertionError
+
+
 @pytest.fixture(scope="session")
 def anchor(tmp_path_factory, certificates):
-    numbers, pem = ports(), str(certificates.folder / "good.pem")
-    program = Program(
-        tmp_path_factory.mktemp("anchor"),
-        name=NAME,
-        addresses=["127.0.0.1", "::1"],
-        second_addresses=[SECOND],
-        certificate=pem,
-        key=pem,
-        ports=numbers,
-        limits={"idle_s": 2, "handshake_s": 2, "datagrams_per_s": 1000, "bytes_per_day": 10**12},
-    )
+    pem = str(certificates.folder / "good.pem")
+    settings = {
+        "name": NAME,
+        "addresses": ["127.0.0.1", "::1"],
+        "second_addresses": [SECOND],
+        "certificate": pem,
+        "key": pem,
+        "limits": {"idle_s": 2, "handshake_s": 2, "datagrams_per_s": 1000, "bytes_per_day": 10**12},
+    }
+    program, numbers = started(tmp_path_factory.mktemp("anchor"), settings)
     server = Server(
         id="anchor",
         name=NAME,

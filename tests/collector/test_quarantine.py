@@ -88,7 +88,7 @@ BAD = [
     ("a million brackets", deep, "undecodable", True),
     ("JSON that is no document", lambda d: sealed(d, "[1,2,3]"), "invalid", False),
     ("a version of tomorrow", lambda d: changed(d, v=2), "unknown_version", True),
-    ("a kind of tomorrow", lambda d: changed(d, row={"kind": "quic"}), "unknown_kind", True),
+    ("a kind of tomorrow", lambda d: changed(d, row={"kind": "smoke"}), "unknown_kind", True),
     ("a missing field", lambda d: changed(d, row={"sent": None}), "invalid", True),
     ("a word for a number", lambda d: changed(d, row={"sent": "four"}), "invalid", True),
     ("NUL in a text", lambda d: changed(d, row={"note": "a\x00b"}), "nul_in_text", True),
