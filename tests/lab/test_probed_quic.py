@@ -31,7 +31,8 @@ WELL = (None, None, True, None)
         ),
         pytest.param(
             {"method": "drop", "layers": ["quic"], "residual": "3s", **NAMES},
-            (TIMEOUT, None, True, TIMEOUT),
+            # TCP is begun beside it, so it may be through before the name has been seen.
+            (TIMEOUT, None, True, ...),
             id="name and all that follows",
         ),
     ],
@@ -46,5 +47,6 @@ def test_how_quic_fares_beside_a_neutral_name_and_tcp(rule, expected, probed):
     assert [(row.family, row.named) for row in rows] == [(f, named) for f in (4, 6) for named in ("target", "neutral")]
     for target, neutral in (rows[:2], rows[2:]):
         told = (target.failure, neutral.failure, target.udp_answered, target.tcp_failure)
-        assert told == expected
+        assert told[:3] == expected[:3]
+        assert expected[3] is ... or told[3] == expected[3]
         assert target.status == (200 if target.failure is None else None)

@@ -130,7 +130,8 @@ def _fields(course: _Course, context: Context) -> dict[str, object]:
     if not course.loads:
         return fields
     fields |= {
-        "goodput_bps": judge.goodputs[-1] if judge.goodputs else None,
+        # The last one is nought where the bytes were spent before the time.
+        "goodput_bps": max(judge.goodputs, default=None),
         "flows": len(course.loads),
         "n_foreign": course.n_foreign,
         "n_loaded": course.n_loaded,

@@ -35,7 +35,7 @@ class Responsiveness(MeasurementBase):
     late_ms: Millis | None = None
     """How late the device's own timers were meanwhile, on average: what its processor adds to every figure here."""
     goodput_bps: Real8 | None = None
-    """Of the load, in bits a second: mean of the last intervals."""
+    """Of the load, in bits a second: the highest mean of four intervals."""
     flows: Count2 | None = None
     """Connections that the line was filled with."""
     n_foreign: Count2 | None = None
