@@ -34,10 +34,10 @@ from civobs_lab.certificates import CertificateAuthority
 from civobs_lab.namespace import Namespace
 from civobs_wire.failure import Failure
 from civobs_wire.plan import Anchor, DnsNames, LadderPlan, Plan, Resolver, Server, Target, TimeServer
+from tests.agent.fix_leak import COUNT, GATEWAY4, GATEWAY6, OWN4, OWN6
 
 pytestmark = pytest.mark.netns
 
-OWN4, GATEWAY4, OWN6, GATEWAY6 = "192.168.77.2", "192.168.77.1", "2a02:810:5::2", "2a02:810:5::1"
 PUBLIC4, PUBLIC6 = "9.9.9.9", "2620:fe::fe"
 AT_HOME = {
     "A": (
@@ -76,20 +76,6 @@ NAMES = {
     # RFC 7050: whoever answers here says through which prefix IPv4 is reached.
     "ipv4only.arpa": {"AAAA": ("fd00:64::c000:aa", "fd00:64::c000:ab")},
 }
-_COUNT = f"""
-table inet leak {{
-  set to4 {{ type ipv4_addr; flags dynamic; }}
-  set to6 {{ type ipv6_addr; flags dynamic; }}
-  chain out {{
-    type filter hook output priority 0;
-    oifname "lo" ip saddr {OWN4} ip daddr {OWN4} return
-    oifname "lo" ip6 saddr {OWN6} ip6 daddr {OWN6} return
-    icmpv6 type {{ nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report }} return
-    add @to4 {{ ip daddr }}
-    add @to6 {{ ip6 daddr }}
-  }}
-}}
-"""
 
 
 class LyingWorld:
@@ -121,7 +107,7 @@ class LyingWorld:
                 _up(route, "wan", (OWN4, 24), (OWN6, 64))
                 for gateway in (GATEWAY4, GATEWAY6):
                     route.route("add", dst="default", gateway=gateway, family=10 if ":" in gateway else 2)
-            subprocess.run(["nft", "-f", "-"], input=_COUNT, text=True, check=True)
+            subprocess.run(["nft", "-f", "-"], input=COUNT, text=True, check=True)
 
         def outside():
             with IPRoute() as route:

@@ -16,11 +16,9 @@ from civobs_agent.net import Net
 from civobs_agent.probes import measure_of
 from civobs_lab.namespace import Namespace
 from civobs_wire.plan import Anchor, LadderPlan, Plan, Resolver, Target
+from tests.agent.fix_leak import COUNT, GATEWAY4, GATEWAY6, OWN4, OWN6
 
-OWN4, GATEWAY4, GIVEN_RESOLVER, OWN6, GATEWAY6 = (
-    *("192.168.77.2", "192.168.77.1", "192.168.77.53"),
-    *("2a02:810:5::2", "2a02:810:5::1"),
-)
+GIVEN_RESOLVER = "192.168.77.53"
 PUBLIC = "9.9.9.9"
 FORBIDDEN = (
     *("10.0.0.1", "192.168.77.9", "192.168.77.255", "192.168.1.1", "172.16.5.5", "100.64.1.1", "127.0.0.1"),
@@ -31,22 +29,6 @@ SPELLINGS = ("0x7f.1", "2130706433", "127.1", "localhost", "192.168.1.1.", "user
 pytestmark = pytest.mark.netns
 
 KINDS = ("http", "tcp", "tls", "ping", "dns")
-
-_COUNT = f"""
-table inet leak {{
-  set to4 {{ type ipv4_addr; flags dynamic; }}
-  set to6 {{ type ipv6_addr; flags dynamic; }}
-  chain out {{
-    type filter hook output priority 0;
-    oifname "lo" ip saddr {OWN4} ip daddr {OWN4} return
-    oifname "lo" ip6 saddr {OWN6} ip6 daddr {OWN6} return
-    icmpv6 type {{ nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report }} return
-    add @to4 {{ ip daddr }}
-    add @to6 {{ ip6 daddr }}
-  }}
-}}
-"""
-"""The kernel's own: what it tells itself of hosts it cannot reach, and neighbour discovery."""
 
 
 @pytest.fixture
@@ -72,7 +54,7 @@ def home():
                     state=0x80,
                     family=10 if ":" in gateway else 2,
                 )
-        subprocess.run(["nft", "-f", "-"], input=_COUNT, text=True, check=True)
+        subprocess.run(["nft", "-f", "-"], input=COUNT, text=True, check=True)
 
     namespace.run(build)
     yield namespace
