@@ -35,8 +35,10 @@ logger = logging.getLogger(__name__)
 
 RESTART_S = 5.0
 """Wait before a part that broke is started again."""
-SPOOL_TICK_S = 1.0
-REPORT_S = 2.0
+SPOOL_TICK_S = 2.0
+REPORT_S = 5.0
+MIN_REPORT_S = 2.0
+"""However fast the clock of a lab runs. Writing the status is most of what an idle agent costs."""
 STAMP_S = 300.0
 """Signs of life on the card: they bound how long a power cut was (detection.md §3.1)."""
 FAREWELL_S = 1.0
@@ -296,7 +298,7 @@ class Agent:
                 self._notifier.alive()
             self._reporter.hanging = tuple(silent)
             self._notifier.status(self._reporter.write(self._uplink))
-            await asyncio.sleep(REPORT_S)
+            await asyncio.sleep(max(MIN_REPORT_S, REPORT_S / self._scale))
 
 
 def broken(name: str, error: Exception) -> str:

@@ -124,4 +124,7 @@ class Probed:
 @pytest.fixture(scope="module")
 def probed(tmp_path_factory):
     with build(load(TOPOLOGY), time_scale=SCALE) as lab:
-        yield Probed(lab, tmp_path_factory.mktemp("probed"))
+        made = Probed(lab, tmp_path_factory.mktemp("probed"))
+        for url in (BAD, GOOD):
+            made.rows("dns", url=url)  # the provider's resolver remembers the truth (name_ttl_s)
+        yield made

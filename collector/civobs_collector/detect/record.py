@@ -118,6 +118,12 @@ class Scope(Part):
     """``fixed``, ``mobile``, ``both``; what no probe could see is said in the coverage note."""
     probe_id: str | None = None
     """Level ``probe`` only; never shown in public."""
+    targets: tuple[str, ...] = ()
+    """What was blocked or slowed; empty where the line as a whole was lost."""
+    layers: tuple[str, ...] = ()
+    """Where it failed: ``dns``, ``tcp``, ``tls``, ``http``, ``quic``."""
+    mechanisms: tuple[str, ...] = ()
+    """How: where, what and by what, joined by dots, such as ``tls.reset.sni`` (detection.md §3.5)."""
 
 
 class Affected(Part):
@@ -200,6 +206,23 @@ class Grid(Part):
     rows: tuple[GridRow, ...]
 
 
+class CampaignPart(Part):
+    """Its place in a campaign: windows that come again, such as a curfew's nights."""
+
+    campaign_id: UUID
+    occurrence: int
+    """From 1."""
+    n_occurrences: int
+    """So far."""
+
+
+class DatingPosterior(Part):
+    """When it began and ended by all households' votes together: 5 % to 95 % of the posterior (detection.md §3.3 f)."""
+
+    onset: Bounds
+    resolution: Bounds | None = None
+
+
 class EvidenceSummary(Part):
     """What the version rests on."""
 
@@ -236,3 +259,9 @@ class EventRecord(Part):
     method: Method
     grid: Grid
     evidence: EvidenceSummary
+    campaign: CampaignPart | None = None
+    dating: DatingPosterior | None = None
+    cross_checks: dict[str, float] = {}
+    """What other detectors make of it, by their ids; they decide nothing (detection.md §3.3 e)."""
+    held: str | None = None
+    """Why it is not published: ``site_failure``, ``common_cause``."""

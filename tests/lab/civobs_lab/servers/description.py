@@ -65,6 +65,8 @@ class Description(_Part):
     prefixes: tuple[tuple[str, str], ...]
     """Prefixes with their country."""
     control: Path
+    name_ttl_s: float
+    """Lab seconds for which an answer may be remembered."""
     time_scale: float
 
 
@@ -93,6 +95,7 @@ def describe(
         zones={name: authorities.get(zone) or authorities[""] for name, zone in homes.items()} | {"": authorities[""]},
         prefixes=tuple((str(prefix), each.cc) for each in topology.networks for prefix in (each.prefix, each.prefix6)),
         control=control,
+        name_ttl_s=topology.name_ttl_s,
         time_scale=time_scale,
     )
     return described.model_dump(mode="json")

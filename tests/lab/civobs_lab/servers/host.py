@@ -19,7 +19,7 @@ from civobs_anchor.ports import StreamHandler
 from civobs_lab.servers import dns_messages, echo, http3, ntp
 from civobs_lab.servers.description import NAME_SERVICES, Certificates, Description, HostServers
 from civobs_lab.servers.misbehaviour import Conduct, Does
-from civobs_lab.servers.name_servers import Authority, Resolver, ttl_s
+from civobs_lab.servers.name_servers import Authority, Resolver
 from civobs_lab.servers.names import Names
 from civobs_lab.servers.pages import Site
 from civobs_lab.servers.ports import EVERYWHERE, Port, TcpPort, UdpPort, made_inside
@@ -90,7 +90,7 @@ class ServedHost:
         return files.everywhere if self._names.moved_to(self.host.name) else files.own
 
     def _name_server(self, lab: Description) -> dns_messages.Answer:
-        ttl = ttl_s(lab.time_scale)
+        ttl = max(1, round(lab.name_ttl_s / lab.time_scale))
         if "authority" in self._serves:
             own = frozenset(name for name, zone in lab.homes.items() if zone == self.host.zone)
             return dns_messages.mannered(Authority(self._names, own, ttl).answer, self.conduct)

@@ -21,17 +21,10 @@ import dns.rrset
 
 from civobs_lab.servers.names import Names
 
-TTL_S = 600.0
-"""Lab seconds: what busy sites and CDNs give at most (they give 20 s to 300 s, others an hour or a day)."""
 ASK_S = 1.0
 """How long a resolver waits for one authority, in seconds of the clock (BIND's first try is 0.8 s)."""
 ROOT_SERVERS = tuple(f"{letter}.root-servers.example." for letter in "abcdefghijklm")
 _FAMILIES = {dns.rdatatype.A: ".", dns.rdatatype.AAAA: ":"}
-
-
-def ttl_s(time_scale: float) -> int:
-    """Seconds of the clock for which an answer may be remembered."""
-    return max(1, round(TTL_S / time_scale))
 
 
 @dataclass(frozen=True, slots=True)
