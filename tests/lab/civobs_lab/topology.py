@@ -255,8 +255,8 @@ class Topology(_Part):
 
     name: Annotated[str, Field(min_length=1)]
     name_ttl_s: Annotated[float, Field(gt=0)] = 600.0
-    """Lab seconds for which resolvers remember an answer: what busy sites and CDNs give at most (they give 20 s to 300 s,
-    others an hour or a day)."""
+    """Lab seconds for which resolvers remember an answer: what busy sites and CDNs give at most (they give 20 s to
+    300 s, others an hour or a day)."""
     countries: tuple[Country, ...] = ()
     networks: tuple[Network, ...]
 
