@@ -24,6 +24,8 @@ class Segment:
     key: GroupKey
     view: View
     start: int
+    opened: int
+    """The bin in which the filter was sure: at its end a detector that looks at every bin would have told."""
     end: int
     """First bin in which it was over; the length of the axis while it lasts."""
     peak: int
@@ -131,6 +133,7 @@ def _follow(group: Group, out: Floats, opening: int, params: Params) -> Segment:
         group.key,
         group.view,
         start,
+        opening,
         end,
         peak,
         int(down[peak]),
@@ -162,6 +165,7 @@ def _merged(found: list[Segment], params: Params) -> list[Segment]:
             merged[-1] = replace(
                 one,
                 start=before.start,
+                opened=before.opened,
                 peak=higher.peak,
                 n_peak=higher.n_peak,
                 posterior=max(before.posterior, one.posterior),
