@@ -79,6 +79,7 @@ TABLE: tuple[Param, ...] = (
     Param("late.covered", 0.9, "share", "rows for nine tenths of its lost bins: this probe has backfilled"),
     Param("late.limit", 7 * _DAY, "s", "detection.md §3.6: or seven days have passed"),
     Param("refresh", 3600, "s", "an open event is published anew at least hourly, so its chart is never old"),
+    Param("target.bin", 3600, "s", "detection.md §3.3: 1 h for targets"),
     Param("hypothesis.hit", 0.9, "share", "detection.md §3.4: evidence cell 0.9 / 0.1"),
     Param("hypothesis.cap", 6, "nats", "detection.md §3.4: no family of evidence weighs more"),
     Param("hypothesis.label", 0.8, "share", "detection.md §3.4: named only above this"),
