@@ -187,6 +187,8 @@ class GridRow(Part):
 
     label: str
     asn: int | None = None
+    target: str = ""
+    """What the row is of, where the event is one of targets; empty for all of them together, and for the whole line."""
     n: int
     """Eligible households."""
     up: tuple[int, ...]
