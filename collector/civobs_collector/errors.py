@@ -9,6 +9,7 @@
     ├── NotFoundError             what was asked for does not exist; exit code 1
     ├── KeyFileError              a key is missing, readable by others, or no key
     ├── PlanError                 a plan that must not be signed or published
+    ├── EvaluationError           a file that is not of the form it is said to have
     └── EnrolmentError            a device is not made a probe; carries the HTTP status and the problem's name
         ├── MalformedError        no envelope, no request of this version, or no usable certificate request
         ├── ForgedError           not signed by the key it registers
@@ -55,6 +56,10 @@ class KeyFileError(CivobsCollectorError):
 
 class PlanError(CivobsCollectorError):
     """A plan that no probe could use, or that must not replace the one in force."""
+
+
+class EvaluationError(CivobsCollectorError):
+    """A file cannot be read as the form it is said to have."""
 
 
 class EnrolmentError(CivobsCollectorError):
