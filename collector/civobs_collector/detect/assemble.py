@@ -9,7 +9,7 @@ from uuid import UUID
 import numpy as np
 
 from civobs_collector import __version__
-from civobs_collector.detect import dating, hypotheses, scope
+from civobs_collector.detect import crosschecks, dating, hypotheses, posterior, scope
 from civobs_collector.detect.chart import chart
 from civobs_collector.detect.confidence import Support, confidence_of
 from civobs_collector.detect.dating import Change, Interval
@@ -21,6 +21,7 @@ from civobs_collector.detect.presence import Seen
 from civobs_collector.detect.record import (
     Affected,
     Bounds,
+    DatingPosterior,
     EventKind,
     EventRecord,
     EvidenceSummary,
@@ -131,7 +132,36 @@ def record_of(case: Case, timeline: Timeline, inputs: Inputs, params: Params) ->
         evidence=_evidence(
             case, onset, moment(watched_until) if resolution is None else resolution.latest, backfill=backfill
         ),
+        dating=_dating(case, timeline, params, ended=dated),
+        cross_checks=_cross_checks(case, timeline, params),
     )
+
+
+def _dating(case: Case, timeline: Timeline, params: Params, *, ended: bool) -> DatingPosterior:
+    segment, axis, group = case.segment, timeline.axis, case.group
+    margin = axis.bins(params["posterior.margin"])
+
+    def bounds(first: int, found: posterior.Span) -> Bounds:
+        # A bin is judged by its majority, so a change at its beginning lay within half a bin of that.
+        lo, hi = axis.at(first + found.first) - axis.bin_s / 2, axis.at(first + found.last) + axis.bin_s / 2
+        return Bounds(earliest=moment(max(lo, axis.start)), latest=moment(min(hi, axis.now)))
+
+    part = slice(max(0, segment.start - margin), max(segment.peak, segment.opened) + 1)
+    onset = bounds(part.start, posterior.onset(group.n_up[part], group.n_known[part], params))
+    if not ended:
+        return DatingPosterior(onset=onset)
+    part = slice(segment.peak, min(axis.n, segment.end + margin))
+    resolution = bounds(part.start, posterior.resolution(group.n_up[part], group.n_known[part], params))
+    return DatingPosterior(onset=onset, resolution=resolution)
+
+
+def _cross_checks(case: Case, timeline: Timeline, params: Params) -> dict[str, float]:
+    segment, axis = case.segment, timeline.axis
+    part = slice(segment.start, max(segment.end, segment.start + 1))
+    half = params["kleinberg.window"] / 2
+    begun = axis.at(segment.start)
+    losses = [loss.latest for line in case.members for loss in line.losses if abs(loss.latest - begun) <= half]
+    return crosschecks.checked(case.group.n_down[part], case.group.n_known[part], losses, len(case.members), params)
 
 
 def _limits(segment: Segment, told: int) -> tuple[str, ...]:

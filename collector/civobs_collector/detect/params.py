@@ -88,6 +88,16 @@ TABLE: tuple[Param, ...] = (
     Param("confidence.households", 2, "count", "detection.md §3.8"),
     Param("confidence.new_age", 14 * _DAY, "s", "detection.md §3.8: probes younger than 14 d"),
     Param("confidence.new_weight", 0.5, "share", "detection.md §3.8: count half"),
+    # Connectivity: dating, cross-checks.
+    Param("posterior.tail", 0.05, "share", "detection.md §3.3 (f): 5 to 95 %"),
+    Param("posterior.margin", 3600, "s", "an hour on either side, as on the chart: well enough known to be well"),
+    Param("cusum.quiet", 0.03, "share", "detection.md §3.3 (e)"),
+    Param("cusum.loud", 0.7, "share", "detection.md §3.3 (e)"),
+    Param("cusum.alarm", 7, "nats", "detection.md §3.3 (e)"),
+    Param("kleinberg.window", _DAY, "s", "detection.md §2, §3.3 (e): Disco's 24 h"),
+    Param("kleinberg.scale", 2, "share", "detection.md §2, §3.3 (e): Disco's s"),
+    Param("kleinberg.gamma", 0.5, "share", "detection.md §2, §3.3 (e): Disco's gamma"),
+    Param("kleinberg.second", 1, "s", "detection.md §2: Disco spreads equal times inside the second"),
 )
 
 
