@@ -41,20 +41,20 @@ def test_one_run_on_an_empty_database_says_that_there_is_nothing_to_look_at(oper
         0,
         "no probe is enrolled yet, so there is nothing to look at; see: civobs probes --help\n",
     )
-    assert operator.civobs("detect", "--once", "--dry-run", "--json").json["n_events"] == 0
+    assert operator.civobs("detect", "--dry-run", "--json").json["n_events"] == 0
     assert operator.civobs("events", "list").out == "no events\n"
     assert operator.civobs("events", "list", "--json").json == []
 
 
 def test_a_dry_run_shows_whole_records_and_writes_none(observed):
-    said = observed.civobs("detect", "--once", "--dry-run", "--json", *WINDOW)
+    said = observed.civobs("detect", "--dry-run", "--json", *WINDOW)
     assert said.code == 0
     assert (said.json["n_probes"], said.json["n_events"], said.json["published"]) == (8, 2, False)
     kenya = next(one for one in said.json["changes"] if one["record"]["scope"]["cc"] == "KE")
     assert (kenya["public_id"], kenya["version"], kenya["change_kind"], kenya["reason"]) == (None, 1, "new", "detected")
     assert kenya["record"]["scope"]["country"] == "Kenya"
     assert kenya["record"]["affected"]["n_observed"] == 4
-    text = observed.civobs("detect", "--once", "--dry-run", *WINDOW).out
+    text = observed.civobs("detect", "--dry-run", *WINDOW).out
     assert "2 events" in text
     assert "2 versions would be published" in text
     assert "shutdown_suspected" in text
@@ -64,7 +64,7 @@ def test_a_dry_run_shows_whole_records_and_writes_none(observed):
 @pytest.mark.parametrize(
     ("words", "cause"),
     [
-        (("--dry-run",), "are for one run"),
+        (("--json",), "are for one run"),
         (("--once", "--to", at(660).isoformat()), "as if it were another time"),
         (("--once", "--from", at(700).isoformat(), "--to", at(660).isoformat(), "--dry-run"), "before it begins"),
         (("--once", "--from", "yesterday"), "not a time: 'yesterday'"),

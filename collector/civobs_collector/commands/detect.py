@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command's parser."""
     parser = commands.add_parser("detect", help="find outages and publish them", description=__doc__)
-    parser.add_argument("--once", action="store_true", help="one run, then exit")
-    parser.add_argument("--dry-run", action="store_true", help="with --once: write nothing, show what would change")
-    parser.add_argument("--from", dest="since", type=moment, metavar="TIME", help="with --once: start of the window")
+    parser.add_argument("--once", action="store_true", help="one run, then exit; without it, a run every tick for ever")
+    parser.add_argument("--dry-run", action="store_true", help="one run that writes nothing: show what would change")
+    parser.add_argument("--from", dest="since", type=moment, metavar="TIME", help="one run: start of the window")
     parser.add_argument("--to", dest="until", type=moment, metavar="TIME", help="with --dry-run: as if it were then")
-    parser.add_argument("--json", action="store_true", help="with --once: print the whole records")
+    parser.add_argument("--json", action="store_true", help="one run: print the whole records")
     parser.set_defaults(run=run)
 
 
@@ -45,9 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
     from civobs_collector.detect_role import detect_once
 
     settings = config.load(arguments.config)
-    if not arguments.once:
-        if arguments.dry_run or arguments.since or arguments.until or arguments.json:
-            raise ConfigError("--dry-run, --from, --to and --json are for one run", "add --once")
+    if not (arguments.once or arguments.dry_run):
+        if arguments.since or arguments.until or arguments.json:
+            raise ConfigError("--from, --to and --json are for one run", "add --once, or --dry-run to write nothing")
         asyncio.run(_role(settings))
         return 0
     if arguments.until and not arguments.dry_run:
