@@ -8,6 +8,8 @@ layers, each over all networks and in each network: ``tls``, ``tls.AS33771``.
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import psycopg
+
 from civobs_collector.detect.record import (
     Affected,
     Bounds,
@@ -29,7 +31,7 @@ from civobs_collector.detect.record import (
     Status,
     Transition,
 )
-from tests.collector.fix_web import NETWORKS, shutdown_record
+from tests.collector.fix_web import NETWORKS, add_event, shutdown_record
 
 BLOCKED_AT = datetime(2023, 11, 9, 5, 10, tzinfo=UTC)
 UNBLOCKED_AT = datetime(2023, 11, 9, 13, 20, tzinfo=UTC)
@@ -41,6 +43,8 @@ OPEN_NETWORK = 36866
 CAMPAIGN = UUID("018bb2f0-0000-7000-8000-0000000000c1")
 BLOCKING_KEY = UUID("018bb2f0-0000-7000-8000-000000000001")
 THROTTLING_KEY = UUID("018bb2f0-0000-7000-8000-000000000002")
+BLOCKING_ID = "CIV-2023-KE-0001"
+THROTTLING_ID = "CIV-2023-KE-0002"
 
 
 def cell(asn: int | None, target: str, n: int, n_down: int) -> GridRow:
@@ -130,7 +134,7 @@ def blocking_record(**changes: object) -> EventRecord:
         "confidence": Confidence(
             label=ConfidenceLabel.PROBABLE,
             posterior=0.998,
-            families=("inside_out", "control"),
+            families=("inside_out",),
             reasons=(
                 "The same addresses answered to another name.",
                 "The services were reached from 41 households in 6 other countries in the same hours.",
@@ -182,3 +186,10 @@ def throttling_record(**changes: object) -> EventRecord:
         "cross_checks": {},
     }
     return blocking_record(**(values | changes))
+
+
+def seed_services(conn: psycopg.Connection) -> None:
+    """Store a blocking in two versions, and a throttling that goes on."""
+    first = blocking_record(status=Status.OPEN, resolution=None, provisional=True, campaign=None, dating=None)
+    add_event(conn, BLOCKING_ID, [("new", "detected", first), ("closed", "detected", blocking_record())])
+    add_event(conn, THROTTLING_ID, [("new", "detected", throttling_record())])

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from civobs_collector.detect.record import GridRow
+from civobs_collector.detect.record import EventKind, EventRecord, GridRow
 from civobs_collector.publish.published import PublishedEvent, network_name, total_row
 from civobs_collector.publish.times import count, short_duration
+from civobs_collector.publish.words import states
 
 Json = dict[str, object]
 """A piece of a specification."""
@@ -29,6 +30,13 @@ COLOURS = {
     "ground": "#ffffff",
 }
 """Every colour of a chart; ``web/static/site.css`` names each of them."""
+
+CURVES = {
+    EventKind.BLOCKING: "Households that could not reach a service",
+    EventKind.THROTTLING_TARGETED: "Households that found it slow",
+    EventKind.THROTTLING_GENERAL: "Households with a slow line",
+}
+"""What the curve counts, where it is not households without Internet."""
 
 HEIGHTS = {"u": 5, "g": 13, "d": 22, "?": 22}
 """Height of a state's bar, pixels."""
@@ -99,25 +107,32 @@ class Timeline:
     bands: tuple[tuple[datetime, datetime, str], ...] = ()
 
 
-def runs(row: GridRow, start: datetime, bin_s: float) -> tuple[Segment, ...]:
-    """Join neighbouring bins of one state into segments."""
+def runs(row: GridRow, start: datetime, bin_s: float, word: str) -> tuple[Segment, ...]:
+    """Join neighbouring bins of one state into segments; ``word`` says what the full bar means."""
     segments: list[Segment] = []
     index = 0
     for state, letters in groupby(row.state):
         n = len(list(letters))
         begin = start + timedelta(seconds=bin_s * index)
         end = start + timedelta(seconds=bin_s * (index + n))
-        segments.append(Segment(begin, end, state, f"down {short_duration(end - begin)}" if state == "d" else ""))
+        segments.append(Segment(begin, end, state, f"{word} {short_duration(end - begin)}" if state == "d" else ""))
         index += n
     return tuple(segments)
 
 
 def event_timeline(event: PublishedEvent) -> Timeline:
-    """Lay out an event: the whole first, then each network; the curve counts households of the whole."""
+    """Lay out an event: the whole first, then each network; the curve counts households of the whole.
+
+    Where there are rows of single targets, they stand in the table of targets by networks, and here only if there is
+    nothing else to show.
+    """
     record, grid = event.record, event.record.grid
     whole = total_row(event)
-    rows = sorted(grid.rows, key=lambda row: (row.asn is not None, row.asn or 0))
-    lanes = tuple(Lane(_lane_label(event, row), households(row.n), runs(row, grid.start, grid.bin_s)) for row in rows)
+    rows = sorted(lane_rows(record), key=lambda row: (row.asn is not None, row.target, row.asn or 0))
+    word = states(record.kind)["d"][0]
+    lanes = tuple(
+        Lane(_lane_label(event, row), households(row.n), runs(row, grid.start, grid.bin_s, word)) for row in rows
+    )
     columns = list(zip(*((row.down, row.unknown) for row in ([whole] if whole else rows)), strict=True))
     down = [sum(bins) for bins in zip(*columns[0], strict=True)]
     unknown = [sum(bins) for bins in zip(*columns[1], strict=True)]
@@ -134,7 +149,10 @@ def event_timeline(event: PublishedEvent) -> Timeline:
         end=grid.start + step * len(points),
         lanes=lanes,
         curve=Curve(
-            "Households without Internet", points, whole.n if whole else sum(row.n for row in rows), main_state="d"
+            CURVES.get(record.kind, "Households without Internet"),
+            points,
+            whole.n if whole else sum(row.n for row in rows),
+            main_state="d",
         ),
         bands=tuple(bands),
     )
@@ -175,8 +193,14 @@ def households(number: int) -> str:
     return count(number, "household")
 
 
+def lane_rows(record: EventRecord) -> list[GridRow]:
+    """Return the rows that are drawn over time: those of all targets together, or else every row."""
+    return [row for row in record.grid.rows if not row.target] or list(record.grid.rows)
+
+
 def _lane_label(event: PublishedEvent, row: GridRow) -> str:
-    return network_name(event, row.asn) if row.asn is not None else f"{event.country}, all observed"
+    where = network_name(event, row.asn) if row.asn is not None else f"{event.country}, all observed"
+    return f"{row.target}, {where}" if row.target else where
 
 
 def _lanes_spec(timeline: Timeline, plot: int, *, last: bool) -> Json:

@@ -7,8 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from civobs_collector.detect.record import (
     Affected,
+    CampaignPart,
     Cause,
     Confidence,
+    DatingPosterior,
     Depth,
     EventKind,
     EvidenceSummary,
@@ -22,6 +24,7 @@ from civobs_collector.detect.record import (
 )
 from civobs_collector.publish.citation import citation
 from civobs_collector.publish.published import PublishedEvent, network_name, summary, title
+from civobs_collector.publish.services import Finding, finding
 from civobs_collector.publish.times import LocalClock
 from civobs_collector.publish.words import LICENCE_ID, LICENCE_URL
 from civobs_wire.scalars import UtcTime
@@ -50,6 +53,9 @@ class PublicScope(PublicPart):
     networks_observed: tuple[PublicNetwork, ...] = Field(description="Networks of the country that probes could see")
     admin1: tuple[str, ...]
     access: str
+    targets: tuple[str, ...] = Field((), description="What was blocked or slowed; empty where the line was lost")
+    layers: tuple[str, ...] = Field((), description="Where it failed: `dns`, `tcp`, `tls`, `http`, `quic`")
+    mechanisms: tuple[str, ...] = Field((), description="How: where, what, by what; for example `tls.reset.sni`")
 
 
 class PublicEvent(PublicPart):
@@ -66,6 +72,7 @@ class PublicEvent(PublicPart):
     title: str
     summary: str
     kind: EventKind
+    finding: Finding = Field(description="The short answer; `blocked` only with a trace that only interference leaves")
     status: Status
     provisional: bool = Field(description="True while stored measurements of affected probes are still to arrive")
     depth: Depth
@@ -79,6 +86,9 @@ class PublicEvent(PublicPart):
     likeliest: str = Field(description="Where the fault may lie, never who did it; `undetermined` if none stands out")
     confidence: Confidence
     cause: Cause
+    campaign: CampaignPart | None = Field(description="Its place among windows that come again; null where none do")
+    dating: DatingPosterior | None = Field(description="5 % to 95 % of the posterior of start and end")
+    cross_checks: dict[str, float] = Field(description="What other detectors make of it; they decide nothing")
     coverage_note: str
     limits: tuple[str, ...]
     method: Method
@@ -104,6 +114,7 @@ def public_event(event: PublishedEvent, local: LocalClock) -> PublicEvent:
         title=title(event),
         summary=summary(event, local),
         kind=record.kind,
+        finding=finding(record),
         status=record.status,
         provisional=record.provisional,
         depth=record.depth,
@@ -115,6 +126,9 @@ def public_event(event: PublishedEvent, local: LocalClock) -> PublicEvent:
             networks_observed=_networks(event, scope.asns_observed),
             admin1=scope.admin1,
             access=scope.access,
+            targets=scope.targets,
+            layers=scope.layers,
+            mechanisms=scope.mechanisms,
         ),
         onset=record.onset,
         resolution=record.resolution,
@@ -125,6 +139,9 @@ def public_event(event: PublishedEvent, local: LocalClock) -> PublicEvent:
         likeliest=record.likeliest,
         confidence=record.confidence,
         cause=record.cause,
+        campaign=record.campaign,
+        dating=record.dating,
+        cross_checks=record.cross_checks,
         coverage_note=record.coverage_note,
         limits=record.limits,
         method=record.method,

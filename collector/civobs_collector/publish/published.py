@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from civobs_collector.detect.record import EventKind, EventRecord, GridRow, Level, Status
+from civobs_collector.publish.services import SERVICE_KINDS, layers_text, services_lost, services_title
 from civobs_collector.publish.times import SHORT, LocalClock, count, duration, listing, middle, when
-from civobs_collector.publish.words import CONFIDENCES, DEPTH_LOST, FAMILIES, KINDS, LAPSED, STATUSES
+from civobs_collector.publish.words import CONFIDENCES, DEPTH_LOST, FAMILIES, KINDS, LAPSED, SIGNALS, STATUSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,22 @@ def network_name(event: PublishedEvent, asn: int) -> str:
     return f"{name} (AS{asn})" if name else f"AS{asn}"
 
 
+def signal_words(event: PublishedEvent, signal: str) -> tuple[str, str]:
+    """Return a signal's name and meaning, with the network where it is of one (``tls.AS33771``).
+
+    A signal without words yet goes by its own name.
+    """
+    head, _, number = signal.rpartition(".AS")
+    if head and number.isdecimal():
+        name, meaning = SIGNALS.get(head, (head, ""))
+        return f"{name}, {network_name(event, int(number))}", meaning
+    return SIGNALS.get(signal, (signal, ""))
+
+
 def total_row(event: PublishedEvent) -> GridRow | None:
-    """Return the row that stands for the whole group: the one without an ASN, or the only one."""
+    """Return the row that stands for the whole group: the one without network and target, or the only one."""
     rows = event.record.grid.rows
-    whole = [row for row in rows if row.asn is None]
+    whole = [row for row in rows if row.asn is None and not row.target]
     if whole:
         return whole[0]
     return rows[0] if len(rows) == 1 else None
@@ -62,7 +75,8 @@ def place(event: PublishedEvent) -> str:
 
 def title(event: PublishedEvent) -> str:
     """Say what and where, in a heading: ``Suspected Internet shutdown in Kenya``."""
-    words = KINDS[event.record.kind].title
+    record = event.record
+    words = services_title(record) if record.kind in SERVICE_KINDS else KINDS[record.kind].title
     prefix = "Retracted: " if event.record.status is Status.RETRACTED else ""
     joint = " of " if event.record.scope.level is Level.NETWORK and event.record.kind is EventKind.OUTAGE else " in "
     return f"{prefix}{words}{joint}{place(event)}"
@@ -78,12 +92,19 @@ def who(event: PublishedEvent) -> str:
     record = event.record
     affected, scope = record.affected, record.scope
     households = f"{affected.n_down:,} of {count(affected.n_observed, 'observed household')}"
-    cut = record.kind in (EventKind.OUTAGE, EventKind.SHUTDOWN_SUSPECTED)
-    lost = DEPTH_LOST.get(record.depth, KINDS[record.kind].lost) if cut else KINDS[record.kind].lost
-    sentence = f"{households} {lost}."
+    sentence = f"{households} {_lost(record)}."
     if scope.level is Level.COUNTRY and scope.asns:
         sentence += f" Affected: {len(scope.asns)} of {count(len(scope.asns_observed), 'observed network')}."
+    if record.kind in SERVICE_KINDS and (failed := layers_text(record)):
+        sentence += f" {failed}"
     return sentence
+
+
+def _lost(record: EventRecord) -> str:
+    if record.kind in SERVICE_KINDS:
+        return services_lost(record)
+    cut = record.kind in (EventKind.OUTAGE, EventKind.SHUTDOWN_SUSPECTED)
+    return DEPTH_LOST.get(record.depth, KINDS[record.kind].lost) if cut else KINDS[record.kind].lost
 
 
 def began(event: PublishedEvent, local: LocalClock) -> str:

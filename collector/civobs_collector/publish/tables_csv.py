@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from civobs_collector.publish.published import PublishedEvent, network_name, title
+from civobs_collector.publish.services import finding
 from civobs_collector.publish.times import iso
-from civobs_collector.publish.words import LICENCE_ID, STATES
+from civobs_collector.publish.words import LICENCE_ID, states
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -40,8 +41,14 @@ EVENT_COLUMNS = (
     "cause",
     "permalink",
     "licence",
+    "finding",
+    "targets",
+    "layers",
+    "mechanisms",
+    "campaign",
+    "occurrence",
 )
-GRID_COLUMNS = ("network", "asn", "bin_start", "bin_end", "households", "up", "down", "not_known", "state")
+GRID_COLUMNS = ("network", "asn", "target", "bin_start", "bin_end", "households", "up", "down", "not_known", "state")
 
 
 def to_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -60,19 +67,21 @@ def events_csv(events: Iterable[PublishedEvent]) -> str:
 
 
 def grid_csv(event: PublishedEvent) -> str:
-    """Write what the event's chart shows: one row a network and time bin."""
+    """Write what the event's chart shows: one row a network, target and time bin."""
     grid, step = event.record.grid, timedelta(seconds=event.record.grid.bin_s)
+    words = states(event.record.kind)
     rows = (
         (
             row.label if row.asn is None else network_name(event, row.asn),
             row.asn,
+            row.target,
             iso(grid.start + step * index),
             iso(grid.start + step * (index + 1)),
             row.n,
             row.up[index],
             row.down[index],
             row.unknown[index],
-            STATES[letter][0],
+            words[letter][0],
         )
         for row in grid.rows
         for index, letter in enumerate(row.state)
@@ -108,6 +117,12 @@ def _event_row(event: PublishedEvent) -> tuple[object, ...]:
         record.cause.value,
         event.permalink,
         LICENCE_ID,
+        finding(record),
+        " ".join(record.scope.targets),
+        " ".join(record.scope.layers),
+        " ".join(record.scope.mechanisms),
+        record.campaign.campaign_id if record.campaign else None,
+        record.campaign.occurrence if record.campaign else None,
     )
 
 

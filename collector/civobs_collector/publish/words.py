@@ -10,8 +10,9 @@ class KindWords:
     """How an event of one kind is spoken of."""
 
     title: str
+    """The heading without the place; ``{what}`` stands for the services."""
     lost: str
-    """What the households did, for ``12 households …``."""
+    """What the households met, for ``12 households …``."""
     meaning: str
 
 
@@ -32,15 +33,21 @@ KINDS: dict[EventKind, KindWords] = {
     ),
     EventKind.POWER: KindWords("Power loss", "lost power", "The devices that measure had no electricity."),
     EventKind.THROTTLING_TARGETED: KindWords(
-        "Throttling of services",
-        "saw services slowed down",
-        "Named services were slow while a neutral control was not.",
+        "Throttling of {what}",
+        "found {what} slow",
+        "A service is called throttled when transfers under its name were slow again and again, while a neutral "
+        "transfer to the same server in the same minutes was not. The name does not say who slowed it down.",
     ),
     EventKind.THROTTLING_GENERAL: KindWords(
-        "General slow-down", "saw the Internet slowed down", "All measured connections were slow."
+        "General slow-down",
+        "found the Internet slow",
+        "All measured transfers were slower than in the same hours of other weeks. Crowded lines slow down too.",
     ),
     EventKind.BLOCKING: KindWords(
-        "Blocking of services", "could not reach services", "Named services could not be reached."
+        "Blocking of {what}",
+        "could not reach {what}",
+        "A service is called blocked when it failed here again and again and answered elsewhere at the same time. "
+        "The name does not say who blocked it.",
     ),
 }
 
@@ -76,7 +83,10 @@ CONFIDENCES: dict[ConfidenceLabel, tuple[str, str]] = {
         "unconfirmed",
         "Only one kind of evidence supports it so far, or the evidence is weak. Do not report it as established.",
     ),
-    ConfidenceLabel.PROBABLE: ("probable", "Independent kinds of evidence agree. No person has reviewed it yet."),
+    ConfidenceLabel.PROBABLE: (
+        "probable",
+        "Several households, or independent kinds of evidence, agree. No person has reviewed it yet.",
+    ),
     ConfidenceLabel.CONFIRMED: ("confirmed", "A named reviewer of the observatory has checked the evidence."),
 }
 
@@ -97,13 +107,36 @@ SIGNALS: dict[str, tuple[str, str]] = {
     "ladder.L3": ("Within the country", "whether destinations in the same country answered"),
     "ladder.L4": ("Abroad", "whether destinations in other countries answered"),
     "ladder.L5": ("Services", "whether well-known services answered"),
+    "dns": ("Look-up of names (DNS)", "whether names led to true addresses"),
+    "ip": ("Route (IP)", "whether there was a way to the server"),
+    "tcp": ("Connection (TCP)", "whether the server took the connection"),
+    "tls": ("Encrypted handshake (TLS)", "whether the handshake under the service's name went through"),
+    "http": ("Web page (HTTP)", "whether the page came as it is"),
+    "quic": ("QUIC", "whether the handshake over UDP went through"),
+    "throughput": ("Speed", "how fast transfers were beside a neutral one"),
 }
 
+_NOT_KNOWN = ("not known", "not known: no data")
 STATES: dict[str, tuple[str, str]] = {
-    "u": ("up", "the Internet worked"),
-    "g": ("degraded", "some households were without Internet, or it worked in part"),
-    "d": ("down", "the Internet did not work"),
-    "?": ("not known", "no data: nothing has arrived, or the observatory itself was away"),
+    "u": ("up", "up"),
+    "g": ("degraded", "degraded: a part of the households down"),
+    "d": ("down", "down"),
+    "?": _NOT_KNOWN,
+}
+"""Of a line: the word for a table, and the line of the legend."""
+
+BLOCKING_STATES: dict[str, tuple[str, str]] = {
+    "u": ("reached", "reached"),
+    "g": ("failed in part", "failed in a part of the households"),
+    "d": ("failed", "failed in half of them or more"),
+    "?": _NOT_KNOWN,
+}
+
+SPEED_STATES: dict[str, tuple[str, str]] = {
+    "u": ("as fast as usual", "as fast as usual"),
+    "g": ("slow in part", "slow in a part of the households"),
+    "d": ("slow", "slow in half of them or more"),
+    "?": _NOT_KNOWN,
 }
 
 CHANGES: dict[str, str] = {
@@ -134,9 +167,24 @@ HYPOTHESES: dict[str, str] = {
     "isp": "one provider",
     "national": "the networks of the country together",
     "international_only": "the connections out of the country",
+    "whitelist": "a filter that lets only selected services through",
+    "mobile_only": "mobile networks only",
+    "dns": "the provider's look-up of names",
+    "flapping": "a line that comes and goes",
     "collector": "the observatory, or the way to it",
+    "blocking": "the way to the services, within the country",
+    "throttling": "the way to the services, within the country",
+    "congestion": "crowded lines",
+    "site_failure": "the services themselves",
+    "common_cause": "a change that many countries share",
 }
 """Where a fault may lie; ``undetermined`` has no words, because then there is nothing to say."""
+
+CROSS_CHECKS: dict[str, str] = {
+    "cusum": "Sum of surprise (CUSUM), nats; an alarm by itself from 7",
+    "kleinberg": "Burst level (Kleinberg); an alarm by itself from 6",
+}
+"""What other detectors make of the same data (detection.md §3.3 e)."""
 
 LICENCE_ID = "CC-BY-4.0"
 LICENCE_URL = "https://creativecommons.org/licenses/by/4.0/"
@@ -144,6 +192,13 @@ LICENCE_NAME = "Creative Commons Attribution 4.0 International"
 PUBLISHER = "Core Internet Values Observatory"
 
 
-def signal_words(signal: str) -> tuple[str, str]:
-    """Return a signal's name and meaning; a signal without words yet goes by its own name."""
-    return SIGNALS.get(signal, (signal, ""))
+def states(kind: EventKind) -> dict[str, tuple[str, str]]:
+    """Return the words for the states of an event's grid."""
+    if kind is EventKind.BLOCKING:
+        return BLOCKING_STATES
+    return SPEED_STATES if kind in (EventKind.THROTTLING_TARGETED, EventKind.THROTTLING_GENERAL) else STATES
+
+
+def hypothesis_words(name: str) -> str:
+    """Say where a hypothesis puts the fault; one without words yet goes by its own name."""
+    return HYPOTHESES.get(name, name.replace("_", " "))

@@ -41,12 +41,12 @@ PERIODS = (
 )
 
 STATES = {
-    "u": "measured, no event on record",
-    "g": "measured in part, or a part affected",
-    "d": "outage on record",
-    "?": "no data",
+    "u": ("measured", "measured, no event on record"),
+    "g": ("in part", "measured in part, or a part or some services affected"),
+    "d": ("outage", "outage on record"),
+    "?": ("no data", "no data"),
 }
-"""What the four states of this page's chart mean."""
+"""The four states of this page's chart: the word for a table, and the line of the legend."""
 
 
 @dataclass(frozen=True, slots=True)

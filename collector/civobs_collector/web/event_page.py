@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from civobs_collector.db.read_events import VersionLine
-from civobs_collector.detect.record import SignalTimes, Status
+from civobs_collector.detect.record import EventRecord, SignalTimes, Status
 from civobs_collector.publish import words
 from civobs_collector.publish.charts import Timeline, event_timeline, lane_lines
 from civobs_collector.publish.citation import citation
@@ -15,13 +15,19 @@ from civobs_collector.publish.published import (
     ended,
     how_sure,
     network_name,
+    signal_words,
     status_words,
     title,
     who,
 )
+from civobs_collector.publish.services import SERVICE_KINDS
 from civobs_collector.publish.times import LocalClock, count, utc_text
 from civobs_collector.web.draw import Drawings
+from civobs_collector.web.service_part import services_part
 from civobs_collector.web.templates import render
+
+LEAST_LIKELY = 0.001
+"""A hypothesis below this has no bar on the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +66,9 @@ def event_page(
             "span": (timeline.start, timeline.end),
             "step": timedelta(seconds=event.record.grid.bin_s),
             "lines": lane_lines(timeline.lanes),
-            "states": words.STATES,
-            "signals": [(words.signal_words(one.signal), one) for one in event.record.per_signal],
+            "states": words.states(event.record.kind),
+            "services": services_part(event),
+            "signals": [(signal_words(event, one.signal), one) for one in event.record.per_signal],
             "gap": signal_gap(event.record.per_signal),
             "affected": [(asn, network_name(event, asn)) for asn in event.record.scope.asns],
             "spared": [
@@ -70,6 +77,10 @@ def event_page(
                 if asn not in event.record.scope.asns
             ],
             "fault": words.HYPOTHESES.get(event.record.likeliest),
+            "hypotheses": hypotheses(event.record),
+            "cross_checks": [
+                (words.CROSS_CHECKS.get(name, name), value) for name, value in event.record.cross_checks.items()
+            ],
             "kind": words.KINDS[event.record.kind],
             "history": lines,
             "changes": words.CHANGES,
@@ -100,7 +111,10 @@ def facts(event: PublishedEvent) -> list[Fact]:
     affected, severity = record.affected, record.severity
     label, meaning = words.CONFIDENCES[record.confidence.label]
     depth, depth_meaning = words.DEPTHS[record.depth]
+    lost = "" if record.kind in SERVICE_KINDS else f"Lost: {depth.lower()}. {depth_meaning} "
     networks = f"{count(len(record.scope.asns), 'network')} of {len(record.scope.asns_observed)} observed"
+    if record.scope.targets:
+        networks = f"{count(len(record.scope.targets), 'service')} in {networks}"
     access = words.ACCESS.get(record.scope.access, record.scope.access)
     share = "not known" if affected.user_share is None else f"about {affected.user_share:.0%}"
     cause = record.cause
@@ -109,8 +123,8 @@ def facts(event: PublishedEvent) -> list[Fact]:
         Fact(
             "Severity",
             f"{affected.n_down} of {count(affected.n_observed, 'household')}, {hours(severity.hours)}",
-            f"Lost: {depth.lower()}. {depth_meaning} What was seen fits any share from {affected.fraction_lo:.0%} to "
-            f"{affected.fraction_hi:.0%} of all homes in the networks affected (95 % bounds).",
+            f"{lost}What was seen fits any share from {affected.fraction_lo:.0%} to {affected.fraction_hi:.0%} of all "
+            "homes in the networks affected (95 % bounds).",
         ),
         Fact(
             "Scope",
@@ -127,6 +141,12 @@ def facts(event: PublishedEvent) -> list[Fact]:
     ]
 
 
+def hypotheses(record: EventRecord) -> list[tuple[str, float]]:
+    """Return where the fault may lie and how likely, likeliest first; those below a thousandth are left to the data."""
+    ranked = sorted(record.hypotheses.items(), key=lambda item: (-item[1], item[0]))
+    return [(words.hypothesis_words(name), value) for name, value in ranked if value >= LEAST_LIKELY]
+
+
 def hours(value: float) -> str:
     """Write a length in hours as people say it."""
     seconds = round(value * 3600)
@@ -141,9 +161,10 @@ def describe(event: PublishedEvent, timeline: Timeline) -> str:
     end = event.record.resolution
     without = "known" if event.record.status is Status.CLOSED else "seen yet"
     until = f"to {utc_text(end.latest)}" if end else f"with no end {without}"
+    word = words.states(event.record.kind)["d"][0]
     return (
         f"State of {count(len(timeline.lanes), 'line')} over time, from {utc_text(timeline.start)} to "
-        f"{utc_text(timeline.end)}: down from {utc_text(event.record.onset.earliest)} {until}. "
+        f"{utc_text(timeline.end)}: {word} from {utc_text(event.record.onset.earliest)} {until}. "
         "The table below holds the same data."
     )
 
