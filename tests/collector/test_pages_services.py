@@ -8,17 +8,22 @@ from io import StringIO
 import psycopg
 import pytest
 
-from civobs_collector.detect.record import Confidence, ConfidenceLabel, EventKind, Status
+from civobs_collector.api.models import CodfPage, History
+from civobs_collector.detect.record import Confidence, ConfidenceLabel, EventKind, Level, Status
+from civobs_collector.publish.changes import changes
 from civobs_collector.publish.charts import event_timeline
+from civobs_collector.publish.codf import codf
 from civobs_collector.publish.event_json import PublicEvent
 from civobs_collector.publish.published import PublishedEvent, signal_words, summary, title
 from civobs_collector.publish.services import Finding, finding, mechanism_text, services
 from civobs_collector.publish.tables_csv import events_csv, grid_csv
+from civobs_collector.publish.times import middle
 from civobs_collector.web.event_page import hypotheses
 from civobs_collector.web.places import local_clock
 from civobs_collector.web.service_part import matrix
 from tests.collector.fix_services import (
     BLOCKING_ID,
+    BLOCKING_KEY,
     CAMPAIGN,
     TARGETS,
     THROTTLING_ID,
@@ -193,3 +198,78 @@ def test_an_ongoing_throttling_has_no_end_on_its_page(services_site):
     event = services_site.client.get(f"/events/{THROTTLING_ID}.json").json()
     assert event["status"] == Status.OPEN
     assert event["resolution"] is None
+
+
+def test_the_history_shows_what_each_version_says_otherwise(services_site, chromium):
+    page = chromium.new_page(viewport={"width": 360, "height": 800})
+    page.goto(f"{services_site.url}/events/{BLOCKING_ID}/history")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert page.locator("h2").all_inner_texts() == ["Version 2: Closed", "Version 1: First publication"]
+    rows = {
+        row.locator("th").inner_text(): row.locator("td").all_inner_texts()
+        for row in page.locator(".diff tbody tr").all()
+    }
+    assert rows["Status"] == ["Ongoing", "Ended"]
+    assert rows["Campaign"] == ["none", "occurrence 3 of 28"]
+    assert rows["Ended between (UTC)"] == ["none", "2023-11-09 13:16:00 to 2023-11-09 13:25:00"]
+    assert "Title" not in rows
+    page.close()
+    history = History.model_validate(services_site.client.get(f"/api/v1/events/{BLOCKING_ID}/history").json())
+    assert {one.name: [one.before, one.after] for one in history.items[0].changed} == rows
+    assert history.items[1].changed == ()
+
+
+def test_a_change_of_one_signal_names_it_and_no_change_is_none():
+    before, moved = blocking_record(), blocking_record().per_signal
+    late = moved[0].model_copy(update={"onset": moved[1].onset})
+    after = blocking_record(per_signal=(late, *moved[2:]))
+    found = {one.field: one for one in changes(published(before), published(after))}
+    assert set(found) == {"per_signal.tls.onset", "per_signal.quic.onset", "per_signal.quic.resolution"}
+    assert found["per_signal.tls.onset"].name == "Encrypted handshake (TLS): began"
+    assert found["per_signal.quic.onset"].after == "none"
+    assert changes(published(before), published(before)) == ()
+
+
+def test_codf_fills_uncertainty_and_fraction_for_each_signal():
+    rows = codf(published(blocking_record()))
+    assert [(row.datasource, row.location) for row in rows] == [
+        ("civobs.tls", "country/KE"),
+        ("civobs.quic", "country/KE"),
+        ("civobs.tls", "asn/33771"),
+        ("civobs.tls", "asn/36926"),
+    ]
+    signal = blocking_record().per_signal[0]
+    assert rows[0].start == middle(signal.onset).timestamp()
+    assert (rows[0].duration, rows[0].uncertainty, rows[0].fraction) == (490 * 60, 4 * 60, 0.7778)
+    assert not rows[0].overlaps_window
+
+
+def test_codf_of_an_open_event_says_how_long_it_was_watched_and_of_a_retracted_one_nothing():
+    (row,) = codf(published(throttling_record()))
+    assert row.overlaps_window
+    assert row.duration == round(throttling_record().severity.hours * 3600)
+    scope = throttling_record().scope.model_copy(update={"level": Level.NETWORK})
+    assert [row.location for row in codf(published(throttling_record(scope=scope)))] == ["asn/33771", "asn/36926"]
+    assert codf(published(blocking_record(status=Status.RETRACTED))) == ()
+
+
+def test_codf_is_served_for_lists_events_and_versions(services_site):
+    client = services_site.client
+    for path in ("/api/v1/events", f"/api/v1/events/{BLOCKING_ID}", f"/api/v1/events/{BLOCKING_ID}/v1"):
+        page = CodfPage.model_validate(client.get(path, params={"format": "codf"}).json())
+        assert any(BLOCKING_ID in row.civobs_event for row in page.data)
+        assert client.get(path, params={"format": "xml"}).status_code == 422
+
+
+def test_the_occurrences_of_a_campaign_have_a_page_and_a_filter(services_site, chromium):
+    page = chromium.new_page(viewport={"width": 360, "height": 800})
+    page.goto(f"{services_site.url}/campaigns/{CAMPAIGN}")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    text = page.locator("main").inner_text()
+    assert "in Kenya: 1 occurrence" in text
+    assert "Occurrence 3" in text
+    assert "They lasted 8 hours 10 minutes." in text
+    page.close()
+    found = services_site.client.get("/api/v1/events", params={"campaign": str(CAMPAIGN)}).json()["items"]
+    assert [(one["id"], one["campaign"]) for one in found] == [(BLOCKING_ID, str(CAMPAIGN))]
+    assert services_site.client.get(f"/campaigns/{BLOCKING_KEY}").status_code == 404

@@ -2,10 +2,13 @@
 
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from civobs_collector.publish.codf import CodfEvent
 from civobs_collector.publish.event_json import PublicEvent
+from civobs_collector.publish.words import LICENCE_ID
 
 
 class Answer(BaseModel):
@@ -122,6 +125,8 @@ _EVENT_LINE = {
     "level": "country",
     "cc": "KE",
     "asns": [64500, 64501],
+    "targets": [],
+    "campaign": None,
     "onset_earliest": "2026-11-22T05:09:00Z",
     "onset_latest": "2026-11-22T05:10:15Z",
     "resolution_earliest": "2026-11-22T09:40:00Z",
@@ -149,6 +154,8 @@ class EventLine(Answer):
     level: str
     cc: str
     asns: tuple[int, ...]
+    targets: tuple[str, ...] = Field(description="What was blocked or slowed; empty where the line was lost")
+    campaign: UUID | None = Field(description="Of windows that come again; null where none do")
     onset_earliest: datetime
     onset_latest: datetime
     resolution_earliest: datetime | None
@@ -168,14 +175,60 @@ class EventPage(Answer):
     next: str | None = Field(description="Give it as `cursor` to read on; null at the end")
 
 
-_HISTORY_LINE = {
-    "version": 1,
-    "permalink": "https://observatory.example/events/CIV-2026-KE-0001/v1",
-    "published_at": "2026-11-22T05:14:00Z",
-    "change_kind": "new",
-    "reason": "detected",
-    "detector_version": "1.0.0",
+_CODF_EVENT = {
+    "location": "country/KE",
+    "location_name": "Kenya",
+    "start": 1795324215,
+    "duration": 16290,
+    "uncertainty": 75,
+    "method": "civobs 1.0.0",
+    "datasource": "civobs.presence",
+    "status": 0,
+    "fraction": 0.8667,
+    "score": 18680.8,
+    "overlaps_window": False,
+    "civobs_event": "https://observatory.example/events/CIV-2026-KE-0001/v2",
 }
+
+
+class CodfPage(Answer):
+    """Events in IODA's form: one row for each signal, because signals are never averaged."""
+
+    model_config = _example(
+        {
+            "type": "outages.events",
+            "format": "codf",
+            "licence": "CC-BY-4.0",
+            "data": [_CODF_EVENT],
+            "next": None,
+        }
+    )
+
+    type: Literal["outages.events"] = "outages.events"
+    format: Literal["codf"] = "codf"
+    licence: str = LICENCE_ID
+    data: tuple[CodfEvent, ...]
+    next: str | None = Field(description="Give it as `cursor` to read on; null at the end")
+
+
+_HISTORY_LINE = {
+    "version": 2,
+    "permalink": "https://observatory.example/events/CIV-2026-KE-0001/v2",
+    "published_at": "2026-11-22T10:01:00Z",
+    "change_kind": "closed",
+    "reason": "late_data",
+    "detector_version": "1.0.0",
+    "changed": [{"field": "status", "name": "Status", "before": "Ongoing", "after": "Ended"}],
+}
+
+
+class FieldChange(Answer):
+    """One field that a version says otherwise than the one before."""
+
+    field: str = Field(description="Where it stands in the event's JSON")
+    name: str
+    before: str
+    after: str
 
 
 class HistoryLine(Answer):
@@ -189,6 +242,7 @@ class HistoryLine(Answer):
     change_kind: str
     reason: str
     detector_version: str
+    changed: tuple[FieldChange, ...] = Field(description="In words; both versions hold the whole")
 
 
 class History(Answer):

@@ -4,21 +4,24 @@ import json
 from datetime import datetime
 from importlib.resources import files
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from civobs_collector.api.deps import PAGE_DEFAULT, ConnDep, Cursor, Limit, Served, ServedDep
-from civobs_collector.api.models import EventLine, EventPage, History, HistoryLine
+from civobs_collector.api.models import CodfPage, EventLine, EventPage, FieldChange, History, HistoryLine
 from civobs_collector.api.problems import not_found
 from civobs_collector.db.connect import Connection
-from civobs_collector.db.read_events import EventFilter, read_history
+from civobs_collector.db.read_events import EventFilter
 from civobs_collector.detect.record import EventKind, Status
+from civobs_collector.publish.changes import changes
+from civobs_collector.publish.codf import codf
 from civobs_collector.publish.event_json import PublicEvent, public_event
 from civobs_collector.publish.published import PublishedEvent, title
 from civobs_collector.publish.tables_csv import events_csv, grid_csv
 from civobs_collector.web.places import local_clock
-from civobs_collector.web.stored import load_event, load_events
+from civobs_collector.web.stored import load_event, load_events, load_versions
 from civobs_wire.scalars import Asn, CountryCode, UtcTime
 
 router = APIRouter(prefix="/api/v1", tags=["events"])
@@ -35,6 +38,10 @@ _EXAMPLE = json.loads((files("civobs_collector.api") / "example_event.json").rea
 EVENT_RESPONSE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {"example": _EXAMPLE}}}}
 
 
+Format = Annotated[Literal["json", "codf"], Field(description="`codf`: IODA's form, a row for each signal")]
+FormQuery = Annotated[Format, Query(alias="format")]
+
+
 class EventQuery(BaseModel):
     """The filters; one that is not known is refused, because ignoring it would answer another question."""
 
@@ -45,6 +52,7 @@ class EventQuery(BaseModel):
     kind: EventKind | None = None
     status: Status | None = None
     level: Literal["network", "country"] | None = None
+    campaign: Annotated[UUID | None, Field(description="Occurrences of one campaign")] = None
     start: Annotated[UtcTime | None, Field(alias="from", description="Not over before this time")] = None
     end: Annotated[UtcTime | None, Field(alias="to", description="Begun before this time")] = None
 
@@ -55,6 +63,7 @@ class EventQuery(BaseModel):
             kind=self.kind,
             status=self.status,
             level=self.level,
+            campaign=self.campaign,
             start=self.start,
             end=self.end,
         )
@@ -65,10 +74,11 @@ class EventPageQuery(EventQuery):
 
     cursor: Cursor = None
     limit: Limit = PAGE_DEFAULT
+    format: Format = "json"
 
 
 @router.get("/events", summary="Events, latest onset first")
-def list_of_events(conn: ConnDep, served: ServedDep, query: Annotated[EventPageQuery, Query()]) -> EventPage:
+def list_of_events(conn: ConnDep, served: ServedDep, query: Annotated[EventPageQuery, Query()]) -> EventPage | CodfPage:
     """The newest version of each event."""
     limit, after = query.limit, _after(served, query.cursor)
     found = load_events(conn, query.wanted(), limit + 1, served.settings.api.public_url, after)
@@ -76,6 +86,8 @@ def list_of_events(conn: ConnDep, served: ServedDep, query: Annotated[EventPageQ
     token = (
         served.sealer.seal_cursor("events", last.record.onset.earliest.isoformat(), last.public_id) if last else None
     )
+    if query.format == "codf":
+        return CodfPage(data=tuple(row for event in found[:limit] for row in codf(event)), next=token)
     return EventPage(items=tuple(_line(event) for event in found[:limit]), next=token)
 
 
@@ -87,44 +99,33 @@ def events_as_csv(conn: ConnDep, served: ServedDep, query: Annotated[EventQuery,
 
 
 @router.get("/events/{public_id}", summary="The newest version of an event", responses=EVENT_RESPONSE)
-def newest_event(conn: ConnDep, served: ServedDep, response: Response, public_id: str) -> PublicEvent:
+def newest_event(
+    conn: ConnDep, served: ServedDep, response: Response, public_id: str, form: FormQuery = "json"
+) -> PublicEvent | CodfPage:
     """The record with its title, summary and citation."""
     event = find_event(conn, served, public_id, None)
     response.headers.update(event_headers(event, frozen=False))
-    return public_event(event, local_clock(event.record.scope.cc))
+    return _in_form(event, form)
 
 
 @router.get(
     "/events/{public_id}/v{version}", summary="One version of an event, for ever the same", responses=EVENT_RESPONSE
 )
-def event_version(conn: ConnDep, served: ServedDep, response: Response, public_id: str, version: int) -> PublicEvent:
+def event_version(
+    conn: ConnDep, served: ServedDep, response: Response, public_id: str, version: int, form: FormQuery = "json"
+) -> PublicEvent | CodfPage:
     """A published version is never rewritten."""
     event = find_event(conn, served, public_id, version)
     response.headers.update(event_headers(event, frozen=True))
-    return public_event(event, local_clock(event.record.scope.cc))
+    return _in_form(event, form)
 
 
 @router.get("/events/{public_id}/history", summary="All versions of an event")
 def event_history(conn: ConnDep, served: ServedDep, public_id: str) -> History:
     """What changed when, and why; newest first."""
-    lines = read_history(conn, public_id)
-    if not lines:
-        raise not_found(f"There is no event {public_id}.")
-    base = f"{served.settings.api.public_url.rstrip('/')}/events/{public_id}"
-    return History(
-        id=public_id,
-        items=tuple(
-            HistoryLine(
-                version=line.version,
-                permalink=f"{base}/v{line.version}",
-                published_at=line.published_at,
-                change_kind=line.change_kind,
-                reason=line.reason,
-                detector_version=line.detector_version,
-            )
-            for line in lines
-        ),
-    )
+    versions = find_versions(conn, served, public_id)
+    pairs = zip(versions, [*versions[1:], None], strict=True)
+    return History(id=public_id, items=tuple(_history_line(event, before) for event, before in pairs))
 
 
 def find_event(conn: Connection, served: Served, public_id: str, version: int | None) -> PublishedEvent:
@@ -136,6 +137,14 @@ def find_event(conn: Connection, served: Served, public_id: str, version: int | 
         what = public_id if version is None else f"{public_id}, version {version}"
         raise not_found(f"There is no event {what}.")
     return event
+
+
+def find_versions(conn: Connection, served: Served, public_id: str) -> list[PublishedEvent]:
+    """Load all versions of an event, newest first, or answer 404."""
+    versions = [] if "\x00" in public_id else load_versions(conn, public_id, served.settings.api.public_url)
+    if not versions:
+        raise not_found(f"There is no event {public_id}.")
+    return versions
 
 
 def event_headers(event: PublishedEvent, *, frozen: bool) -> dict[str, str]:
@@ -166,11 +175,32 @@ def grid_response(event: PublishedEvent, *, frozen: bool) -> Response:
     return response
 
 
+def _in_form(event: PublishedEvent, form: Format) -> PublicEvent | CodfPage:
+    if form == "codf":
+        return CodfPage(data=codf(event), next=None)
+    return public_event(event, local_clock(event.record.scope.cc))
+
+
 def _after(served: Served, cursor: str | None) -> tuple[datetime, str] | None:
     if cursor is None:
         return None
     onset, public_id = served.sealer.open_cursor("events", cursor)
     return datetime.fromisoformat(str(onset)), str(public_id)
+
+
+def _history_line(event: PublishedEvent, before: PublishedEvent | None) -> HistoryLine:
+    return HistoryLine(
+        version=event.version,
+        permalink=event.permalink,
+        published_at=event.published_at,
+        change_kind=event.change_kind,
+        reason=event.reason,
+        detector_version=event.record.method.detector_version,
+        changed=tuple(
+            FieldChange(field=one.field, name=one.name, before=one.before, after=one.after)
+            for one in (changes(before, event) if before else ())
+        ),
+    )
 
 
 def _line(event: PublishedEvent) -> EventLine:
@@ -187,6 +217,8 @@ def _line(event: PublishedEvent) -> EventLine:
         level=record.scope.level,
         cc=record.scope.cc,
         asns=record.scope.asns,
+        targets=record.scope.targets,
+        campaign=record.campaign.campaign_id if record.campaign else None,
         onset_earliest=record.onset.earliest,
         onset_latest=record.onset.latest,
         resolution_earliest=end.earliest if end else None,

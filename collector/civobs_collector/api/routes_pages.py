@@ -3,21 +3,24 @@
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from civobs_collector.api.deps import ConnDep, Served, ServedDep
 from civobs_collector.api.problems import not_found
-from civobs_collector.api.routes_events import FRESH, event_headers, find_event, grid_response
+from civobs_collector.api.routes_events import FRESH, event_headers, find_event, find_versions, grid_response
 from civobs_collector.db.connect import Connection
-from civobs_collector.db.read_events import read_history
+from civobs_collector.db.read_events import EventFilter, read_history
 from civobs_collector.publish.event_json import public_event
 from civobs_collector.publish.published import PublishedEvent
+from civobs_collector.web.campaign_page import MOST_OCCURRENCES, campaign_page
 from civobs_collector.web.country_page import PERIODS, View, country_page
 from civobs_collector.web.event_page import event_page, history_page
 from civobs_collector.web.overview_page import overview_page
 from civobs_collector.web.places import local_clock
+from civobs_collector.web.stored import load_events
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -57,8 +60,16 @@ def newest_csv(conn: ConnDep, served: ServedDep, public_id: str) -> Response:
 
 @router.get("/events/{public_id}/history")
 def history(conn: ConnDep, served: ServedDep, public_id: str) -> Response:
-    event = find_event(conn, served, public_id, None)
-    return _page(history_page(event, read_history(conn, public_id)))
+    return _page(history_page(find_versions(conn, served, public_id)))
+
+
+@router.get("/campaigns/{campaign}")
+def campaign(conn: ConnDep, served: ServedDep, campaign: UUID) -> Response:
+    wanted = EventFilter(campaign=campaign)
+    found = load_events(conn, wanted, MOST_OCCURRENCES, served.settings.api.public_url)
+    if not found:
+        raise not_found("There is no such campaign.")
+    return _page(campaign_page(campaign, found, local_clock(found[0].record.scope.cc)))
 
 
 @router.get("/events/{public_id}/v{version:int}.json")

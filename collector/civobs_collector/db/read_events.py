@@ -6,6 +6,7 @@ Events of level ``probe`` concern one household and are never read here: no quer
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from psycopg.rows import class_row
 
@@ -45,6 +46,7 @@ class EventFilter:
     kind: str | None = None
     status: str | None = None
     level: str | None = None
+    campaign: UUID | None = None
     start: datetime | None = None
     end: datetime | None = None
 
@@ -82,6 +84,16 @@ def read_history(conn: Connection, public_id: str) -> list[VersionLine]:
         ).fetchall()
 
 
+def read_versions(conn: Connection, public_id: str) -> list[EventVersionRow]:
+    """Return all versions of an event as they were published, newest first; empty when there is none."""
+    with conn.cursor(row_factory=class_row(EventVersionRow)) as cursor:
+        return cursor.execute(
+            f"SELECT {_COLUMNS} FROM event_version JOIN event USING (event_key)"  # noqa: S608 # constant
+            " WHERE public_id = %s AND level <> 'probe' ORDER BY version DESC",
+            (public_id,),
+        ).fetchall()
+
+
 _LIST_SQL = f"""
 SELECT {_COLUMNS} FROM event_current
  WHERE level <> 'probe' AND public_id IS NOT NULL
@@ -90,6 +102,7 @@ SELECT {_COLUMNS} FROM event_current
    AND (%(kind)s::text IS NULL OR kind = %(kind)s)
    AND (%(status)s::text IS NULL OR status = %(status)s)
    AND (%(level)s::text IS NULL OR level = %(level)s)
+   AND (%(campaign)s::text IS NULL OR record->'campaign'->>'campaign_id' = %(campaign)s)
    AND (%(end)s::timestamptz IS NULL OR onset_earliest < %(end)s)
    AND (%(start)s::timestamptz IS NULL OR status = 'open' OR {LAST_SEEN} >= %(start)s)
    AND (%(after_at)s::timestamptz IS NULL OR (onset_earliest, public_id) < (%(after_at)s, %(after_id)s))
@@ -108,6 +121,7 @@ def list_events(
         "kind": wanted.kind,
         "status": wanted.status,
         "level": wanted.level,
+        "campaign": wanted.campaign and str(wanted.campaign),
         "start": wanted.start,
         "end": wanted.end,
         "after_at": after[0] if after else None,

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from civobs_collector.db.read_events import VersionLine
 from civobs_collector.detect.record import EventRecord, SignalTimes, Status
 from civobs_collector.publish import words
+from civobs_collector.publish.changes import changes
 from civobs_collector.publish.charts import Timeline, event_timeline, lane_lines
 from civobs_collector.publish.citation import citation
 from civobs_collector.publish.published import (
@@ -91,14 +92,15 @@ def event_page(
     )
 
 
-def history_page(event: PublishedEvent, history: Sequence[VersionLine]) -> str:
-    """Render the list of versions."""
+def history_page(versions: Sequence[PublishedEvent]) -> str:
+    """Render the versions, newest first, each with what it says otherwise than the one before."""
+    pairs = zip(versions, [*versions[1:], None], strict=True)
     return render(
         "history.html",
         {
-            "event": event,
-            "title": title(event),
-            "history": history,
+            "event": versions[0],
+            "title": title(versions[0]),
+            "history": [(event, changes(before, event) if before else ()) for event, before in pairs],
             "changes": words.CHANGES,
             "reasons": words.REASONS,
         },

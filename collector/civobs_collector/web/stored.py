@@ -9,6 +9,7 @@ from civobs_collector.db.read_events import (
     list_events,
     read_event,
     read_event_version,
+    read_versions,
 )
 from civobs_collector.detect.record import EventRecord
 from civobs_collector.publish.published import PublishedEvent
@@ -25,6 +26,11 @@ def load_events(
 ) -> list[PublishedEvent]:
     """Load newest versions, latest onset first."""
     return _published(list_events(conn, wanted, limit, after), base_url)
+
+
+def load_versions(conn: Connection, public_id: str, base_url: str) -> list[PublishedEvent]:
+    """Load all versions of an event, newest first."""
+    return _published(read_versions(conn, public_id), base_url)
 
 
 def _published(rows: list[EventVersionRow], base_url: str) -> list[PublishedEvent]:
