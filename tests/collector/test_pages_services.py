@@ -162,7 +162,10 @@ def test_the_chart_has_a_lane_for_each_network_and_none_for_each_target():
     ]
     assert any(segment.label == "failed 9 h" for segment in lanes[0].segments)
     alone = event_timeline(published(throttling_record())).lanes
-    assert alone[0].label == "web.telegram.example, Safaricom (AS33771)"
+    assert alone[0].label == "Safaricom (AS33771)"
+    scope = throttling_record().scope.model_copy(update={"targets": TARGETS})
+    both = event_timeline(published(throttling_record(scope=scope))).lanes
+    assert both[0].label == "web.telegram.example, Safaricom (AS33771)"
 
 
 def test_a_signal_of_one_network_names_it():
@@ -211,7 +214,7 @@ def test_the_history_shows_what_each_version_says_otherwise(services_site, chrom
     }
     assert rows["Status"] == ["Ongoing", "Ended"]
     assert rows["Campaign"] == ["none", "occurrence 3 of 28"]
-    assert rows["Ended between (UTC)"] == ["none", "2023-11-09 13:16:00 to 2023-11-09 13:25:00"]
+    assert rows["Ended between (UTC)"] == ["none", "9 Nov 2023 13:16:00 to 9 Nov 2023 13:25:00"]
     assert "Title" not in rows
     page.close()
     history = History.model_validate(services_site.client.get(f"/api/v1/events/{BLOCKING_ID}/history").json())

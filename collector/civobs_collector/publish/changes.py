@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from civobs_collector.detect.record import Bounds, EventRecord, Transition
-from civobs_collector.publish.published import PublishedEvent, network_name, signal_words, title
+from civobs_collector.publish.published import PublishedEvent, family_words, network_name, signal_words, title
 from civobs_collector.publish.services import finding, mechanism_text
-from civobs_collector.publish.times import count, listing
-from civobs_collector.publish.words import CONFIDENCES, DEPTHS, FAMILIES, HYPOTHESES, LEVELS, STATUSES
+from civobs_collector.publish.times import MONTHS, count, listing
+from civobs_collector.publish.words import CONFIDENCES, DEPTHS, HYPOTHESES, LEVELS, STATUSES
 
 NOTHING = "none"
 """Where a version has nothing to say of a field."""
@@ -52,7 +52,7 @@ def _bounds(bounds: Bounds | Transition | None) -> str:
 
 
 def _moment(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}" if moment else NOTHING
+    return f"{moment.day} {MONTHS[moment.month - 1][:3]} {moment:%Y %H:%M:%S}" if moment else NOTHING
 
 
 def _rollout(transition: Transition | None) -> str:
@@ -109,7 +109,7 @@ _FIELDS: tuple[tuple[str, str, Callable[[PublishedEvent], str]], ...] = (
     (
         "confidence.families",
         "Kinds of evidence",
-        lambda event: _texts([FAMILIES.get(one, one) for one in event.record.confidence.families]),
+        lambda event: _texts([family_words(event.record, one) for one in event.record.confidence.families]),
     ),
     (
         "likeliest",

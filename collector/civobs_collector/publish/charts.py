@@ -200,7 +200,8 @@ def lane_rows(record: EventRecord) -> list[GridRow]:
 
 def _lane_label(event: PublishedEvent, row: GridRow) -> str:
     where = network_name(event, row.asn) if row.asn is not None else f"{event.country}, all observed"
-    return f"{row.target}, {where}" if row.target else where
+    several = len(event.record.scope.targets) > 1
+    return f"{row.target}, {where}" if row.target and several else where
 
 
 def _lanes_spec(timeline: Timeline, plot: int, *, last: bool) -> Json:

@@ -6,7 +6,16 @@ from datetime import datetime, timedelta
 from civobs_collector.detect.record import EventKind, EventRecord, GridRow, Level, Status
 from civobs_collector.publish.services import SERVICE_KINDS, layers_text, services_lost, services_title
 from civobs_collector.publish.times import SHORT, LocalClock, count, duration, listing, middle, when
-from civobs_collector.publish.words import CONFIDENCES, DEPTH_LOST, FAMILIES, KINDS, LAPSED, SIGNALS, STATUSES
+from civobs_collector.publish.words import (
+    CONFIDENCES,
+    DEPTH_LOST,
+    FAMILIES,
+    KINDS,
+    LAPSED,
+    SERVICE_FAMILIES,
+    SIGNALS,
+    STATUSES,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +152,17 @@ def status_words(record: EventRecord) -> tuple[str, str]:
     return LAPSED if lapsed else STATUSES[record.status]
 
 
+def family_words(record: EventRecord, family: str) -> str:
+    """Say what a kind of evidence is; of services there is nothing that was stored while the line was down."""
+    words = SERVICE_FAMILIES if record.kind in SERVICE_KINDS else FAMILIES
+    return words.get(family, FAMILIES.get(family, family))
+
+
 def how_sure(event: PublishedEvent) -> str:
     """Say the confidence word and why."""
     confidence = event.record.confidence
     word = CONFIDENCES[confidence.label][0]
-    kinds = [FAMILIES.get(family, family) for family in confidence.families]
+    kinds = [family_words(event.record, family) for family in confidence.families]
     if not kinds:
         return f"Confidence: {word}."
     evidence = "one kind of evidence" if len(kinds) == 1 else f"{len(kinds)} independent kinds of evidence"

@@ -99,6 +99,9 @@ FAMILIES: dict[str, str] = {
     "human": "a person who reviewed the evidence",
 }
 
+SERVICE_FAMILIES: dict[str, str] = {"inside_out": "tests of the services from homes"}
+"""The same of services, where it reads otherwise."""
+
 SIGNALS: dict[str, tuple[str, str]] = {
     "presence": ("Line to the observatory", "whether the probe's connection to the observatory stood"),
     "ladder.L0": ("Power", "whether the device had electricity"),
