@@ -18,7 +18,7 @@ from civobs_collector.detect.inputs import Inputs, LadderRun, PresenceFact, Prob
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.presence import by_probe, losses
 from civobs_collector.detect.record import EventRecord, Level
-from civobs_collector.detect.timeline import INTERNATIONAL, trouble_spans
+from civobs_collector.detect.timeline import INTERNATIONAL, NAMES, trouble_spans
 from civobs_collector.detect.versions import Chain, NewVersion
 
 logger = logging.getLogger(__name__)
@@ -27,12 +27,12 @@ _OTHER_RUNGS = (1, 2, 3)
 
 
 def read_inputs(conn: Connection, since: datetime, now: datetime, params: Params) -> Inputs:
-    """Everything that is stored for the window. The rungs below L4 are read only around what went wrong."""
+    """Everything that is stored for the window. The other rungs are read only around what went wrong."""
     probes = tuple(ProbeInfo(*row) for row in detect_input.read_probes(conn))
     presence = tuple(PresenceFact(*row) for row in detect_input.read_presence(conn, since, now))
-    limits = {"gap_s": params["ladder.gap"], "clock_s": params["ladder.clock"]}
+    limits = {"gap_s": params["ladder.gap"], "clock_s": params["ladder.clock"], "few": params["ladder.few"]}
     whole = [(one.probe_key, since, now) for one in probes if one.active]
-    decisive = paired(detect_input.read_ladder(conn, (INTERNATIONAL,), whole, **limits))
+    decisive = paired(detect_input.read_ladder(conn, (INTERNATIONAL, NAMES), whole, **limits))
     until = now.timestamp()
     gone = {
         key: [(one.earliest, one.back or until) for one in losses(facts, until, params)]

@@ -38,12 +38,15 @@ def read_presence(conn: Connection, since: datetime, now: datetime) -> Rows:
     return conn.execute(_PRESENCE, {"since": since, "now": now}).fetchall()
 
 
-def read_ladder(conn: Connection, rungs: Sequence[int], spans: Iterable[Span], *, gap_s: float, clock_s: float) -> Rows:
+def read_ladder(
+    conn: Connection, rungs: Sequence[int], spans: Iterable[Span], *, gap_s: float, clock_s: float, few: float
+) -> Rows:
     """First and last rows of the runs of these rungs within the spans, by probe, rung, family and time.
 
     probe_key, rung as ``L4``, family, outcome (0 ok, 1 failed, 2 agent down, 3 paused, 4 not run otherwise, 5 clock not
-    known), ts, clock_err_ms, number within all rows, is_first, is_last. A hole longer than ``gap_s`` ends a run; rows
-    whose clock may be wrong by more than ``clock_s`` have outcome 5.
+    known, 6 ok by a few), ts, clock_err_ms, number within all rows, is_first, is_last. A hole longer than ``gap_s``
+    ends a run; rows whose clock may be wrong by more than ``clock_s`` have outcome 5, rows of L4 of which no more than
+    the share ``few`` answered, and of L2 of which not all did, have 6. Of L5 the outcome is that of finding the name.
     """
     keys, starts, ends = zip(*spans, strict=True) if (spans := list(spans)) else ((), (), ())
     return conn.execute(
@@ -56,6 +59,7 @@ def read_ladder(conn: Connection, rungs: Sequence[int], spans: Iterable[Span], *
             "ends": list(ends),
             "gap": timedelta(seconds=gap_s),
             "clock_ms": clock_s * 1000,
+            "few": few,
             "agent_down": FAILURE_CODES[Failure.AGENT_DOWN],
             "paused": [FAILURE_CODES[Failure.PAUSED], FAILURE_CODES[Failure.SHUTTING_DOWN]],
         },

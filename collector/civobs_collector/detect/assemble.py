@@ -34,11 +34,13 @@ from civobs_collector.detect.record import (
 )
 from civobs_collector.detect.segments import Segment
 from civobs_collector.detect.severity import severity_of
-from civobs_collector.detect.timeline import INTERNATIONAL, Code, ProbeLine, Timeline, moment
+from civobs_collector.detect.timeline import INTERNATIONAL, NAMES, Code, ProbeLine, Timeline, moment
 
 PRESENCE = "presence"
 _BASELINE_BINS = 12
-_TELLING = (Code.DOWN, Code.DARK, Code.CONFLICT)
+_LOSSES = (Code.DOWN, Code.DARK, Code.CONFLICT, Code.LISTED)
+_TELLING = {View.INTERNET: _LOSSES, View.BROKER: _LOSSES, View.POWER: _LOSSES, View.NAMES: (Code.NAMELESS,)}
+"""What stored rows say of a loss, by what was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Case:
     """Affected."""
     members: tuple[ProbeLine, ...]
     """All probes of the group."""
+    n_around: int
+    """Households of the country with a vote at the time, affected or not."""
     asns_observed: tuple[int, ...]
     asns: tuple[int, ...]
     charted: tuple[Group, ...]
@@ -90,10 +94,9 @@ def record_of(case: Case, timeline: Timeline, inputs: Inputs, params: Params) ->
     # Without an end, what is said of it reaches as far as it was watched.
     watched_until = axis.at(segment.end) if segment.lapsed else axis.now
     lines = [home.lines for home in case.homes]
-    reach = hypotheses.Reach(
-        segment.key.level, len(case.asns), len(case.asns_observed), len(case.homes), len(case.group.households)
+    vector = hypotheses.weigh(
+        hypotheses.evidence(lines, part, _reach(case), _coming(case, timeline, times, params)), params
     )
-    vector = hypotheses.weigh(hypotheses.evidence(lines, part, reach), params)
     affected = _affected(case, inputs)
     hours = max(0.0, _middle(resolution, watched_until) - _middle(onset, axis.now)) / 3600
     backfill = _backfill(case, timeline, params)
@@ -164,6 +167,50 @@ def _cross_checks(case: Case, timeline: Timeline, params: Params) -> dict[str, f
     return crosschecks.checked(case.group.n_down[part], case.group.n_known[part], losses, len(case.members), params)
 
 
+def _reach(case: Case) -> hypotheses.Reach:
+    affected = [line for home in case.homes for line in home.lines]
+    return hypotheses.Reach(
+        n_networks=len(case.asns),
+        n_networks_observed=len(case.asns_observed),
+        n_households=len(case.homes),
+        n_households_observed=case.n_around,
+        n_regions=len({line.probe.admin1 for line in affected if line.probe.admin1}),
+        n_regions_observed=len({line.probe.admin1 for line in case.members if line.probe.admin1}),
+    )
+
+
+def _coming(case: Case, timeline: Timeline, times: _Times, params: Params) -> hypotheses.Coming:
+    often = [_flaps(home, times, params) for home in case.homes]
+    back = [
+        loss.rebooted
+        for home in case.homes
+        for line in home.lines
+        for loss in line.losses
+        if loss.back is not None and loss.back > times.start and loss.latest <= times.end
+    ]
+    return hypotheses.Coming(
+        flaps=sum(often) * 2 > len(often),
+        rebooted=sum(back) * 2 > len(back) if back else None,
+        elsewhere=bool(_suspects(timeline, times)),
+    )
+
+
+def _flaps(home: Household, times: _Times, params: Params) -> bool:
+    """Whether a probe was lost so often within a day, of which the event is a part, that its line flaps."""
+    gap, more = params["rule.merge"], params.count("eligible.flaps") - 1
+    return any(
+        last - first <= params["eligible.flap_window"] and first <= times.end + gap and last >= times.start - gap
+        for line in home.lines
+        for lost in [sorted(loss.latest for loss in line.losses)]
+        for first, last in zip(lost, lost[more:], strict=False)
+    )
+
+
+def _suspects(timeline: Timeline, times: _Times) -> int:
+    """Losses at the time that were blamed on the collector."""
+    return sum(times.start <= one.latest <= times.end for one in timeline.suspects)
+
+
 def _limits(segment: Segment, told: int) -> tuple[str, ...]:
     unknown_end = (scope.END_UNKNOWN,) if segment.lapsed else ()
     return (*unknown_end, *scope.LIMITS) if told else (*unknown_end, *scope.LIMITS, scope.PRESENCE_ONLY)
@@ -174,22 +221,26 @@ def _kind(segment: Segment) -> EventKind:
         return EventKind.COLLECTOR_BLOCKED
     if segment.view is View.POWER:
         return EventKind.POWER
-    return EventKind.SHUTDOWN_SUSPECTED if segment.key.level is Level.COUNTRY else EventKind.OUTAGE
+    cut_off = segment.view is View.INTERNET and segment.key.level is Level.COUNTRY
+    return EventKind.SHUTDOWN_SUSPECTED if cut_off else EventKind.OUTAGE
 
 
 def _times(case: Case, timeline: Timeline, params: Params) -> _Times:
     axis, segment = timeline.axis, case.segment
     start, end = case.since, axis.at(segment.end)
-    changes: dict[str, list[Change]] = {PRESENCE: [], "ladder.L4": [], "ladder.L3": []}
+    changes: dict[str, list[Change]] = {PRESENCE: [], "ladder.L4": [], "ladder.L3": [], "ladder.L5": []}
     joint = []
     for home in case.homes:
         presence = [dating.presence_spells(line, params) for line in home.lines]
         rows = [dating.rung_spells(line, INTERNATIONAL) for line in home.lines]
         domestic = [dating.rung_spells(line, dating.DOMESTIC) for line in home.lines]
+        names = [dating.rung_spells(line, NAMES) for line in home.lines]
         both = presence
         if segment.view is View.INTERNET:
             both = [dating.combined(*one) for one in zip(presence, rows, home.lines, strict=True)]
-        for name, found in ((PRESENCE, presence), ("ladder.L4", rows), ("ladder.L3", domestic)):
+        elif segment.view is View.NAMES:
+            both = names
+        for name, found in ((PRESENCE, presence), ("ladder.L4", rows), ("ladder.L3", domestic), ("ladder.L5", names)):
             changes[name].append(dating.within(dating.both_down(found), start, end, params))
         joint.append(dating.within(dating.both_down(both), start, end, params))
     return _Times(start, end, changes, joint)
@@ -335,7 +386,7 @@ def _backfill(case: Case, timeline: Timeline, params: Params) -> float:
     for home in case.homes:
         for line in home.lines:
             codes = line.codes[part]
-            absent = np.isin(codes, (*_TELLING, Code.LOST))
+            absent = np.isin(codes, (*_TELLING[segment.view], Code.LOST))
             here = line.arrived[part] | (codes == Code.DARK)
             n_absent, n_here = int(absent.sum()), int((here & absent).sum())
             total += 1
@@ -346,7 +397,8 @@ def _backfill(case: Case, timeline: Timeline, params: Params) -> float:
 
 def _inside_out(case: Case, part: slice) -> int:
     """Households whose stored rows tell of the loss."""
-    return sum(any(np.isin(line.codes[part], _TELLING).any() for line in home.lines) for home in case.homes)
+    telling = _TELLING[case.segment.view]
+    return sum(any(np.isin(line.codes[part], telling).any() for line in home.lines) for home in case.homes)
 
 
 def _support(case: Case, timeline: Timeline, times: _Times, counts: tuple[Affected, int], params: Params) -> Support:
@@ -364,7 +416,7 @@ def _support(case: Case, timeline: Timeline, times: _Times, counts: tuple[Affect
         established=established,
         presence=sum(change.onset is not None for change in times.changes[PRESENCE]),
         inside_out=told,
-        suspects=sum(times.start <= one.latest <= times.end for one in timeline.suspects),
+        suspects=_suspects(timeline, times),
     )
 
 

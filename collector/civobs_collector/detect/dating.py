@@ -7,7 +7,7 @@ order statistics of intervals, with rigorous bounds. How it rolled out is Turnbu
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -95,9 +95,16 @@ def rung_spells(line: ProbeLine, rung: int) -> list[Spell]:
 
 def telling(runs: Iterable[LadderRun]) -> list[LadderRun]:
     """The runs of a family that say whether it worked, from when it first did: what never worked is not lost."""
-    said = [run for run in runs if run.outcome in (RunOutcome.OK, RunOutcome.FAILED)]
+    said = [_plain(run) for run in runs if run.outcome in (RunOutcome.OK, RunOutcome.FAILED, RunOutcome.FEW)]
     worked = next((index for index, run in enumerate(said) if run.outcome is RunOutcome.OK), len(said))
     return said[worked:]
+
+
+def _plain(run: LadderRun) -> LadderRun:
+    """Few hosts abroad, on a list, are not the world; of another rung, a part that answers is an answer."""
+    if run.outcome is not RunOutcome.FEW:
+        return run
+    return replace(run, outcome=RunOutcome.FAILED if run.rung == INTERNATIONAL else RunOutcome.OK)
 
 
 def _family_spells(runs: Sequence[LadderRun]) -> list[Spell]:

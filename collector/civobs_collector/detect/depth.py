@@ -1,4 +1,4 @@
-"""How much was lost: everything, or only the world outside the country. From the stored ladder alone."""
+"""How much was lost: everything, the world outside the country, or that but for a list. By the stored ladder alone."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,9 @@ import numpy as np
 from civobs_collector.detect.dating import DOMESTIC
 from civobs_collector.detect.grid import View
 from civobs_collector.detect.record import Depth
-from civobs_collector.detect.timeline import Code, ProbeLine
+from civobs_collector.detect.timeline import Code, Codes, ProbeLine
+
+_CUT = (Code.DOWN, Code.LISTED)
 
 _OK, _FAILED = 1, 2
 
@@ -20,7 +22,7 @@ def rung_votes(homes: Sequence[Sequence[ProbeLine]], rung: int, part: slice) -> 
         for line in lines:
             said = line.rungs.get(rung)
             if said is not None:
-                while_down = line.codes[part] == Code.DOWN
+                while_down = np.isin(line.codes[part], _CUT)
                 n_ok += int(np.count_nonzero(while_down & (said[part] == _OK)))
                 n_failed += int(np.count_nonzero(while_down & (said[part] == _FAILED)))
         worked += n_ok > n_failed
@@ -28,10 +30,20 @@ def rung_votes(homes: Sequence[Sequence[ProbeLine]], rung: int, part: slice) -> 
     return worked, failed
 
 
+def _cut_codes(lines: Sequence[ProbeLine], part: slice) -> Codes:
+    """What a household's rows say of the bins in which it was cut off."""
+    codes = np.concatenate([line.codes[part] for line in lines])
+    found: Codes = codes[np.isin(codes, _CUT)]
+    return found
+
+
 def depth_of(view: View, homes: Sequence[Sequence[ProbeLine]], part: slice) -> Depth:
     """The depth that most households with stored rows show; ``unknown`` until there are any."""
-    if view is View.BROKER:
+    if view in (View.BROKER, View.NAMES):
         return Depth.PARTIAL
+    cut = [codes for codes in (_cut_codes(lines, part) for lines in homes) if codes.size]
+    if sum(np.count_nonzero(codes == Code.LISTED) * 2 > codes.size for codes in cut) * 2 > len(cut):
+        return Depth.WHITELIST
     worked, failed = rung_votes(homes, DOMESTIC, part)
     if worked == failed:
         # Nobody has told, or the networks disagree: neither may be claimed.

@@ -26,7 +26,8 @@ from civobs_collector.detect.timeline import ProbeLine, Timeline, build
 _SIZE = {Level.COUNTRY: 0, Level.NETWORK: 1, Level.PROBE: 2}
 _AT_ONCE = 256
 """Groups the filter follows side by side: 25 MB for two weeks of bins."""
-_VIEW = {View.INTERNET: 0, View.BROKER: 1, View.POWER: 2}
+_SHARED = (View.BROKER, View.NAMES)
+_VIEW = {View.INTERNET: 0, View.BROKER: 1, View.POWER: 2, View.NAMES: 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,8 @@ def _segments(world: _World, params: Params) -> list[_Found]:
 
 def _believed(groups: Iterable[Group], params: Params) -> Iterator[tuple[Group, Floats]]:
     """The groups in which anybody was down, each with the filter's belief; only a few are held at a time."""
-    # One household that cannot reach the broker is no event.
-    asked = (g for g in groups if g.down.any() and not (g.key.level is Level.PROBE and g.view is View.BROKER))
+    # One household that cannot reach the broker, or whose resolver fails, is no event.
+    asked = (g for g in groups if g.down.any() and not (g.key.level is Level.PROBE and g.view in _SHARED))
     while some := list(islice(asked, _AT_ONCE)):
         belief = state_filter.run(np.stack([g.n_up for g in some]), np.stack([g.n_known for g in some]), params)
         yield from zip(some, belief, strict=True)
@@ -135,6 +136,9 @@ def _within(small: _Found, large: _Found, gap: float) -> bool:
     a, b = small.segment, large.segment
     if a.key.cc != b.key.cc or a.start - b.end >= gap or b.start - a.end >= gap:
         return False
+    # Names that failed for many do not stand for the few who lost everything.
+    if b.view is View.NAMES and a.view is not View.NAMES:
+        return False
     match b.key.level:
         case Level.COUNTRY:
             return True
@@ -166,11 +170,23 @@ def _case(found: _Found, absorbed: Sequence[_Found], world: _World) -> Case:
         group=group,
         homes=homes,
         members=tuple(lines),
+        n_around=_around(key.cc, part, world),
         asns_observed=tuple(sorted(observed)),
         asns=tuple(sorted(found.asns)),
         charted=tuple(charted),
         eligible=world.roster.eligible,
         since=axis.at(first),
+    )
+
+
+def _around(cc: str, part: slice, world: _World) -> int:
+    eligible = world.roster.eligible
+    return len(
+        {
+            line.probe.household
+            for line in _lines(world, GroupKey(Level.COUNTRY, cc))
+            if eligible[line.probe.probe_key][part].any()
+        }
     )
 
 

@@ -23,12 +23,14 @@ Flags = NDArray[np.bool_]
 class View(Enum):
     """A question put to the grid: which codes mean up, and which down. All others mean not known."""
 
-    INTERNET = ((Code.UP, Code.CONFLICT), (Code.DOWN, Code.LOST))
+    INTERNET = ((Code.UP, Code.CONFLICT, Code.NAMELESS), (Code.DOWN, Code.LOST, Code.LISTED))
     """Had the household lost the Internet?"""
-    BROKER = ((Code.UP,), (Code.CONFLICT,))
+    BROKER = ((Code.UP, Code.NAMELESS), (Code.CONFLICT,))
     """Was the observatory out of reach while the Internet was there?"""
-    POWER = ((Code.UP, Code.CONFLICT, Code.DOWN), (Code.DARK,))
+    POWER = ((Code.UP, Code.CONFLICT, Code.DOWN, Code.LISTED, Code.NAMELESS), (Code.DARK,))
     """Was the device without power?"""
+    NAMES = ((Code.UP, Code.CONFLICT), (Code.NAMELESS,))
+    """Had the provider's resolver failed while addresses answered?"""
 
     @property
     def up(self) -> tuple[Code, ...]:
@@ -41,8 +43,9 @@ class View(Enum):
         return codes
 
 
-_BAD = (Code.CONFLICT, Code.DOWN, Code.LOST, Code.DARK)
-_SEEN = (Code.UP, Code.CONFLICT, Code.DOWN)
+_WELL = (Code.UP, Code.NAMELESS)
+_BAD = (Code.CONFLICT, Code.DOWN, Code.LOST, Code.DARK, Code.LISTED)
+_SEEN = (*_WELL, Code.CONFLICT, Code.DOWN, Code.LISTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,12 @@ class Roster:
     eligible: dict[int, Flags]
 
     def groups(self, view: View) -> list[Group]:
-        """Every country and network as one view sees them, and every household that was ever down."""
+        """Every country and network as one view sees them, and every household that was ever down.
+
+        None where nobody was ever down: then there is nothing to ask.
+        """
+        if not any(np.isin(line.codes, view.down).any() for line in self.timeline.lines.values()):
+            return []
         members: dict[GroupKey, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
         for key, line in self.timeline.lines.items():
             probe = line.probe
@@ -133,7 +141,7 @@ def roster(timeline: Timeline, params: Params) -> Roster:
 
 def _spells(codes: Codes) -> list[tuple[int, int]]:
     """Absences as [first bin, first bin after]; only being up again ends one."""
-    bad, up = np.isin(codes, _BAD), codes == Code.UP
+    bad, up = np.isin(codes, _BAD), np.isin(codes, _WELL)
     found: list[tuple[int, int]] = []
     at = 0
     while at < len(codes):

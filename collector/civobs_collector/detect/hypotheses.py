@@ -12,102 +12,177 @@ import numpy as np
 from civobs_collector.detect.dating import DOMESTIC
 from civobs_collector.detect.depth import rung_votes
 from civobs_collector.detect.params import Params
-from civobs_collector.detect.record import Level
-from civobs_collector.detect.timeline import Code, ProbeLine
+from civobs_collector.detect.timeline import ACCESS, Code, Codes, ProbeLine
 
 UNDETERMINED = "undetermined"
-_LINK, _ACCESS = 1, 2
+_LINK = 1
+
+_ALWAYS: Mapping[str, bool] = {
+    "device_off": False,
+    "world_fails": False,
+    "few_abroad": False,
+    "names_fail": False,
+    "broker_only": False,
+    "lost_elsewhere": False,
+    "flaps": False,
+}
+"""What is unlikely unless a hypothesis says otherwise."""
 
 EXPECTED: Mapping[str, Mapping[str, bool]] = {
-    "power": {"device_off": True, "world_fails": False, "broker_only": False},
+    "power": {**_ALWAYS, "device_off": True, "returned_rebooted": True, "one_region": True},
     "home_network": {
-        "device_off": False,
+        **_ALWAYS,
         "world_fails": True,
         "link_fails": True,
         "domestic_works": False,
-        "broker_only": False,
+        "returned_rebooted": False,
         "several_networks": False,
         "several_households": False,
     },
     "isp": {
-        "device_off": False,
+        **_ALWAYS,
         "world_fails": True,
         "link_fails": False,
-        "access_fails": True,
         "domestic_works": False,
-        "broker_only": False,
+        "returned_rebooted": False,
         "several_networks": False,
         "several_households": True,
     },
     "national": {
-        "device_off": False,
+        **_ALWAYS,
         "world_fails": True,
         "link_fails": False,
         "domestic_works": False,
-        "broker_only": False,
+        "returned_rebooted": False,
         "several_networks": True,
         "several_households": True,
+        "one_region": False,
     },
     "international_only": {
-        "device_off": False,
+        **_ALWAYS,
         "world_fails": True,
         "link_fails": False,
-        "access_fails": False,
         "domestic_works": True,
-        "broker_only": False,
+        "returned_rebooted": False,
+        "several_networks": True,
+        "several_households": True,
+        "one_region": False,
+    },
+    "whitelist": {
+        **_ALWAYS,
+        "world_fails": True,
+        "few_abroad": True,
+        "link_fails": False,
+        "domestic_works": True,
+        "returned_rebooted": False,
         "several_networks": True,
         "several_households": True,
     },
+    "dns": {
+        **_ALWAYS,
+        "names_fail": True,
+        "link_fails": False,
+        "returned_rebooted": False,
+        "several_households": True,
+    },
+    "flapping": {
+        **{item: value for item, value in _ALWAYS.items() if item != "world_fails"},
+        "flaps": True,
+        "returned_rebooted": False,
+        "several_networks": False,
+        "several_households": False,
+    },
     "collector": {
-        "device_off": False,
-        "world_fails": False,
+        **_ALWAYS,
         "link_fails": False,
         "access_fails": False,
         "broker_only": True,
+        "returned_rebooted": False,
+    },
+    "collector_fault": {
+        **_ALWAYS,
+        "link_fails": False,
+        "access_fails": False,
+        "broker_only": True,
+        "lost_elsewhere": True,
+        "returned_rebooted": False,
     },
 }
-"""What each hypothesis makes likely (True) or unlikely (False); what it says nothing about is left out."""
+"""What each hypothesis makes likely (True) or unlikely (False); what it says nothing about is left out.
+
+L2 tells neither an ISP's outage nor a national one: the line to the provider may work in both, and fail in both.
+``collector``: the way to the observatory is blocked. ``collector_fault``: the observatory itself failed.
+"""
 
 FAMILY: Mapping[str, str] = {
     "device_off": "inside_out",
     "world_fails": "inside_out",
+    "few_abroad": "inside_out",
+    "names_fail": "inside_out",
     "link_fails": "inside_out",
     "access_fails": "inside_out",
     "domestic_works": "inside_out",
     "broker_only": "inside_out",
+    "returned_rebooted": "presence",
+    "lost_elsewhere": "presence",
+    "flaps": "presence",
     "several_networks": "reach",
     "several_households": "reach",
+    "one_region": "reach",
 }
 """Evidence of one family is not independent, so it is capped together."""
+
+_TOLD: Mapping[str, tuple[Code, ...]] = {
+    "device_off": (Code.DARK,),
+    "world_fails": (Code.DOWN, Code.LISTED),
+    "few_abroad": (Code.LISTED,),
+    "names_fail": (Code.NAMELESS,),
+    "broker_only": (Code.CONFLICT,),
+}
+"""Evidence of stored rows: the codes that most bins of most households show."""
+_BAD = tuple(dict.fromkeys(code for codes in _TOLD.values() for code in codes))
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
     """How far the event went."""
 
-    level: Level
     n_networks: int
     n_networks_observed: int
     n_households: int
     n_households_observed: int
+    n_regions: int
+    n_regions_observed: int
 
 
-def evidence(homes: Sequence[Sequence[ProbeLine]], part: slice, reach: Reach) -> dict[str, bool]:
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """How the probes of the affected households came and went, as the broker saw it."""
+
+    flaps: bool
+    """Most of them come and go all day."""
+    rebooted: bool | None
+    """Whether most of those that returned had been off; None while nobody has."""
+    elsewhere: bool
+    """Probes were lost all over the world at the time."""
+
+
+def evidence(homes: Sequence[Sequence[ProbeLine]], part: slice, reach: Reach, coming: Coming) -> dict[str, bool]:
     """What is known; a key that is missing is not known."""
-    found: dict[str, bool] = {}
+    found = {"lost_elsewhere": coming.elsewhere, "flaps": coming.flaps}
+    if coming.rebooted is not None:
+        found["returned_rebooted"] = coming.rebooted
     told = [
         codes
         for lines in homes
         for codes in [np.concatenate([line.codes[part] for line in lines])]
-        if np.isin(codes, (Code.DARK, Code.DOWN, Code.CONFLICT)).any()
+        if np.isin(codes, _BAD).any()
     ]
     if told:
-        found["device_off"] = _mostly(told, Code.DARK)
-        found["world_fails"] = _mostly(told, Code.DOWN)
-        found["broker_only"] = _mostly(told, Code.CONFLICT)
+        found |= {name: _mostly(told, codes) for name, codes in _TOLD.items()}
     for name, rung, wanted_ok in (
         ("link_fails", _LINK, False),
-        ("access_fails", _ACCESS, False),
+        ("access_fails", ACCESS, False),
         ("domestic_works", DOMESTIC, True),
     ):
         worked, failed = rung_votes(homes, rung, part)
@@ -117,12 +192,13 @@ def evidence(homes: Sequence[Sequence[ProbeLine]], part: slice, reach: Reach) ->
         found["several_networks"] = reach.n_networks > 1
     if reach.n_households_observed > 1:
         found["several_households"] = reach.n_households > 1
+    if reach.n_regions_observed > 1:
+        found["one_region"] = reach.n_regions == 1
     return found
 
 
-def _mostly(told: Sequence[np.ndarray], code: Code) -> bool:
-    bad = (Code.DARK, Code.DOWN, Code.CONFLICT)
-    hits = sum(np.count_nonzero(codes == code) * 2 > np.count_nonzero(np.isin(codes, bad)) for codes in told)
+def _mostly(told: Sequence[Codes], wanted: Sequence[Code]) -> bool:
+    hits = sum(np.count_nonzero(np.isin(c, wanted)) * 2 > np.count_nonzero(np.isin(c, _BAD)) for c in told)
     return bool(hits * 2 > len(told))
 
 

@@ -54,11 +54,17 @@ class RunOutcome(IntEnum):
     """Not run for another reason, such as nothing to ask."""
     CLOCK = 5
     """The clock may be wrong by more than a bin: the row has arrived, and says nothing about when."""
+    FEW = 6
+    """Well by the plan's quorum, but fewer of those asked answered than a whole rung would have: of L4 only a few hosts
+    abroad, of L2 either the next hop or the resolver alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class LadderRun:
-    """Consecutive rows of one rung, one family and one outcome, without a hole between them."""
+    """Consecutive rows of one rung, one family and one outcome, without a hole between them.
+
+    Of L5 only its first step counts, the name: a run is ``FAILED`` where that failed, whatever came after it.
+    """
 
     probe_key: int
     rung: int

@@ -7,7 +7,7 @@ A stored row beats presence: presence knows only whether the broker was reached,
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import IntEnum
 from itertools import pairwise
@@ -20,8 +20,12 @@ from civobs_collector.detect.params import Params
 from civobs_collector.detect.presence import Loss, Seen, Span, by_probe, losses, spans, suspect_losses
 
 Codes = NDArray[np.uint8]
+ACCESS = 2
+"""Rung L2: the hop behind the gateway, and the resolver that the provider gives."""
 INTERNATIONAL = 4
 """Rung L4: whether the world outside the country answers. It decides between up and down."""
+NAMES = 5
+"""Rung L5, of which the detector takes the first step only: whether the given resolver finds a name."""
 
 
 class Code(IntEnum):
@@ -38,6 +42,10 @@ class Code(IntEnum):
     """Presence was lost and no row tells more."""
     DARK = 5
     """Presence was lost, the device was off and came back with another boot id."""
+    LISTED = 6
+    """Presence was lost, and of the hosts abroad only a few answered: those on somebody's list."""
+    NAMELESS = 7
+    """The Internet was there by address, but the resolver that the provider gives found no names."""
 
 
 class Rung(IntEnum):
@@ -49,7 +57,8 @@ class Rung(IntEnum):
     PAUSED = 2
     AGENT_DOWN = 3
     FAILED = 4
-    OK = 5
+    FEW = 5
+    OK = 6
 
 
 _RUNG_OF = {
@@ -59,6 +68,7 @@ _RUNG_OF = {
     RunOutcome.PAUSED: Rung.PAUSED,
     RunOutcome.NOT_RUN: Rung.ARRIVED,
     RunOutcome.CLOCK: Rung.ARRIVED,
+    RunOutcome.FEW: Rung.FEW,
 }
 
 
@@ -66,8 +76,9 @@ def _table() -> Codes:
     """The code for every pair of what presence says and what L4 says."""
     table = np.zeros((len(Seen), len(Rung)), dtype=np.uint8)
     silent = (Rung.NOTHING, Rung.ARRIVED)
-    table[:, Rung.OK] = Code.UP
+    table[:, Rung.OK] = table[:, Rung.FEW] = Code.UP
     table[Seen.LOST, Rung.OK] = table[Seen.LOST_REBOOT, Rung.OK] = Code.CONFLICT
+    table[Seen.LOST, Rung.FEW] = table[Seen.LOST_REBOOT, Rung.FEW] = Code.LISTED
     table[:, Rung.FAILED] = Code.DOWN
     table[Seen.ONLINE, [*silent, Rung.AGENT_DOWN, Rung.PAUSED]] = Code.UP
     table[Seen.LOST, list(silent)] = Code.LOST
@@ -76,6 +87,7 @@ def _table() -> Codes:
 
 
 _CODE = _table()
+_OK, _FAILED = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +186,7 @@ def _line(
     said, blamed, away = presence
     by_rung: dict[tuple[int, int], list[LadderRun]] = defaultdict(list)
     for run in sorted(runs, key=lambda r: (r.rung, r.family, r.first_at, r.last_at, r.outcome)):
-        by_rung[run.rung, run.family].append(run)
+        by_rung[run.rung, run.family].append(_settled(run, said))
     last_row = max((run.last_at.timestamp() for run in runs), default=-math.inf)
     seen = np.zeros(axis.n * axis.cells, dtype=np.uint8)
     for span in said:
@@ -192,9 +204,13 @@ def _line(
     combined = _CODE[seen, international]
     beyond = math.ceil((axis.now - axis.start) / (axis.bin_s / axis.cells))
     combined[beyond:] = Code.UNKNOWN
+    codes = _majority(combined, axis, tuple(Code))
+    if NAMES in cells:
+        failed = _verdicts(cells[NAMES], axis) == _FAILED
+        codes[(codes == Code.UP) & failed & _resolver_failed(by_rung, axis, params)] = Code.NAMELESS
     return ProbeLine(
         probe=probe,
-        codes=_majority(combined, axis, tuple(Code)),
+        codes=codes,
         arrived=(international.reshape(axis.n, axis.cells) != Rung.NOTHING).any(axis=1),
         online=_majority(seen, axis, tuple(Seen)),
         rungs={rung: _verdicts(found, axis) for rung, found in cells.items()},
@@ -202,6 +218,32 @@ def _line(
         runs=dict(by_rung),
         last_row=last_row,
     )
+
+
+def _settled(run: LadderRun, said: Iterable[Span]) -> LadderRun:
+    """A run in which few hosts abroad answered is one of a list only where presence was lost for most of it.
+
+    Otherwise these are the few that ever answered this probe, and it is as well as it ever was.
+    """
+    if run.outcome is not RunOutcome.FEW or run.rung != INTERNATIONAL:
+        return run
+    start, end = run.first_at.timestamp(), run.last_at.timestamp()
+    lost = sum(
+        max(0.0, min(end, span.end) - max(start, span.start))
+        for span in said
+        if span.seen in (Seen.LOST, Seen.LOST_REBOOT)
+    )
+    return run if lost > 0 and lost * 2 >= end - start else replace(run, outcome=RunOutcome.OK)
+
+
+def _resolver_failed(by_rung: dict[tuple[int, int], list[LadderRun]], axis: Axis, params: Params) -> NDArray[np.bool_]:
+    """Bins in which L2 of a family was worse than it can be: it asks the resolver, and a hop that may never answer."""
+    worse = np.zeros(axis.n, dtype=bool)
+    for family in sorted({at_family for rung, at_family in by_rung if rung == ACCESS}):
+        cells = _rung_cells({(ACCESS, family): by_rung[ACCESS, family]}, ACCESS, axis, params)
+        told = (cells == Rung.FAILED) | (cells == Rung.FEW)
+        worse |= (told & (cells < cells.max())).reshape(axis.n, axis.cells).any(axis=1)
+    return worse
 
 
 def _rung_cells(by_rung: dict[tuple[int, int], list[LadderRun]], rung: int, axis: Axis, params: Params) -> Codes:
@@ -217,7 +259,7 @@ def _rung_cells(by_rung: dict[tuple[int, int], list[LadderRun]], rung: int, axis
 
 def _evidence(runs: Sequence[LadderRun]) -> list[LadderRun]:
     """Without the failures of a family before it first worked: a home without IPv6 has not lost it."""
-    worked = next((run.first_at for run in runs if run.outcome is RunOutcome.OK), None)
+    worked = next((run.first_at for run in runs if run.outcome in (RunOutcome.OK, RunOutcome.FEW)), None)
     return [
         run for run in runs if run.outcome is not RunOutcome.FAILED or (worked is not None and run.first_at > worked)
     ]
@@ -252,8 +294,8 @@ def _majority(cells: Codes, axis: Axis, codes: tuple[int, ...]) -> Codes:
 def _verdicts(cells: Codes, axis: Axis) -> Codes:
     """1 ok, 2 failed, 0 nothing known, by bin."""
     table = cells.reshape(axis.n, axis.cells)
-    n_ok, n_failed = (table == Rung.OK).sum(axis=1), (table == Rung.FAILED).sum(axis=1)
-    return np.where(n_ok + n_failed == 0, 0, np.where(n_failed >= n_ok, 2, 1)).astype(np.uint8)
+    n_ok, n_failed = (table >= Rung.FEW).sum(axis=1), (table == Rung.FAILED).sum(axis=1)
+    return np.where(n_ok + n_failed == 0, 0, np.where(n_failed >= n_ok, _FAILED, _OK)).astype(np.uint8)
 
 
 def trouble_spans(

@@ -5,6 +5,14 @@ WITH span AS (
 ), telling AS (
   SELECT m.probe_key, m.target_key, m.family, m.ts, m.seq, m.clock_err_ms,
          CASE WHEN m.clock_err_ms > %(clock_ms)s THEN 5
+              -- Enough answered, but only a few: a list of hosts abroad, or a next hop without a resolver.
+              WHEN m.outcome = 0 AND m.target_key = (SELECT target_key FROM target WHERE name = 'L4')
+                   AND m.value <= %(few)s THEN 6
+              WHEN m.outcome = 0 AND m.target_key = (SELECT target_key FROM target WHERE name = 'L2')
+                   AND m.value < 1 THEN 6
+              -- Of services only the first step is asked for: where a later one failed, the name was found.
+              WHEN m.outcome = 1 AND m.target_key = (SELECT target_key FROM target WHERE name = 'L5')
+                   AND m.detail #>> '{checks,-1,id}' IS DISTINCT FROM 'name' THEN 0
               WHEN m.outcome < 2 THEN m.outcome
               WHEN m.failure = %(agent_down)s THEN 2
               WHEN m.failure = ANY(%(paused)s::int2[]) THEN 3
