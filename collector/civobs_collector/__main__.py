@@ -9,7 +9,7 @@ from pathlib import Path
 from civobs_collector import __version__
 from civobs_collector.errors import CivobsCollectorError
 
-COMMANDS = ("serve", "ingest", "detect", "migrate", "doctor", "probes", "plan", "events", "demo")
+COMMANDS = ("serve", "ingest", "detect", "migrate", "doctor", "probes", "plan", "events", "evaluate", "demo")
 
 _EPILOG = """\
 first steps:

@@ -10,7 +10,6 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
@@ -19,21 +18,12 @@ from numpy.typing import NDArray
 
 from civobs_collector.errors import EvaluationError
 from civobs_collector.evaluate.lines import Column, Tally, rows
+from civobs_collector.evaluate.names import Form
 from civobs_collector.evaluate.steps import Step, step_of
 
 LAYERS = ("dns", "tcp", "tls", "http", "quic")
 ARMS = ("target", "neutral")
 TARGET_ARM, NEUTRAL_ARM = 0, 1
-
-
-class Form(StrEnum):
-    """What the rows of a file mean."""
-
-    ROSTER = "roster"
-    ROSTER_PROBES = "roster-probes"
-    COUNTS = "counts"
-    TARGET = "target"
-    THROUGHPUT = "throughput"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +207,7 @@ def _time(text: str) -> float:
     return found.timestamp()
 
 
-def _time_or_none(text: str) -> float:
+def time_or_none(text: str) -> float:
     return _time(text) if text.strip() else math.nan
 
 
@@ -249,7 +239,7 @@ def _flag(text: str) -> float:
     return found
 
 
-def _name(text: str) -> str:
+def name(text: str) -> str:
     found = text.strip()
     if not found:
         raise ValueError("is empty")
@@ -260,15 +250,15 @@ def _words(text: str) -> str:
     return text.strip()
 
 
-def _network(text: str) -> str:
+def network(text: str) -> str:
     """``33771``, ``as33771`` and ``AS33771`` are one network."""
-    found = _name(text)
+    found = name(text)
     number = re.fullmatch(r"(?:AS)?0*(\d{1,10})(?:\.0)?", found, re.IGNORECASE)
     return f"AS{number[1]}" if number else found
 
 
 def _country(text: str) -> str:
-    return _name(text).upper()
+    return name(text).upper()
 
 
 def _choice(choices: Sequence[str]) -> Callable[[str], float]:
@@ -292,30 +282,30 @@ def _more_than_expected(values: tuple[Any, ...]) -> None:
 
 _MOST = 2.0**53
 _FLAGS = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0, "0.0": 0.0, "1.0": 1.0, "f": 0.0, "t": 1.0}
-_TEXTS = (_name, _words, _network, _country)
+_TEXTS = (name, _words, network, _country)
 _AT = Column("time", _time)
-_GROUP = Column("group", _name)
+_GROUP = Column("group", name)
 _COLUMNS = {
     Form.ROSTER: (_AT, _GROUP, Column("n_expected", _whole), Column("n_up", _whole)),
-    Form.ROSTER_PROBES: (_AT, _GROUP, Column("household", _name), Column("up", _flag)),
+    Form.ROSTER_PROBES: (_AT, _GROUP, Column("household", name), Column("up", _flag)),
     Form.COUNTS: (_AT, _GROUP, Column("count", _whole)),
     Form.TARGET: (
         _AT,
-        Column("network", _network),
+        Column("network", network),
         Column("country", _country),
-        Column("target", _name),
+        Column("target", name),
         Column("layer", _choice(LAYERS)),
-        Column("household", _name),
+        Column("household", name),
         Column("ok", _flag),
         Column("failure", _words, default=""),
     ),
     Form.THROUGHPUT: (
-        Column("test", _name),
+        Column("test", name),
         Column("arm", _choice(ARMS)),
-        Column("replicate", _name),
+        Column("replicate", name),
         Column("sample_s", _number),
         Column("bytes", _number),
-        Column("time", _time_or_none, default=math.nan),
+        Column("time", time_or_none, default=math.nan),
         Column("rtt_ms", _number_or_none, default=math.nan),
     ),
 }

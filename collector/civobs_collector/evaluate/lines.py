@@ -45,6 +45,12 @@ class Column:
     parse: Callable[[str], object]
     default: object = None
     """For a file without the column; None makes it required."""
+    other: tuple[str, ...] = ()
+    """Other names it may have."""
+
+    def place(self, there: Sequence[str]) -> int:
+        """Where it stands in a heading; -1 where it does not."""
+        return next((there.index(name) for name in (self.name, *self.other) if name in there), -1)
 
 
 @dataclass(slots=True)
@@ -78,7 +84,7 @@ def rows(path: str, columns: Sequence[Column], tally: Tally, check: Check | None
             lines = enumerate(file, start=1)
             line, heading = next(((at, text) for at, text in lines if text.strip(_BLANK)), (0, ""))
             places = _places(heading, columns, name)
-            for line, text in lines:  # noqa: B007 - the last line that could be read is told where the file is cut off
+            for line, text in lines:
                 if not text.strip(_BLANK):
                     continue
                 try:
@@ -110,13 +116,13 @@ def _places(heading: str, columns: Sequence[Column], name: str) -> list[int]:
     if not heading:
         raise EvaluationError(f"{name} is empty", f"its first line must name the columns {wanted}, in any order")
     there = [cell.strip().lower() for cell in _cells(heading)]
-    missing = [column.name for column in columns if column.default is None and column.name not in there]
+    missing = [column.name for column in columns if column.default is None and column.place(there) < 0]
     if missing:
         raise EvaluationError(
             f"{name}:1: no column {' and no column '.join(missing)}; it has {','.join(there)[:_SHOWN]}",
             f"the first line must name the columns {wanted}, in any order",
         )
-    return [there.index(column.name) if column.name in there else -1 for column in columns]
+    return [column.place(there) for column in columns]
 
 
 def _parsed(cells: list[str], columns: Sequence[Column], places: list[int]) -> tuple[Any, ...]:
