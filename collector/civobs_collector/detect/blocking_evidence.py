@@ -1,0 +1,222 @@
+"""Evidence: whether a target that fails here works elsewhere, worked here before, or changed in many countries at once.
+
+detection.md §3.5: a site that fails everywhere has failed itself, and one that changes in three countries in one hour
+has been changed by its owner. Networks of the same country speak for the site only when they reach it: when they do
+not, they may be blocked too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from math import log
+
+import numpy as np
+from scipy.special import betaln
+
+from civobs_collector.detect.blocking_clusters import Item, began_together, until
+from civobs_collector.detect.params import Params
+from civobs_collector.detect.target_cells import Cells, Flags, Ints, SeriesNames
+from civobs_collector.detect.targets import LAYERS
+
+
+class Held(StrEnum):
+    """Why a finding is not to be published."""
+
+    NO = ""
+    SITE_FAILURE = "site_failure"
+    COMMON_CAUSE = "common_cause"
+    NO_COMPARISON = "no_comparison"
+    """It has failed for as long as anyone has looked, and nobody looked from elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Votes that were bad, and all of them."""
+
+    bad: int = 0
+    n: int = 0
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(self.bad + other.bad, self.n + other.n)
+
+    @property
+    def rate(self) -> float:
+        return self.bad / self.n if self.n else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What speaks for and against one item, or one event."""
+
+    inside: Tally = Tally()
+    abroad: Tally = Tally()
+    """Elsewhere than in the country, anchors among them, in the same bins."""
+    nearby: Tally = Tally()
+    """Other networks of the country, in the same bins."""
+    before: Tally = Tally()
+    """The same networks in the weeks before."""
+
+    def __add__(self, other: "Weighed") -> "Weighed":
+        return Weighed(
+            self.inside + other.inside,
+            self.abroad + other.abroad,
+            self.nearby + other.nearby,
+            self.before + other.before,
+        )
+
+    @property
+    def compared(self) -> Tally:
+        return self.abroad + self.nearby + self.before
+
+    @property
+    def difference(self) -> float:
+        return self.inside.rate - self.compared.rate
+
+    @property
+    def log10_bf(self) -> float:
+        """That the rates inside and outside differ, against one rate for both: detection.md §3.5."""
+        one, two = self.inside, self.compared
+        apart = betaln(one.bad + 1, one.n - one.bad + 1) + betaln(two.bad + 1, two.n - two.bad + 1)
+        return float(apart - betaln(one.bad + two.bad + 1, one.n + two.n - one.bad - two.bad + 1)) / log(10)
+
+
+@dataclass(frozen=True, slots=True)
+class Abroad:
+    """Countries, the anchors as one, with a word on a target meanwhile."""
+
+    n: int
+    failing: int
+    clean: int
+    """That surely reach it."""
+    failed: bool
+    """The site itself: most votes that should be good are not, and in most countries."""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The cells of all series by what they are about, to be asked what others saw."""
+
+    cells: Cells
+    names: SeriesNames
+    items: tuple[Item, ...]
+    bin_s: float
+    params: Params
+
+    def weigh(self, item: Item) -> tuple[Weighed, "Abroad"]:
+        """What others saw of an item, and how that divides by country."""
+        found, groups = Weighed(), dict[int, Tally]()
+        for layer in sorted({int(self.names.layer[span.series]) for span in item.spans}):
+            spans = [span for span in item.spans if self.names.layer[span.series] == layer]
+            inside = before = Tally()
+            for span in spans:
+                inside += self._sum(slice(span.start, span.stop))
+                before += self._before(span.series, span.start)
+            others = self._others(item, layer, (min(one.start for one in spans), max(one.stop for one in spans) - 1))
+            here, nearby = self._by_country(item, others)
+            for cc, tally in here.items():
+                groups[cc] = groups.get(cc, Tally()) + tally
+            found += Weighed(inside, sum(here.values(), Tally()), nearby, before)
+        floor, limit = self.params["target.clean_votes"], self.params["target.elsewhere"]
+        failing = sum(one.rate > limit for one in groups.values())
+        clean = sum(one.rate <= limit and one.n >= floor for one in groups.values())
+        return found, Abroad(
+            len(groups), failing, clean, failed=found.abroad.rate > limit and 2 * failing > len(groups)
+        )
+
+    @cached_property
+    def _by_site(self) -> tuple[Ints, Ints]:
+        """Cells sorted by target, layer and bin, and the key they are sorted by."""
+        key = self._key(self.names.target[self.cells.series], self.names.layer[self.cells.series], self.cells.bin)
+        by = np.argsort(key, kind="stable")
+        return by, key[by]
+
+    @cached_property
+    def _of_series(self) -> dict[int, list[Item]]:
+        found: dict[int, list[Item]] = {}
+        for item in self.items:
+            for series in {span.series for span in item.spans}:
+                found.setdefault(series, []).append(item)
+        return found
+
+    @cached_property
+    def _blocked(self) -> Flags:
+        """By cell: inside of a span."""
+        found = np.zeros(len(self.cells.n), dtype=bool)
+        for item in self.items:
+            for span in item.spans:
+                found[span.start : span.stop] = True
+        return found
+
+    @cached_property
+    def _running(self) -> tuple[Ints, Ints]:
+        """Running sums of bad votes and of all votes over the cells that are not blocked."""
+        open_ = ~self._blocked
+        return (
+            np.append(0, np.cumsum(np.where(open_, self.cells.n_bad, 0))),
+            np.append(0, np.cumsum(np.where(open_, self.cells.n, 0))),
+        )
+
+    def _key(self, target: Ints | int, layer: Ints | int, bin_: Ints | int) -> Ints:
+        low = int(self.cells.bin.min())
+        width = int(self.cells.bin.max()) - low + 1
+        return np.asarray((target * np.int64(len(LAYERS)) + layer) * width + (bin_ - low))
+
+    def _sum(self, part: slice) -> Tally:
+        return Tally(int(self.cells.n_bad[part].sum()), int(self.cells.n[part].sum()))
+
+    def _before(self, series: int, start: int) -> Tally:
+        first = int(self.cells.first[series])
+        since = self.cells.bin[start] - self.params["target.history"] / self.bin_s
+        low = first + int(np.searchsorted(self.cells.bin[first:start], since))
+        bad, n = self._running
+        return Tally(int(bad[start] - bad[low]), int(n[start] - n[low]))
+
+    def _others(self, item: Item, layer: int, ends: tuple[int, int]) -> Ints:
+        """Cells of other networks about the same target at the same layer in the same bins."""
+        by, key = self._by_site
+        low, high = (self._key(item.target, layer, int(self.cells.bin[cell])) for cell in ends)
+        cells = by[np.searchsorted(key, low, side="left") : np.searchsorted(key, high, side="right")]
+        series = self.cells.series[cells]
+        mine = (self.names.cc[series] == item.cc) & (self.names.asn[series] == item.asn) & ~self.names.control[series]
+        apart = np.array([one for one in np.unique(series) if self._apart(int(one), item)], dtype=np.int64)
+        # Another network of the country that is blocked too is a part of this, not a witness against it.
+        home = (self.names.cc[series] == item.cc) & ~self.names.control[series]
+        found: Ints = cells[~(home & self._blocked[cells]) & ~mine & ~np.isin(series, apart)]
+        return found
+
+    def _apart(self, series: int, item: Item) -> bool:
+        """Whether another series is blocked meanwhile by an event of its own, which says nothing about the site."""
+        window = max(self.params["target.cluster"], 2 * self.bin_s)
+        return any(
+            other.first_bad <= until(item)
+            and item.first_bad <= until(other)
+            and not began_together(other, item, window)
+            for other in self._of_series.get(series, [])
+        )
+
+    def _by_country(self, item: Item, others: Ints) -> tuple[dict[int, Tally], Tally]:
+        """By country, anchors apart, what was seen abroad; and what was seen in other networks of the country."""
+        series = self.cells.series[others]
+        control = self.names.control[series]
+        place = np.where(control, -1, self.names.cc[series])
+        groups: dict[int, Tally] = {}
+        for cc in np.unique(place):
+            cells = others[place == cc]
+            groups[int(cc)] = Tally(int(self.cells.n_bad[cells].sum()), int(self.cells.n[cells].sum()))
+        nearby = groups.pop(item.cc, Tally())
+        return groups, nearby
+
+
+def changed_at_once(found: Sequence[Item], window: float) -> list[int]:
+    """For each item in how many countries its target changed at the same time, its own among them."""
+    by_target: dict[int, list[Item]] = {}
+    for item in found:
+        if item.onset is not None:
+            by_target.setdefault(item.target, []).append(item)
+    return [
+        0
+        if item.onset is None
+        else len({other.cc for other in by_target[item.target] if began_together(item, other, window)})
+        for item in found
+    ]
