@@ -7,6 +7,7 @@ point leaves either all versions of a run or none.
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,10 +19,15 @@ from civobs_collector.db import detect_input, events
 from civobs_collector.db.connect import Connection, connect
 from civobs_collector.db.migrate import require_current
 from civobs_collector.detect.events import compute
+from civobs_collector.detect.inputs import Inputs
 from civobs_collector.detect.params import Params, scaled
-from civobs_collector.detect.versions import NewVersion, plan
+from civobs_collector.detect.record import EventRecord, Status
+from civobs_collector.detect.services import SERVICE_KINDS, Evidence
+from civobs_collector.detect.services import compute as compute_services
+from civobs_collector.detect.versions import Chain, NewVersion, plan
 from civobs_collector.detect_read import completed, publish, read_chains, read_inputs
 from civobs_collector.errors import DatabaseError
+from civobs_collector.service_read import block_pages, read_transfers, read_votes
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +62,8 @@ class DetectReport:
 async def run(settings: CollectorSettings, stop: asyncio.Event) -> None:
     """Detect every tick until ``stop`` is set. A database that goes away is waited for."""
     pause = settings.detect.tick_s / settings.detect.time_scale
+    every = scaled(settings.detect.time_scale)["service.every"]
+    services_at = -every
     connection: Connection | None = None
     try:
         while not stop.is_set():
@@ -64,7 +72,9 @@ async def run(settings: CollectorSettings, stop: asyncio.Event) -> None:
             try:
                 if connection is None:
                     connection = await asyncio.to_thread(_open, settings)
-                await asyncio.to_thread(detect_once, connection, settings, datetime.now(UTC))
+                services = started - services_at >= every
+                await asyncio.to_thread(detect_once, connection, settings, datetime.now(UTC), services=services)
+                services_at = started if services else services_at
             except (DatabaseError, psycopg.Error) as error:
                 logger.warning("detect failed error=%s", str(error).strip().partition("\n")[0])
                 connection = await asyncio.to_thread(_close, connection)
@@ -100,8 +110,13 @@ def detect_once(
     now: datetime,
     dry_run: bool = False,  # noqa: FBT001, FBT002 - the one switch there is
     since: datetime | None = None,
+    *,
+    services: bool = True,
 ) -> DetectReport:
-    """One run at the time ``now``. ``since`` replaces the start of the trailing window. Raises psycopg.Error."""
+    """One run at the time ``now``. ``since`` replaces the start of the trailing window. Raises psycopg.Error.
+
+    Without ``services`` blocking and throttling are left as they are: targets are measured more seldom than the ladder.
+    """
     started = time.monotonic()
     params = scaled(settings.detect.time_scale)
     # What the detector reads it must see as of one moment, while ingest goes on writing.
@@ -116,7 +131,14 @@ def detect_once(
             settled += timedelta(seconds=params["eligible.hold_alone"])
         chains, unreadable = read_chains(conn, start)
         known = [one for one in computed if one.event_key not in unreadable]
-        versions = plan(known, chains, settled, now, params)
+        lines = [chain for chain in chains if chain.record.kind not in SERVICE_KINDS]
+        versions = plan(known, lines, settled, now, params)
+        if services:
+            others = [chain for chain in chains if chain.record.kind in SERVICE_KINDS]
+            began = start if since else _services_since(others, start, now, params)
+            found = [one for one in _services(conn, inputs, began, computed, params) if one.event_key not in unreadable]
+            versions += plan(found, others, began, now, params)
+            computed = (*computed, *found)
         versions = [completed(conn, one, now) for one in versions]
         changes = []
         for one in versions:
@@ -129,6 +151,22 @@ def detect_once(
     )
     _log(report)
     return report
+
+
+def _services(
+    conn: Connection, inputs: Inputs, since: datetime, losses: Sequence[EventRecord], params: Params
+) -> tuple[EventRecord, ...]:
+    """What was blocked or slowed since then, apart from what was lost with the whole line."""
+    votes = read_votes(conn, inputs, since, params, block_pages(params))
+    evidence = Evidence(votes, read_transfers(conn, inputs, since, params))
+    return compute_services(evidence, inputs, losses, params)
+
+
+def _services_since(chains: Sequence[Chain], start: datetime, now: datetime, params: Params) -> datetime:
+    """Where the window of services begins: shorter than the ladder's, and stretched by events that are open."""
+    pad = timedelta(seconds=params["service.pad"])
+    opened = [chain.record.onset.earliest - pad for chain in chains if chain.record.status is Status.OPEN]
+    return max(start, min([now - timedelta(seconds=params["service.window"]), *opened]))
 
 
 def _window_start(conn: Connection, settings: DetectSettings, params: Params, now: datetime) -> datetime:

@@ -5,7 +5,7 @@ even when late rows move the start or make one network's outage a country's. A c
 out gets a version that says so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -112,7 +112,14 @@ def _comparable(record: EventRecord, chain: Chain) -> bool:
         return False
     if a.level is Level.PROBE:
         return a.probe_id == b.probe_id
+    if a.targets or b.targets:
+        return record.kind is chain.record.kind and _meet(a.targets, b.targets) and _meet(a.asns, b.asns)
     return a.level is not b.level or a.level is Level.COUNTRY or a.asns == b.asns
+
+
+def _meet(these: Collection[object], those: Collection[object]) -> bool:
+    """Whether they have something in common."""
+    return not set(these).isdisjoint(those)
 
 
 def _asks(record: EventRecord) -> EventKind:
@@ -156,11 +163,16 @@ def _change_kind(record: EventRecord, last: EventRecord) -> str | None:
         "corrected": _times(record.onset) != _times(last.onset)
         or _ends_differ(record, last)
         or _judgement(record) != _judgement(last),
-        "extended": (record.status, record.scope.asns) != (last.status, last.scope.asns)
+        "extended": (record.status, _reach(record)) != (last.status, _reach(last))
         or record.affected.n_down > last.affected.n_down
         or record.affected.n_households > last.affected.n_households,
     }
     return next((kind for kind, is_so in changes.items() if is_so), None)
+
+
+def _reach(record: EventRecord) -> tuple[tuple[object, ...], ...]:
+    scope = record.scope
+    return scope.asns, scope.targets, scope.layers, scope.mechanisms
 
 
 def _judgement(record: EventRecord) -> tuple[str, bool, str, str]:

@@ -1,0 +1,67 @@
+"""How sure a finding on targets is, and why (detection.md §3.5, §3.8). A machine never says ``confirmed``."""
+
+from collections.abc import Sequence
+
+from civobs_collector.detect.blocking import Blocking
+from civobs_collector.detect.params import Params
+from civobs_collector.detect.record import Confidence, ConfidenceLabel, EventKind
+
+_ARTEFACTS = {
+    "dns.injection": "resolvers gave addresses at which nobody has met the service",
+    "http.blockpage": "a page that says that the request was forbidden came in its place",
+    "sni": "the same addresses answered to another name",
+    "mitm": "somebody else's certificate came at the service's own addresses",
+}
+"""What shows that somebody acts on the name, by a mechanism or its last word."""
+
+
+def artefacts(mechanisms: Sequence[str]) -> tuple[str, ...]:
+    """What was seen that a fault of the way cannot leave behind."""
+    found = {_ARTEFACTS.get(word) or _ARTEFACTS.get(word.rpartition(".")[2]) for word in mechanisms}
+    return tuple(sorted(text for text in found if text is not None))
+
+
+def confidence_of(
+    kind: EventKind, one: Blocking, mechanisms: Sequence[str], weight: float, params: Params
+) -> Confidence:
+    """The label, with the counts behind it as sentences."""
+    slowed = kind is EventKind.THROTTLING_TARGETED
+    proofs = () if slowed else artefacts(mechanisms)
+    against = _obstacles(one, weight, params)
+    if not slowed and not proofs and len(one.asns) < params["rule.country_networks"]:
+        against.append("nothing shows that the name was acted on: a fault between one network and the site looks alike")
+    return Confidence(
+        label=ConfidenceLabel.UNCONFIRMED if against else ConfidenceLabel.PROBABLE,
+        posterior=round(min(one.posterior, 0.9999), 4),
+        families=("inside_out", *(("control",) if one.out_n else ())),
+        reasons=(*_reasons(one, slowed=slowed), *proofs, *against),
+    )
+
+
+def _reasons(one: Blocking, *, slowed: bool) -> list[str]:
+    verb = "found it slow beside a neutral name" if slowed else "could not use it"
+    networks = f"{len(one.asns)} network{'' if len(one.asns) == 1 else 's'}"
+    found = [f"{one.n_down} of {one.n_observed} observed households {verb}, in {networks}"]
+    if one.out_n:
+        found.append(f"elsewhere {one.out_bad} of {one.out_n} votes of the same hours failed")
+    return found
+
+
+def _obstacles(one: Blocking, weight: float, params: Params) -> list[str]:
+    """Why it is not probable; none means that it is."""
+    found = []
+    if one.posterior < params["confidence.probable"]:
+        found.append(f"posterior under {params['confidence.probable']:.2f}")
+    if weight < params["confidence.households"]:
+        found.append("too few households, where one enrolled within 14 days counts half")
+    if not one.out_n:
+        found.append("nobody elsewhere measured the same targets in the same hours")
+    return found
+
+
+def hypotheses_of(kind: EventKind, one: Blocking) -> dict[str, float]:
+    """How the finding compares with the site's own failure, by its Bayes factor alone."""
+    name = "blocking" if kind is EventKind.BLOCKING else "throttling"
+    odds = 10.0 ** min(max(one.log10_bf, -6.0), 6.0)
+    chance = odds / (1 + odds)
+    return {name: round(chance, 4), "site_failure": round(1 - chance, 4)}

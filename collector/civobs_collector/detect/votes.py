@@ -1,0 +1,179 @@
+"""From runs to votes: one a household, target, layer and bin.
+
+What a household says counts only while its line is known to have worked: with another target reached at about the same
+time, or with a proof in the run itself. A line, a resolver or a family that fails altogether says nothing of a target.
+"""
+
+import math
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from civobs_collector.detect.inputs import LadderRun, ProbeInfo, RunOutcome
+from civobs_collector.detect.params import Params
+from civobs_collector.detect.target_runs import Word
+from civobs_collector.detect.targets import LAYERS, Votes
+from civobs_collector.detect.timeline import INTERNATIONAL
+
+_BINS_AN_HOUR = (12, 6, 4, 3, 2, 1)
+"""Bins are whole parts of ``target.bin``, so that they begin with it."""
+_ABOUT = 1.05
+"""Slots of a plan come a little late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One word of one run. Times in seconds since 1970."""
+
+    probe_key: int
+    target: int
+    first_at: float
+    last_at: float
+    word: Word
+    family: int = 0
+
+
+def bin_of(cadences: Sequence[float], params: Params) -> float:
+    """The bin for targets that are measured so often: ``target.bin``, or less where there is more to see in it."""
+    most = params["target.bin"]
+    if not cadences:
+        return most
+    usual = float(np.median(np.asarray(cadences)))
+    return next((most / parts for parts in reversed(_BINS_AN_HOUR) if most / parts <= usual * _ABOUT), most / 12)
+
+
+class Line:
+    """When a probe's way to the world was known not to work: between rows of L4 that say so, to the next that does."""
+
+    def __init__(self, runs: Sequence[LadderRun]) -> None:
+        found: dict[tuple[int, int], list[LadderRun]] = defaultdict(list)
+        for run in runs:
+            if run.rung == INTERNATIONAL:
+                found[run.probe_key, run.family].append(run)
+        self._spans = {key: _down(mine) for key, mine in found.items()}
+
+    def worked(self, one: "Said") -> bool:
+        """Whether nothing says that it did not, by the family of the run."""
+        spans = self._spans.get((one.probe_key, one.family), [])
+        index = bisect_left(spans, (one.first_at, math.inf)) - 1
+        return index < 0 or spans[index][1] <= one.first_at
+
+
+def _down(runs: Sequence[LadderRun]) -> list[tuple[float, float]]:
+    """Spans of one family in which it did not work, from the last good row before to the first after."""
+    found = []
+    good = -math.inf
+    since: float | None = None
+    for run in sorted(runs, key=lambda r: (r.first_at, r.last_at, r.outcome)):
+        if run.outcome is RunOutcome.OK:
+            if since is not None:
+                found.append((since, run.first_at.timestamp()))
+            good, since = run.last_at.timestamp(), None
+        elif run.outcome is RunOutcome.FAILED and since is None:
+            since = good
+    return found if since is None else [*found, (since, math.inf)]
+
+
+def telling(
+    said: Sequence[Said], reached: Mapping[tuple[int, int], frozenset[int]], line: Line, bin_s: float, params: Params
+) -> list[Said]:
+    """What may be voted with. ``reached``: which targets a probe reached in a bin, over any layer.
+
+    A failure counts beside another target that was reached in the same bin, or of one alone that failed, in the next
+    to it; and not where most targets failed.
+    """
+    failing: dict[tuple[int, int], set[int]] = defaultdict(set)
+    for one in said:
+        if one.word.bad and not one.word.sure:
+            failing[one.probe_key, _bin(one.first_at, bin_s)].add(one.target)
+    most = params["service.line"]
+
+    def fine(one: Said) -> bool:
+        if not line.worked(one):
+            return False
+        if one.word.sure:
+            return True
+        at = _bin(one.first_at, bin_s)
+        bad = failing[one.probe_key, at]
+        # Where several fail at once, what was reached before or after does not show that the line worked.
+        steps = (-1, 0, 1) if len(bad) == 1 else (0,)
+        others = _NONE.union(*(reached.get((one.probe_key, at + step), _NONE) for step in steps)) - {one.target}
+        return bool(others) and len(bad - others) <= most * len(bad | others)
+
+    return [one for one in said if not one.word.bad or fine(one)]
+
+
+_NONE: frozenset[int] = frozenset()
+
+
+def fold(
+    said: Sequence[Said], probes: Mapping[int, ProbeInfo], names: Mapping[int, str], bin_s: float, params: Params
+) -> Votes:
+    """One vote a household, target, layer and bin: what most of its runs say; of two equally many, that it failed."""
+    said = [one for one in said if one.probe_key in probes]
+    countries = tuple(sorted({probe.cc for probe in probes.values()}))
+    # The same name with and without encryption is one target.
+    names = {key: name.removeprefix("http://") for key, name in names.items()}
+    targets = tuple(sorted(set(names.values())))
+    failures = ("", *sorted({one.word.how for one in said} - {""}))
+    cc_at = {cc: index for index, cc in enumerate(countries)}
+    target_at = {key: targets.index(name) for key, name in names.items()}
+    failure_at = {word: index for index, word in enumerate(failures)}
+    layer_at = {layer: index for index, layer in enumerate(LAYERS)}
+    cells: dict[tuple[int, int, int, int], list[Said]] = defaultdict(list)
+    for one in said:
+        home = probes[one.probe_key].household
+        cells[home, target_at[one.target], layer_at[one.word.layer], _bin(one.first_at, bin_s)].append(one)
+    keys = sorted(cells)
+    rows = [_vote(cells[key]) for key in keys]
+    owners = [probes[min(one.probe_key for one in cells[key])] for key in keys]
+    columns = np.array(keys, dtype=np.int64).reshape(len(keys), 4)
+    new = params["confidence.new_age"]
+    return Votes(
+        bin_s=bin_s,
+        bin=columns[:, 3],
+        household=columns[:, 0],
+        weight=_floats(
+            params["confidence.new_weight"] if at * bin_s - probe.enrolled_at.timestamp() < new else 1.0
+            for probe, at in zip(owners, columns[:, 3].tolist(), strict=True)
+        ),
+        asn=np.array([probe.asn for probe in owners], dtype=np.int64),
+        cc=np.array([cc_at[probe.cc] for probe in owners], dtype=np.int32),
+        target=columns[:, 1].astype(np.int32),
+        layer=columns[:, 2].astype(np.int8),
+        failure=np.array([failure_at[how] for _, how, _, _ in rows], dtype=np.int32),
+        countries=countries,
+        targets=targets,
+        failures=failures,
+        bad=np.array([bad for bad, _, _, _ in rows], dtype=np.bool_),
+        first_at=_floats(first for _, _, first, _ in rows),
+        last_at=_floats(last for _, _, _, last in rows),
+        control=np.array([probe.is_anchor for probe in owners], dtype=np.bool_),
+    )
+
+
+def _floats(values: Iterable[float]) -> NDArray[np.float64]:
+    return np.fromiter(values, dtype=np.float64)
+
+
+_FORGED = frozenset({"dns", "http"})
+"""Layers at which an answer may be seen to be somebody else's: one is enough, whatever else came."""
+
+
+def _vote(cell: Sequence[Said]) -> tuple[bool, str, float, float]:
+    """Whether it failed, by what word, and when those runs were that say so."""
+    n_bad = sum(one.word.bad for one in cell)
+    forged = any(one.word.bad and one.word.sure and one.word.layer in _FORGED for one in cell)
+    bad = forged or (n_bad > 0 and 2 * n_bad >= len(cell))
+    mine = [one for one in cell if one.word.bad == bad]
+    words = [one.word.how for one in mine]
+    how = min(set(words), key=lambda word: (-words.count(word), -len(word), word)) if bad else ""
+    return bad, how, min(one.first_at for one in mine), max(one.last_at for one in mine)
+
+
+def _bin(at: float, bin_s: float) -> int:
+    return math.floor(at / bin_s)

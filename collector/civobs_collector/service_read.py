@@ -1,0 +1,207 @@
+"""Between the tables and the detectors of blocking and throttling: stored runs become votes.
+
+Only targets that failed more than now and then are read, around the times in which they did; and only probes that had
+such a failure are asked what else they reached then.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from civobs_collector.db import target_input
+from civobs_collector.db.connect import Connection
+from civobs_collector.detect.blockpages import verdict
+from civobs_collector.detect.fingerprints import Fingerprints
+from civobs_collector.detect.goodput import Transfer
+from civobs_collector.detect.inputs import Inputs, ProbeInfo
+from civobs_collector.detect.params import Params
+from civobs_collector.detect.target_runs import Detail, Known, Run, Word, words
+from civobs_collector.detect.targets import Votes
+from civobs_collector.detect.throttling import Trial, Verdict, judge, pair_up
+from civobs_collector.detect.votes import Line, Said, bin_of, fold, telling
+from civobs_wire.measurement import KIND_CODES
+
+IsBlockPage = Callable[[Detail], bool]
+"""Whether an answer is a page that says that the request was forbidden."""
+_KIND_OF = {code: kind for kind, code in KIND_CODES.items()}
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(slots=True)
+class _Runs:
+    """What was read, as it comes: words, and the slots they come from, to tell how often is measured."""
+
+    said: list[Said] = field(default_factory=list)
+    slots: dict[tuple[int, int, str], set[datetime]] = field(default_factory=lambda: defaultdict(set))
+
+
+def block_pages(params: Params) -> IsBlockPage:
+    """What tells a page of blocking, by the fingerprints that are known."""
+    known = Fingerprints()
+
+    def judged(row: Detail) -> bool:
+        headers = [(one["name"], one["value"]) for one in row.get("headers", ())]
+        led_to = next(iter(reversed(row.get("redirects", ()))), None)
+        found = verdict(
+            row.get("status"),
+            headers,
+            row.get("title"),
+            row.get("sample"),
+            led_to,
+            known,
+            asked=row.get("url"),
+            verified=row.get("verified"),
+            params=params,
+        )
+        return found is not None
+
+    return judged
+
+
+def read_votes(
+    conn: Connection, inputs: Inputs, since: datetime, params: Params, is_block_page: IsBlockPage
+) -> Votes | None:
+    """All votes on the targets that failed since then; None if none did."""
+    suspects = target_input.read_suspects(conn, since, inputs.now, share=params["service.suspect"])
+    spans = _spans(suspects, since, inputs.now, timedelta(seconds=params["service.pad"]))
+    keys = {key for key, _, _ in spans}
+    if not keys:
+        return None
+    known = _known(target_input.read_addresses(conn, keys, since, inputs.now))
+    rows = target_input.read_runs(conn, spans, clock_s=params["target.bin"])
+    runs = _judged(rows, known, is_block_page)
+    bin_s = bin_of([_cadence(slots) for slots in runs.slots.values() if len(slots) > 1], params)
+    reached = _reached(conn, [one for one in runs.said if one.word.bad], bin_s)
+    kept = telling(runs.said, reached, Line(inputs.runs), bin_s, params)
+    return fold(kept, _active(inputs), target_input.read_target_names(conn, keys), bin_s, params)
+
+
+def read_transfers(conn: Connection, inputs: Inputs, since: datetime, params: Params) -> Votes | None:
+    """The same of names that are slowed, from pairs of transfers: over TCP at layer ``tls``, over QUIC at ``quic``."""
+    trials: dict[tuple[int, int, str, str], list[tuple[datetime, Detail]]] = defaultdict(list)
+    for probe_key, target, at, row in target_input.read_throttling(conn, since, inputs.now):
+        if row.get("test", "-") != "-":
+            trials[probe_key, target, row["test"], row.get("transport", "tcp")].append((at, row))
+    said: list[Said] = []
+    taken: dict[tuple[int, int], set[datetime]] = defaultdict(set)
+    for (probe_key, target, test, transport), rows in sorted(trials.items()):
+        first, last = rows[0][0], rows[-1][0]
+        word = _slowed(_verdict(_trial(test, rows), params), "quic" if transport == "quic" else "tls")
+        if word is not None:
+            said.append(Said(probe_key, target, first.timestamp(), last.timestamp(), word))
+            taken[probe_key, target].add(first)
+    if not any(one.word.bad for one in said):
+        return None
+    bin_s = bin_of([_cadence(times) for times in taken.values() if len(times) > 1], params)
+    names = target_input.read_target_names(conn, {one.target for one in said})
+    return fold(said, _active(inputs), names, bin_s, params)
+
+
+@lru_cache(maxsize=4096)
+def _verdict(trial: Trial, params: Params) -> Verdict:
+    """A trial is judged once: its tests cost a tenth of a second, and its rows come again with every run."""
+    return judge(trial, params)
+
+
+def _slowed(verdict: Verdict, layer: str) -> Word | None:
+    """What a verdict says; nothing where the line was slow, or too little was compared."""
+    match verdict.kind:
+        case "throttling_targeted":
+            return Word(layer, True, f"{layer}.throttle.sni", True)
+        case "none":
+            return Word(layer, False)
+        case _:
+            return None
+
+
+def _trial(test: str, rows: Sequence[tuple[datetime, Detail]]) -> Trial:
+    arms: dict[str, dict[int, Transfer]] = {"target": {}, "neutral": {}}
+    for _, row in rows:
+        samples = tuple((one["ms"] / 1000, float(one["bytes"])) for one in row.get("samples", ()))
+        rtt = row.get("rtt_receiver_ms")
+        arms[row.get("arm", "neutral")][row.get("replicate", 0)] = Transfer(
+            samples=samples,
+            rtt_ms=() if rtt is None else (rtt,),
+            retransmitted=row.get("lost_packets"),
+            cross_bytes=row.get("validity", {}).get("cross_bytes"),
+        )
+    pairs, left, right = pair_up(arms["target"], arms["neutral"])
+    return Trial(test, pairs, rows[0][0].timestamp(), left, right)
+
+
+def _active(inputs: Inputs) -> dict[int, ProbeInfo]:
+    return {probe.probe_key: probe for probe in inputs.probes if probe.active}
+
+
+def _spans(
+    suspects: Iterable[tuple[int, datetime]], since: datetime, now: datetime, pad: timedelta
+) -> list[target_input.TargetSpan]:
+    """Stretches around the hours in which a target failed, merged."""
+    found: list[target_input.TargetSpan] = []
+    for key, hour in suspects:
+        start, end = max(since, hour - pad), min(now, hour + _HOUR + pad)
+        if found and found[-1][0] == key and start <= found[-1][2]:
+            found[-1] = (key, found[-1][1], max(end, found[-1][2]))
+        else:
+            found.append((key, start, end))
+    return found
+
+
+def _known(rows: Iterable[tuple[int, str, bool]]) -> dict[int, Known]:
+    met: dict[int, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
+    for key, address, verified in rows:
+        met[key][0 if verified else 1].add(address)
+    return {key: Known(frozenset(verified), frozenset(answered)) for key, (verified, answered) in met.items()}
+
+
+def _judged(rows: Iterable[tuple[Any, ...]], known: dict[int, Known], is_block_page: IsBlockPage) -> _Runs:
+    found, pages = _Runs(), _Pages(is_block_page)
+    for probe_key, target, code, family, first, last, slot, n_ok, status, failed, odd in rows:
+        kind = _KIND_OF[code]
+        run = Run(kind, n_ok, status, tuple(failed or ()), tuple(odd or ()))
+        told = words(run, known.get(target, Known()), pages.of((probe_key, target, family), run, first))
+        at = first.timestamp(), last.timestamp()
+        found.said.extend(Said(probe_key, target, *at, word, family) for word in told)
+        found.slots[probe_key, target, kind].add(slot)
+    return found
+
+
+class _Pages:
+    """What came in place of a page, also where only the first such row of an hour was kept whole (docs/ontology.md)."""
+
+    def __init__(self, is_block_page: IsBlockPage) -> None:
+        self._is_block_page = is_block_page
+        self._seen: dict[tuple[object, ...], set[bool]] = {}
+
+    def of(self, key: tuple[int, int, int], run: Run, at: datetime) -> bool | None:
+        """Whether it was a block page; None where two pages of this status came within the hour, or none is known."""
+        if run.kind != "http" or not run.n_ok:
+            return False
+        seen = self._seen.setdefault((*key, at.replace(minute=0, second=0, microsecond=0), run.status), set())
+        if run.pages:
+            verdict = any(map(self._is_block_page, run.pages))
+            seen.add(verdict)
+            return verdict
+        return None if len(seen) > 1 else True in seen
+
+
+def _reached(conn: Connection, failing: Sequence[Said], bin_s: float) -> dict[tuple[int, int], frozenset[int]]:
+    """Which targets the probes of these reached, by bin."""
+    if not failing:
+        return {}
+    margin = timedelta(seconds=2 * bin_s)
+    first = datetime.fromtimestamp(min(one.first_at for one in failing), UTC) - margin
+    last = datetime.fromtimestamp(max(one.last_at for one in failing), UTC) + margin
+    rows = target_input.read_reached(conn, {one.probe_key for one in failing}, first, last, bin_s)
+    return {(probe_key, at): frozenset(targets) for probe_key, at, targets in rows}
+
+
+def _cadence(slots: Collection[datetime]) -> float:
+    """The usual time from one to the next, in seconds."""
+    times = sorted(slots)
+    return median((after - before).total_seconds() for before, after in pairwise(times))
