@@ -1,9 +1,19 @@
-"""The cases of detection that every implementation must pass, on facts written by hand."""
+"""The cases of detection that every implementation must pass, on facts written by hand.
 
+A number in a test's name is that of the case in the specification, detection.md §4. Case 9 is among the tests of
+blocking, 10 among those of throttling.
+"""
+
+import random
+from dataclasses import replace
 from datetime import timedelta
 
+from civobs_collector.detect.events import compute
 from civobs_collector.detect.record import ConfidenceLabel, Depth, EventKind, Level, Status
-from tests.collector.fix_detect import AGENT_DOWN, CLOCK, FAILED, LONG_AGO, OK, World, at, shutdown
+from civobs_collector.detect.versions import Chain, plan
+from civobs_collector.publish.codf import codf
+from civobs_collector.publish.published import PublishedEvent
+from tests.collector.fix_detect import AGENT_DOWN, CLOCK, FAILED, LONG_AGO, OK, PARAMS, T0, World, at, shutdown
 
 DAY = 1440
 BROKER_STEP = timedelta(seconds=8)
@@ -17,7 +27,7 @@ def two_countries():
     return world, kenya, tanzania
 
 
-def test_empty_hour_opens_an_event_that_stays_provisional_until_rows_arrive():
+def test_case_1_an_empty_hour_opens_an_event_that_stays_provisional_until_rows_arrive():
     world = World()
     keys = world.country("KE", {101: 5, 102: 5})
     shutdown(world, keys, 600)
@@ -32,6 +42,87 @@ def test_empty_hour_opens_an_event_that_stays_provisional_until_rows_arrive():
     assert event.onset.earliest == at(599) - BROKER_STEP
     assert event.onset.latest == at(600.5)
     assert event.resolution is None
+
+
+def test_case_2_rows_twenty_hours_late_move_the_start_and_leave_the_first_record_untouched():
+    world, kenya, _ = two_countries()
+    shutdown(world, kenya, 600, 780)
+    (alert,) = plan(world.events(620), [], T0, at(620), PARAMS)
+    said = alert.record.model_dump_json()
+    chain = Chain(alert.event_key, "CIV-2026-KE-0001", alert.version, at(620), alert.record)
+    for key in kenya:
+        world.cut(key, 600, 780, domestic_works=True)
+    late = at(780 + 20 * 60)
+    (revised,) = plan(world.events(780 + 20 * 60), [chain], T0, late, PARAMS)
+    before, after = alert.record.onset, revised.record.onset
+    assert before.latest - before.earliest >= timedelta(seconds=90)
+    assert at(599) <= after.earliest <= after.latest <= at(601)
+    assert (alert.record.depth, revised.record.depth) == (Depth.UNKNOWN, Depth.INTERNATIONAL_ONLY)
+    assert (revised.event_key, revised.version, revised.reason) == (alert.event_key, 2, "late_data")
+    assert alert.record.model_dump_json() == said
+
+
+def test_case_3_any_order_of_arrival_twice_gives_the_same_bytes():
+    world, kenya, tanzania = two_countries()
+    shutdown(world, kenya, 600, 780)
+    shutdown(world, tanzania[:2], 900, 960)
+    for key in kenya:
+        world.cut(key, 600, 780)
+    facts = world.inputs(1200)
+    bytes_of = {record.model_dump_json() for record in compute(facts, PARAMS)}
+    for seed in range(3):
+        shuffled = {
+            name: tuple(random.Random(seed).sample(getattr(facts, name), len(getattr(facts, name))))
+            for name in ("probes", "presence", "runs")
+        }
+        for _ in range(2):
+            again = compute(replace(facts, **shuffled), PARAMS)
+            assert {record.model_dump_json() for record in again} == bytes_of
+
+
+def venezuela():
+    """A region of homes with batteries of many sizes, of all providers, beside one that has power; and a neighbour."""
+    world = World()
+    north = [world.probe("VE", 101 + n % 3, admin1="North") for n in range(9)]
+    for n in range(6):
+        world.probe("VE", 101 + n % 3, admin1="South")
+    world.country("CO", {201: 4})
+    return world, north
+
+
+def test_case_11_a_regional_blackout_over_hours_is_power_once_devices_return_with_new_boot_ids():
+    world, north = venezuela()
+    for number, key in enumerate(north):
+        world.lose(key, 300 + 30 * number)
+    dark = world.events(600)
+    assert len(dark) == 1
+    assert all(event.likeliest == "undetermined" for event in dark)
+    assert all(event.confidence.label is ConfidenceLabel.UNCONFIRMED for event in dark)
+    for number, key in enumerate(north):
+        lost, back = 300 + 30 * number, 720 + 3 * number
+        world.online(key, back, reboot=True)
+        world.rows(key, 4, OK, 240, lost - 1.5)
+        world.rows(key, 4, AGENT_DOWN, lost - 1, back - 0.5)
+        world.rows(key, 4, OK, back + 0.5, back + 120)
+    (event,) = world.events(860)
+    assert (event.kind, event.likeliest) == (EventKind.POWER, "power")
+    assert (event.scope.admin1, event.scope.asns) == (("North",), (101, 102, 103))
+    assert event.onset.t90 - event.onset.t10 >= timedelta(hours=3)
+
+
+def test_case_14_every_published_time_has_an_interval_and_a_signal_and_codf_its_uncertainty():
+    world, kenya, _ = two_countries()
+    shutdown(world, kenya, 600, 780)
+    for key in kenya:
+        world.cut(key, 600, 780)
+    (event,) = world.events(900)
+    assert {one.signal for one in event.per_signal} == {"presence", "ladder.L4", "ladder.L3"}
+    spans = [event.onset, event.resolution, event.dating.onset, event.dating.resolution]
+    spans += [bounds for one in event.per_signal for bounds in (one.onset, one.resolution)]
+    assert all(bounds.earliest < bounds.latest for bounds in spans)
+    rows = codf(PublishedEvent("CIV-2026-KE-0001", 1, at(900), "new", "detected", event, "https://observatory.example"))
+    assert {row.datasource for row in rows} == {f"civobs.{one.signal}" for one in event.per_signal}
+    assert all(row.uncertainty > 0 and 0 < row.fraction <= 1 for row in rows)
 
 
 def test_three_households_are_published_within_two_bins_of_the_first_loss():
@@ -79,7 +170,7 @@ def test_a_control_country_stays_silent():
     assert {event.scope.cc for event in world.events(900)} == {"KE"}
 
 
-def test_all_probes_of_all_countries_lost_at_once_is_the_collector():
+def test_case_4_all_probes_of_all_countries_lost_at_once_is_the_collector():
     world, kenya, tanzania = two_countries()
     shutdown(world, kenya + tanzania, 600)
     assert world.events(700) == ()
@@ -122,7 +213,7 @@ def test_rows_that_arrive_later_tell_of_a_cut_while_the_collector_was_away():
     assert abs(event.onset.latest - at(600)) <= timedelta(seconds=60)
 
 
-def test_one_household_with_four_probes_has_one_vote():
+def test_case_5_one_household_with_four_probes_has_one_vote():
     world = World()
     keys = [world.probe("KE", 101, household=7) for _ in range(4)]
     world.country("KE", {101: 2, 102: 2})
@@ -133,7 +224,7 @@ def test_one_household_with_four_probes_has_one_vote():
     assert event.confidence.label is ConfidenceLabel.UNCONFIRMED
 
 
-def test_rows_with_a_wrong_clock_neither_make_nor_move_an_event():
+def test_case_6_rows_with_a_wrong_clock_neither_make_nor_move_an_event():
     world, kenya, _ = two_countries()
     shutdown(world, kenya, 600, 780)
     for key in kenya[1:]:
@@ -152,7 +243,7 @@ def test_a_failing_clockless_probe_opens_nothing_by_itself():
     assert world.events(1000) == ()
 
 
-def test_ten_days_are_one_open_event_and_recovery_has_steps():
+def test_case_8_ten_days_are_one_open_event_and_recovery_has_steps():
     world = World()
     keys = world.country("KE", {101: 5, 102: 5})
     world.country("TZ", {201: 3})
@@ -168,7 +259,7 @@ def test_ten_days_are_one_open_event_and_recovery_has_steps():
     assert event.resolution.latest == at(12 * DAY + 180)
 
 
-def test_a_country_with_one_probe_is_never_more_than_unconfirmed():
+def test_case_13_a_country_with_one_probe_is_never_more_than_unconfirmed():
     world = World()
     key = world.probe("BI", 77)
     world.country("TZ", {201: 3})
@@ -251,7 +342,7 @@ def test_an_agent_that_died_without_a_reboot_says_nothing_of_the_network():
     assert world.events(900) == ()
 
 
-def test_twenty_new_probes_of_one_network_never_exceed_unconfirmed():
+def test_case_12_twenty_new_probes_of_one_network_never_exceed_unconfirmed():
     world = World()
     forged = world.country("KE", {101: 20}, enrolled_at=at(0))
     world.country("KE", {102: 3}, enrolled_at=LONG_AGO)
