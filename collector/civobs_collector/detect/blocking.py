@@ -44,6 +44,8 @@ class Piece:
     layers: tuple[str, ...]
     start: Interval | None
     end: Interval | None
+    likely: tuple[float | None, float | None]
+    """The best single guesses at start and end."""
     ongoing: bool
     first_bad: float
     last_bad: float
@@ -64,6 +66,8 @@ class Blocking:
     """Last good and first bad vote of the first network; None: since before the first vote."""
     end: Interval | None
     """Last bad and first good vote of the last network; None: not seen to end."""
+    likely: tuple[float | None, float | None]
+    """The best single guesses at start and end."""
     first_bad: float
     """The first bad vote, also where ``start`` is not known."""
     last_bad: float
@@ -153,6 +157,7 @@ def _event(case: _Case, cluster: Sequence[Item], held: Held) -> Blocking | None:
         _network(case, asn, [one for one in cluster if one.asn == asn]) for asn in sorted({one.asn for one in cluster})
     )
     first, last = min(cluster, key=_first), max(cluster, key=_last)
+    end = None if any(one.ongoing for one in cluster) else last.end
     down, observed = _households(case, cluster)
     return Blocking(
         cc=case.votes.countries[first.cc],
@@ -161,7 +166,8 @@ def _event(case: _Case, cluster: Sequence[Item], held: Held) -> Blocking | None:
         layers=_layers(case, cluster),
         failures=_failures(case, cluster),
         start=first.onset,
-        end=None if any(one.ongoing for one in cluster) else last.end,
+        end=end,
+        likely=(first.likely[0], None if end is None else last.likely[1]),
         first_bad=first.first_bad,
         last_bad=last.last_bad,
         ongoing=any(one.ongoing for one in cluster),
@@ -227,6 +233,7 @@ def _piece(case: _Case, item: Item) -> Piece:
         layers=_layers(case, [item]),
         start=item.onset,
         end=item.end,
+        likely=item.likely,
         ongoing=item.ongoing,
         first_bad=item.first_bad,
         last_bad=item.last_bad,

@@ -38,6 +38,16 @@ class Item:
         return None if self.ongoing else last.end
 
     @property
+    def likely(self) -> tuple[float | None, float | None]:
+        """The best single guesses at start and end."""
+        first = [span for span in self.spans if span.onset is not None and span.onset[1] == self.first_bad]
+        last = max(self.spans, key=lambda span: (span.last_bad, span.end is None, span.series))
+        start = None if self.onset is None or not first else first[0].likely[0]
+        if start is not None and self.onset is not None:
+            start = max(start, self.onset[0])
+        return (start, None if self.end is None else last.likely[1])
+
+    @property
     def first_bad(self) -> float:
         return min(span.first_bad for span in self.spans)
 

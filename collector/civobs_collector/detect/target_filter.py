@@ -22,6 +22,8 @@ class Belief:
     """How likely the target is blocked."""
     patience: Floats
     """After how many seconds without a vote before the cell a blocking is taken to be over."""
+    ending: Floats
+    """How soon a blocking ends here, in 1/s."""
 
 
 def run(cells: Cells, usual: Floats, bin_s: float, params: Params) -> Belief:
@@ -31,7 +33,7 @@ def run(cells: Cells, usual: Floats, bin_s: float, params: Params) -> Belief:
     by = np.argsort(-length, kind="stable")
     begin, left = cells.first[:-1][by], -length[by]
     habits = _Habits(np.maximum(1.0, _spacing(cells, bin_s, params)[by] / params["target.bin"]), params)
-    found = Belief(np.empty(len(weight)), np.empty(len(weight)))
+    found = Belief(np.empty(len(weight)), np.empty(len(weight)), np.empty(len(weight)))
     at = np.zeros(len(begin))
     for rank in range(-int(left[0]) if len(left) else 0):
         # Series that have so many cells; the longest come first.
@@ -39,6 +41,7 @@ def run(cells: Cells, usual: Floats, bin_s: float, params: Params) -> Belief:
         cell = begin[:n] + rank
         time = cells.bin[cell] * bin_s
         found.patience[cell] = habits.patience(n)
+        found.ending[cell] = habits.ended[:n] / habits.blocked[:n]
         found.blocked[cell] = habits.step(n, time - at[:n] if rank else np.zeros(n), weight[cell])
         at[:n] = time
     return found

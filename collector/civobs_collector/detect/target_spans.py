@@ -7,6 +7,7 @@ there: two mornings are not joined across a night that nobody watched.
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import expm1
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from civobs_collector.detect.target_cells import Cells, Flags, Floats, Ints, Ord
 from civobs_collector.detect.target_filter import Belief
 
 Interval = tuple[float, float]
+_EVEN = 1e-3
+"""Of a rate times a gap: below, the middle is as good, and the formula loses its digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class Span:
     onset: Interval | None
     """Last good and first bad vote; None: bad since before the first vote."""
     end: Interval | None
+    likely: tuple[float | None, float | None]
+    """The best single guess at each: between votes that lie a night apart, nearer to the bad one."""
     first_bad: float
     last_bad: float
     ongoing: bool
@@ -151,8 +156,18 @@ def _span(world: World, cells: tuple[int, int, int, int], low: int, high: int, b
     else:
         ongoing = world.now - last_bad <= world.belief.patience[stop - 1] + world.bin_s
     onset = None if earliest is None else (min(earliest, first_bad), first_bad)
+    rate = float(world.belief.ending[stop - 1])
+    begun = None if onset is None else first_bad - _before(first_bad - onset[0], rate)
+    ended = None if end is None else last_bad + _before(end[1] - last_bad, rate)
     posterior = float(world.belief.blocked[start:stop].max())
-    return Span(series, start, stop, opened, onset, end, first_bad, last_bad, ongoing, posterior)
+    return Span(series, start, stop, opened, onset, end, (begun, ended), first_bad, last_bad, ongoing, posterior)
+
+
+def _before(gap: float, rate: float) -> float:
+    """How far from the bad one of two votes the change lies on average, where blockings end at ``rate``."""
+    if rate * gap < _EVEN:
+        return gap / 2
+    return 1 / rate - gap / expm1(rate * gap)
 
 
 def _at(world: World, cell: int, *, bad: bool, first: bool) -> Floats:
