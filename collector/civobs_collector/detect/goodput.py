@@ -26,7 +26,7 @@ class Transfer:
     samples: tuple[tuple[float, float], ...]
     """(seconds since the request, bytes that had come by then), in any order; nothing at all is an empty tuple."""
     rtt_ms: tuple[float, ...] = ()
-    """Round trips while it ran (``rtt_receiver_ms``, or one a sample)."""
+    """Round trips: the handshake's and the one while it ran (``rtt_min_ms``, ``rtt_receiver_ms``), or one a sample."""
     retransmitted: int | None = None
     """Segments that were lost or sent again."""
     cross_bytes: float | None = None

@@ -180,7 +180,8 @@ def _arm(whole: Course, transfer: Transfer, usual: float, params: Params) -> _Ar
     stretches = pieces(part, params.count("throttling.stretches"))
     if len(stretches) < params.count("throttling.ks_samples"):
         stretches = pieces(ran, params.count("throttling.stretches"))
-    lost = (transfer.retransmitted or 0) > 0
+    # Where losses were not counted there may have been some.
+    lost = transfer.retransmitted != 0
     return _Arm(whole.total, rate(part), stretches, held(ran, params), transfer.rtt_ms, lost)
 
 
@@ -324,7 +325,7 @@ def _queued(arm: Sequence[_Arm], seen: _Seen, params: Params) -> bool:
     if not len(known) or not lossy:
         return False
     limit = params["throttling.rtt_ratio"] * float(np.quantile(known, 0.1))
-    return sum(max(one.rtt) > limit for one in lossy) > params["throttling.rtt_share"] * len(lossy)
+    return sum(float(np.quantile(one.rtt, 0.75)) > limit for one in lossy) > params["throttling.rtt_share"] * len(lossy)
 
 
 def _congested(seen: _Seen, params: Params) -> tuple[str, ...]:
