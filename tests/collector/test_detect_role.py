@@ -229,6 +229,31 @@ def test_ladder_rows_are_folded_to_runs_at_changes_and_holes(cut_country):
     )
 
 
+def test_a_few_answers_and_names_that_were_not_found_are_runs_of_their_own(cut_country):
+    conn, _, kenya = cut_country
+    key = kenya[0]
+    ladder(conn, key, 4, 0, [0, 5, 10])
+    ladder(conn, key, 2, 0, [0, 5, 10])
+    ladder(conn, key, 5, 0, [0])
+    ladder(conn, key, 5, 1, [5, 10], failure=8)
+    conn.execute("UPDATE measurement SET value = CASE WHEN ts < %s THEN 1 ELSE 0.4 END WHERE outcome = 0", (at(5),))
+    checks = [{"id": "name", "outcome": "ok"}, {"id": "connect", "outcome": "failed"}]
+    for minute, end in ((5, 2), (10, 1)):
+        told = json.dumps({"checks": checks[:end]})
+        conn.execute("UPDATE measurement SET detail = %s WHERE outcome = 1 AND ts = %s", (told, at(minute)))
+    conn.commit()
+    found = read_inputs(conn, T0, at(15), Params()).runs
+    said = sorted((run.rung, run.outcome.name, run.first_at, run.last_at) for run in found)
+    assert said == [
+        (2, "FEW", at(5), at(10)),
+        (2, "OK", at(0), at(0)),
+        (4, "FEW", at(5), at(10)),
+        (4, "OK", at(0), at(0)),
+        (5, "FAILED", at(10), at(10)),
+        (5, "OK", at(0), at(5)),
+    ]
+
+
 def test_away_is_where_no_beat_came(cut_country):
     conn, _, _ = cut_country
     conn.execute("DELETE FROM collector_beat WHERE at > %s AND at < %s", (at(100), at(110)))
