@@ -353,6 +353,19 @@ def test_case_12_twenty_new_probes_of_one_network_never_exceed_unconfirmed():
     assert event.confidence.label is ConfidenceLabel.UNCONFIRMED
 
 
+def test_case_12_a_crowd_of_new_probes_in_two_networks_is_not_believed_against_those_known_for_longer():
+    world = World()
+    forged = world.country("KE", {101: 10, 102: 10}, enrolled_at=at(0))
+    world.country("KE", {101: 3, 102: 3})
+    world.country("TZ", {201: 3})
+    shutdown(world, forged, 600, 780)
+    for key in forged:
+        world.cut(key, 600, 780)
+    (event,) = world.events(900)
+    assert event.confidence.label is ConfidenceLabel.UNCONFIRMED
+    assert any("longer than 14 days were not down" in reason for reason in event.confidence.reasons)
+
+
 def test_every_bin_of_the_chart_accounts_for_every_household():
     world, kenya, _ = two_countries()
     shutdown(world, kenya, 600, 780)

@@ -403,8 +403,11 @@ def _inside_out(case: Case, part: slice) -> int:
 
 def _support(case: Case, timeline: Timeline, times: _Times, counts: tuple[Affected, int], params: Params) -> Support:
     affected, told = counts
+    group, peak = case.group, case.segment.peak
     before = times.start - params["confidence.new_age"]
-    established = sum(any(line.probe.enrolled_at.timestamp() <= before for line in home.lines) for home in case.homes)
+    elders = {line.probe.household for line in case.members if line.probe.enrolled_at.timestamp() <= before}
+    established = sum(home.household in elders for home in case.homes)
+    old = np.array([home in elders for home in group.households])
     return Support(
         level=case.segment.key.level,
         posterior=case.segment.posterior,
@@ -414,6 +417,8 @@ def _support(case: Case, timeline: Timeline, times: _Times, counts: tuple[Affect
         weight=established + params["confidence.new_weight"] * (len(case.homes) - established),
         asns=case.asns,
         established=established,
+        elders_down=int((old & group.down[:, peak]).sum()),
+        elders_known=int((old & (group.down | group.up)[:, peak]).sum()),
         presence=sum(change.onset is not None for change in times.changes[PRESENCE]),
         inside_out=told,
         suspects=_suspects(timeline, times),

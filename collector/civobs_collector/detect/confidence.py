@@ -23,6 +23,9 @@ class Support:
     asns: Sequence[int]
     established: int
     """Households down that are no longer new."""
+    elders_down: int
+    elders_known: int
+    """Households of the group that are no longer new: down at the peak, of those whose state was known."""
     presence: int
     """Households down by presence."""
     inside_out: int
@@ -67,6 +70,11 @@ def _obstacles(support: Support, params: Params) -> list[str]:
         found.append("too few households, where one enrolled within 14 days counts half")
     if len(support.asns) < 2 and support.established == 0:
         found.append("only newly enrolled households of one network")
+    # A crowd enrolled for the purpose may report what it likes: those known for longer have to bear it out.
+    if support.elders_down < params["rule.majority"] * support.elders_known:
+        found.append(
+            f"most of the {support.elders_known} households that have taken part for longer than 14 days were not down"
+        )
     if support.inside_out == 0:
         found.append("no stored record has arrived yet: one kind of evidence only")
     if support.suspects:
