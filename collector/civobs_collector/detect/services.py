@@ -15,6 +15,7 @@ from civobs_collector.detect import scope
 from civobs_collector.detect.blocking import Blocking, find
 from civobs_collector.detect.dating import Interval as Dated
 from civobs_collector.detect.dating import quantiles
+from civobs_collector.detect.grid import View
 from civobs_collector.detect.inputs import Inputs
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.record import (
@@ -46,6 +47,8 @@ LIMITS: tuple[str, ...] = (
 START_UNKNOWN = "When it began is not known: it was so when these targets were first measured here."
 END_UNKNOWN = "When it ended is not known: these targets were no longer measured here."
 SERVICE_KINDS = frozenset({EventKind.BLOCKING, EventKind.THROTTLING_TARGETED, EventKind.THROTTLING_GENERAL})
+_LINE_WORKED = SERVICE_KINDS | {EventKind.COLLECTOR_BLOCKED}
+_NAMES_ONLY = f"view.{View.NAMES.name.lower()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +76,14 @@ def compute(
 
 
 def _explained(record: EventRecord, loss: EventRecord, inputs: Inputs, params: Params) -> bool:
-    """Whether most of its time lies within a loss of the whole line in all of its networks."""
+    """Whether most of its time lies within a loss of the whole line in all of its networks.
+
+    Of a provider's resolver alone, if it is of names alone.
+    """
     there = loss.scope
-    if there.cc != record.scope.cc or there.level is Level.PROBE or loss.kind in SERVICE_KINDS:
+    if there.cc != record.scope.cc or there.level is Level.PROBE or loss.kind in _LINE_WORKED:
+        return False
+    if _NAMES_ONLY in loss.method.rules and record.scope.layers != ("dns",):
         return False
     if there.level is Level.NETWORK and not set(record.scope.asns) <= set(there.asns):
         return False
