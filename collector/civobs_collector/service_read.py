@@ -113,7 +113,7 @@ def _slowed(verdict: Verdict, layer: str) -> Word | None:
     match verdict.kind:
         case "throttling_targeted":
             return Word(layer, True, f"{layer}.throttle.sni", True)
-        case "none":
+        case "none" | "congestion" if verdict.kind == "none" or verdict.alike:
             return Word(layer, False)
         case _:
             return None

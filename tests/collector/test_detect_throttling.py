@@ -127,6 +127,14 @@ def test_one_pair_that_is_twice_as_slow_is_insufficient():
     assert judge(against(2e6, 5e6, pairs=8), PARAMS).kind == "throttling_targeted"
 
 
+def test_two_pairs_that_are_alike_speak_against_throttling_and_one_does_not():
+    assert judge(against(5e6, 5e6, pairs=2), PARAMS).kind == "none"
+    assert judge(against(5e6, 5e6, pairs=1), PARAMS).kind == "insufficient"
+    uneven = tuple((wavy(5e6 * (1 + k % 2), k), wavy(5e6 * (1 + k % 2), k)) for k in range(8))
+    verdict = judge(Trial("t", uneven), PARAMS)
+    assert (verdict.kind, verdict.alike) == ("congestion", True)
+
+
 def test_two_pairs_too_short_to_be_sampled_need_a_factor_of_ten():
     def short(bps: float) -> Transfer:
         return Transfer(((524_288 * 8 / bps, 524_288.0),))

@@ -108,7 +108,7 @@ def test_replicates_need_not_be_paired_and_may_have_any_names(tmp_path):
     assert set(kinds(run(written(tmp_path / "a.csv", odd))).items()) < set(KINDS.items())
     few = [row for row in rows if row[1] == "target" or row[2] in {"1", "2"}]
     found = run(written(tmp_path / "b.csv", few))
-    assert kinds(found) == {"policed": "throttling_targeted", "equal": "insufficient"}
+    assert kinds(found) == {"policed": "throttling_targeted", "equal": "none"}
     assert {one.confidence for one in found if one.is_event} == {"unconfirmed"}
 
 

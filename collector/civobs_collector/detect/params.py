@@ -146,6 +146,7 @@ TABLE: tuple[Param, ...] = (
     Param("throttling.against", 0.1, "share", "ours: a limit slows every transfer; one of ten may have escaped"),
     Param("throttling.few_scatter", 3, "share", "ours: standard errors, where too few pairs are there to test"),
     Param("throttling.few_floor", 0.45, "share", "ours: one pair hides its scatter; a third in each arm is taken"),
+    Param("throttling.alike", 1.3, "share", "docs/methods/throttling.md: two such pairs end a run as `alike`"),
     Param("throttling.finished", 0.8, "share", "ours: heads and what comes twice differ by less between arms"),
     Param("throttling.silent", 0.8, "share", "ours: so many pairs without a byte are a name cut off, not slowed"),
     Param("throttling.silent_pairs", 2, "count", "Wehe: a positive result is run once more, and the second decides"),

@@ -58,6 +58,8 @@ class Verdict:
     """That could be compared."""
     slower: int = 0
     """Of them, those in which the target was slower by ``throttling.moderate``."""
+    alike: bool = False
+    """Two pairs or more, and most of them, went equally fast: a word against throttling, whatever the line was like."""
     ks_passed: int = 0
     """Pairs whose courses differ, as (ii) says."""
     ks_tested: int = 0
@@ -256,6 +258,8 @@ def _by_scatter(seen: _Seen, params: Params) -> Verdict:
         return _finding(base, (*rules, how), seen, params)
     if _congested(seen, params):
         return _as(base, "congestion", (*rules, *_congested(seen, params)), "both arms are slow or uneven alike")
+    if base.alike:
+        return _as(base, "none", (*rules, "throttling.alike"), f"{base.pairs} pairs, and the arms are alike in them")
     return _as(base, "insufficient", rules, f"{base.pairs} pairs are too few to tell this difference from chance")
 
 
@@ -364,6 +368,7 @@ def _measured(seen: _Seen, kind: Kind, params: Params) -> Verdict:
         p_mann_whitney=_digits(float(mannwhitneyu(target, neutral, alternative="less").pvalue)),
         pairs=len(seen.pairs),
         slower=int(np.count_nonzero(d >= math.log(params["throttling.moderate"]))),
+        alike=int(np.count_nonzero(d < math.log(params["throttling.alike"]))) >= max(2, len(d) / 2),
         ks_passed=sum(one.differs is True for one in seen.pairs),
         ks_tested=sum(one.differs is not None for one in seen.pairs),
         area=_digits(float(np.median(np.sort([one.area for one in seen.pairs])))),
