@@ -136,7 +136,8 @@ def flakiness(cells: Cells, names: SeriesNames, params: Params) -> Floats:
     _, site = np.unique(names.target * len(LAYERS) + names.layer, return_inverse=True)
     usual, weight = params["target.good_bad"], params["target.flaky_prior"]
     of_site = ((np.bincount(site, bad) + weight * usual) / (np.bincount(site, n) + weight))[site]
-    found: Floats = np.clip((bad + weight * of_site) / (n + weight), usual, params["target.flaky_most"])
+    least, most = params["target.flaky_least"], params["target.flaky_most"]
+    found: Floats = np.clip((bad + weight * of_site) / (n + weight), least, most)
     return found
 
 

@@ -89,7 +89,7 @@ class _Habits:
         watched = gap <= self.patience(n)
         begins = ~(was & watched) & (belief >= self.params["filter.open"])
         ends = was & (belief <= self.params["filter.close"])
-        keep = np.exp(-gap / self.params["target.history"])
+        keep = np.exp(-gap / self.params["target.habit_memory"])
         for kept, fresh in zip((self.begun, self.working), self.fresh, strict=True):
             kept[:n] = fresh[:n] + (kept[:n] - fresh[:n]) * keep
         self.begun[:n] += begins
