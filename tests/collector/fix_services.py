@@ -134,7 +134,7 @@ def blocking_record(**changes: object) -> EventRecord:
         "confidence": Confidence(
             label=ConfidenceLabel.PROBABLE,
             posterior=0.998,
-            families=("inside_out",),
+            families=("inside_out", "control"),
             reasons=(
                 "The same addresses answered to another name.",
                 "The services were reached from 41 households in 6 other countries in the same hours.",
@@ -153,7 +153,7 @@ def blocking_record(**changes: object) -> EventRecord:
         ),
         "campaign": CampaignPart(campaign_id=CAMPAIGN, occurrence=3, n_occurrences=28),
         "dating": DatingPosterior(onset=_bounds(BLOCKED_AT, 2), resolution=_bounds(UNBLOCKED_AT, 3)),
-        "cross_checks": {"cusum": 21.5, "kleinberg": 9.0},
+        "cross_checks": {"cusum.nats": 21.5, "kleinberg.level": 9.0},
     }
     return shutdown_record(**(values | changes))
 

@@ -72,7 +72,8 @@ def test_the_page_of_a_blocking_says_what_where_and_how(services_site, chromium,
         "This is occurrence 3 of 28 in one campaign",
         "Services that are not on the list of targets were not tested.",
         "The name does not say who blocked it.",
-        "Sum of surprise (CUSUM), nats; an alarm by itself from 7: 21.5",
+        "Sum of surprise (CUSUM), nats: 21.5",
+        "from 2 independent kinds of evidence: tests of the services from homes; the same services elsewhere",
     ):
         assert words in text
     assert page.evaluate("document.documentElement.scrollWidth") <= width

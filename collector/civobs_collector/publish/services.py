@@ -33,7 +33,13 @@ _WHAT: dict[str, str] = {
     "nxdomain": "the answer said that the name does not exist",
     "timeout": "no answer came",
     "reset": "the connection was cut off by a reset",
-    "refused": "the connection was refused",
+    "close": "the other side hung up",
+    "alert": "the other side broke the handshake off",
+    "mitm": "somebody else's certificate came",
+    "refused": "the request was refused",
+    "servfail": "the resolver said that it could not find out",
+    "empty": "the answer held no address",
+    "other": "it failed in another way",
     "unreachable": "the answer was that there is no way to it",
     "throttle": "the transfer was held to a low speed",
     "blockpage": "a page came that says that the service is blocked",
@@ -44,9 +50,9 @@ _BY: dict[str, str] = {
     "blockpage": "the forged address shows a page that says that the service is blocked",
 }
 
-_TRACES = frozenset({"injection", "blockpage", "sni"})
-"""Parts of a mechanism that are traces of interference: a forged answer, a block page, one name treated unlike another
-on the same server. Silence and resets alone are not: a broken server does that too."""
+_TRACES = frozenset({"injection", "blockpage", "sni", "mitm"})
+"""Parts of a mechanism that are traces of interference: a forged answer or certificate, a block page, one name treated
+unlike another on the same server. Silence and resets alone are not: a broken server does that too."""
 
 
 class Finding(StrEnum):

@@ -95,6 +95,7 @@ LEVELS: dict[Level, str] = {Level.NETWORK: "one network", Level.COUNTRY: "countr
 FAMILIES: dict[str, str] = {
     "presence": "probes vanished, as the observatory saw it",
     "inside_out": "tests that the probes stored meanwhile",
+    "control": "the same services elsewhere in the same hours",
     "external": "a source outside the observatory",
     "human": "a person who reviewed the evidence",
 }
@@ -175,6 +176,7 @@ HYPOTHESES: dict[str, str] = {
     "dns": "the provider's look-up of names",
     "flapping": "a line that comes and goes",
     "collector": "the observatory, or the way to it",
+    "collector_fault": "the observatory itself",
     "blocking": "the way to the services, within the country",
     "throttling": "the way to the services, within the country",
     "congestion": "crowded lines",
@@ -184,8 +186,9 @@ HYPOTHESES: dict[str, str] = {
 """Where a fault may lie; ``undetermined`` has no words, because then there is nothing to say."""
 
 CROSS_CHECKS: dict[str, str] = {
-    "cusum": "Sum of surprise (CUSUM), nats; an alarm by itself from 7",
-    "kleinberg": "Burst level (Kleinberg); an alarm by itself from 6",
+    "cusum.nats": "Sum of surprise (CUSUM), nats",
+    "cusum.after_s": "Seconds until that sum alone would have raised an alarm",
+    "kleinberg.level": "Level of the burst of losses (Kleinberg)",
 }
 """What other detectors make of the same data (detection.md §3.3 e)."""
 
