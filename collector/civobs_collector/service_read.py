@@ -91,7 +91,7 @@ def read_transfers(conn: Connection, inputs: Inputs, since: datetime, params: Pa
     taken: dict[tuple[int, int], set[datetime]] = defaultdict(set)
     for (probe_key, target, test, transport), rows in sorted(trials.items()):
         first, last = rows[0][0], rows[-1][0]
-        word = _slowed(_verdict(_trial(test, rows), params), "quic" if transport == "quic" else "tls")
+        word = _slowed(_verdict(_trial(test, rows), params), "quic" if transport == "quic" else "tls", params)
         if word is not None:
             said.append(Said(probe_key, target, first.timestamp(), last.timestamp(), word))
             taken[probe_key, target].add(first)
@@ -108,15 +108,15 @@ def _verdict(trial: Trial, params: Params) -> Verdict:
     return judge(trial, params)
 
 
-def _slowed(verdict: Verdict, layer: str) -> Word | None:
-    """What a verdict says; nothing where the line was slow, or too little was compared."""
-    match verdict.kind:
-        case "throttling_targeted":
-            return Word(layer, True, f"{layer}.throttle.sni", True)
-        case "none" | "congestion" if verdict.kind == "none" or verdict.alike:
-            return Word(layer, False)
-        case _:
-            return None
+def _slowed(verdict: Verdict, layer: str, params: Params) -> Word | None:
+    """What a verdict says; nothing where the name was slower and the line may have been the reason.
+
+    On a line that is slow or uneven for both names alike, the name is not slowed either.
+    """
+    if verdict.kind == "throttling_targeted":
+        return Word(layer, True, f"{layer}.throttle.sni", True)
+    alike = verdict.ratio is not None and verdict.ratio < params["throttling.moderate"]
+    return Word(layer, False) if alike else None
 
 
 def _trial(test: str, rows: Sequence[tuple[datetime, Detail]]) -> Trial:
