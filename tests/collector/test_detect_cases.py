@@ -243,6 +243,31 @@ def test_a_failing_clockless_probe_opens_nothing_by_itself():
     assert world.events(1000) == ()
 
 
+def test_case_7_seventy_two_nights_are_one_campaign_of_seventy_two_occurrences():
+    world = World()
+    keys = world.country("MM", {101: 2, 102: 2})
+    world.country("TH", {201: 3})
+    for night in range(1, 73):
+        shutdown(world, keys, night * DAY + 60, night * DAY + 540)
+    versions = plan(world.events(75 * DAY), [], T0, at(75 * DAY), PARAMS)
+    parts = [one.record.campaign for one in versions]
+    assert [(part.occurrence, part.n_occurrences) for part in parts] == [(night, 72) for night in range(1, 73)]
+    assert len({part.campaign_id for part in parts}) == 1
+
+
+def test_case_7_exam_hours_are_occurrences_and_none_reaches_over_a_night():
+    world = World()
+    keys = world.country("KE", {101: 3})
+    world.country("KE", {102: 3})
+    for day in (1, 2, 3, 4, 5, 8, 9):
+        shutdown(world, keys, day * DAY + 300, day * DAY + 480)
+        shutdown(world, keys, day * DAY + 540, day * DAY + 660)
+    versions = plan(world.events(11 * DAY), [], T0, at(11 * DAY), PARAMS)
+    assert len(versions) == 14
+    assert all(one.record.severity.hours < 4 for one in versions)
+    assert all(one.record.campaign is not None for one in versions)
+
+
 def test_case_8_ten_days_are_one_open_event_and_recovery_has_steps():
     world = World()
     keys = world.country("KE", {101: 5, 102: 5})

@@ -51,7 +51,7 @@ def test_a_record_with_less_is_read_as_far_as_it_goes():
 def test_a_campaign_is_taken_from_the_newest_version():
     chain = [
         {"public_id": "CIV-2026-KE-0001", "published_at": AT, "record": record}
-        for record in (RECORD, RECORD | {"campaign_id": "C7"})
+        for record in (RECORD, RECORD | {"campaign": {"campaign_id": "C7", "occurrence": 3, "n_occurrences": 3}})
     ]
     event = collect.event_run(chain)
     assert (event.campaign, len(event.versions)) == ("C7", 2)

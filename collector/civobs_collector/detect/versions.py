@@ -12,6 +12,7 @@ from uuid import UUID
 
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.record import EventKind, EventRecord, Level, Status, Transition
+from civobs_collector.detect.recurrence import Member, places
 from civobs_collector.detect.scope import END_UNKNOWN
 
 WITHDRAWN = "The records that have arrived since do not bear this event out."
@@ -48,6 +49,7 @@ def plan(
     """The versions to write. Chains that began before ``since`` are left as they are unless an event continues them."""
     gap = timedelta(seconds=params["rule.merge"])
     pairs, fresh, lonely = match(computed, stored, gap)
+    pairs, fresh = _recurring(pairs, fresh, [chain for chain in lonely if chain.record.onset.earliest < since], params)
     taken = {chain.event_key for chain in stored}
     found = [
         version
@@ -73,6 +75,30 @@ def plan(
         for v in found
     ]
     return sorted(keyed, key=lambda v: (v.record.onset.earliest, str(v.event_key)))
+
+
+def _recurring(
+    pairs: list[tuple[EventRecord, Chain]], fresh: list[EventRecord], past: list[Chain], params: Params
+) -> tuple[list[tuple[EventRecord, Chain]], list[EventRecord]]:
+    """The same events with their place in a campaign, if they have one. ``past``: chains that are left as they are."""
+    members = [Member(chain.event_key, record, chain.record.campaign) for record, chain in pairs]
+    members += [Member(record.event_key, record, None) for record in fresh]
+    members += [
+        Member(chain.event_key, chain.record, chain.record.campaign)
+        for chain in past
+        if chain.record.status is not Status.RETRACTED
+    ]
+    # One home's nights are nobody's campaign.
+    public = [one for one in members if _public(one.record)]
+    place = {one.key: at for one, at in zip(public, places(public, params), strict=True) if at is not None}
+
+    def placed(record: EventRecord, key: UUID) -> EventRecord:
+        return record.model_copy(update={"campaign": place[key]}) if key in place else record
+
+    return (
+        [(placed(record, chain.event_key), chain) for record, chain in pairs],
+        [placed(record, record.event_key) for record in fresh],
+    )
 
 
 def match(
@@ -165,7 +191,8 @@ def _change_kind(record: EventRecord, last: EventRecord) -> str | None:
         or _judgement(record) != _judgement(last),
         "extended": (record.status, _reach(record)) != (last.status, _reach(last))
         or record.affected.n_down > last.affected.n_down
-        or record.affected.n_households > last.affected.n_households,
+        or record.affected.n_households > last.affected.n_households
+        or _campaign(record) != _campaign(last),
     }
     return next((kind for kind, is_so in changes.items() if is_so), None)
 
@@ -177,6 +204,11 @@ def _reach(record: EventRecord) -> tuple[tuple[object, ...], ...]:
 
 def _judgement(record: EventRecord) -> tuple[str, bool, str, str]:
     return record.depth, record.provisional, record.likeliest, record.confidence.label
+
+
+def _campaign(record: EventRecord) -> UUID | None:
+    """How many occurrences a campaign has had is no news of each of them."""
+    return None if record.campaign is None else record.campaign.campaign_id
 
 
 def _times(transition: Transition) -> tuple[datetime, datetime]:

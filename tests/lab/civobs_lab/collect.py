@@ -47,7 +47,7 @@ def event_run(chain: list[dict[str, Any]]) -> EventRun:
     last = chain[-1]["record"]
     return EventRun(
         public_id=chain[0]["public_id"],
-        campaign=last.get("campaign_id") or last.get("campaign"),
+        campaign=(last.get("campaign") or {}).get("campaign_id"),
         versions=tuple(version_run(row["record"], row["published_at"]) for row in chain),
     )
 
