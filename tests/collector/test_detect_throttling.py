@@ -192,6 +192,19 @@ def test_losses_after_a_grown_queue_on_both_arms_veto():
     assert judge(Trial("t", plain), PARAMS).kind == "throttling_targeted"
 
 
+def test_a_difference_that_goes_with_the_hour_of_the_day_is_congestion():
+    def at(hour: float, k: int, slower: float) -> tuple[Transfer, Transfer]:
+        began = 1_767_225_600 + 86400 * k + 3600 * hour
+        return wavy(4e6 / slower, k, at=began), wavy(4e6, k + 1, at=began + 20)
+
+    hours = (6, 9, 12, 14, 16, 18, 20, 22)
+    daily = tuple(at(hour, k, 1.5 + hour / 5) for k, hour in enumerate(hours))
+    mixed = tuple(at(hour, k, 1.5 + hours[(3 * k) % 8] / 5) for k, hour in enumerate(hours))
+    verdict = judge(Trial("t", daily), PARAMS)
+    assert (verdict.kind, verdict.rules[-1]) == ("congestion", "throttling.hours")
+    assert judge(Trial("t", mixed), PARAMS).kind == "throttling_targeted"
+
+
 def test_a_rate_that_repeats_is_no_congestion_even_where_packets_wait():
     pairs = tuple((wavy(140e3, k, rtt_ms=(900.0,), retransmitted=3), wavy(2e6, k)) for k in range(8))
     assert judge(Trial("t", pairs, usual_bps=20e6), PARAMS).label == "probable"

@@ -31,6 +31,8 @@ class Transfer:
     """Segments that were lost or sent again."""
     cross_bytes: float | None = None
     """What others moved over the device's link meanwhile."""
+    at: float | None = None
+    """When it began, seconds since the epoch."""
 
 
 class Course(NamedTuple):

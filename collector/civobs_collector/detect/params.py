@@ -147,7 +147,7 @@ TABLE: tuple[Param, ...] = (
     Param("throttling.ks_share", 0.5, "share", "ours: Wehe runs a positive pair again, and the second decides"),
     Param("throttling.against", 0.1, "share", "ours: a limit slows every transfer; one of ten may have escaped"),
     Param("throttling.few_scatter", 3, "share", "ours: standard errors, where too few pairs are there to test"),
-    Param("throttling.few_floor", 0.45, "share", "ours: one pair hides its scatter; a third in each arm is taken"),
+    Param("throttling.few_floor", 0.4, "share", "ours: one pair hides its scatter; 0.3 in each arm is taken"),
     Param("throttling.alike", 1.3, "share", "docs/methods/throttling.md: two such pairs end a run as `alike`"),
     Param("throttling.finished", 0.8, "share", "ours: heads and what comes twice differ by less between arms"),
     Param("throttling.silent", 0.8, "share", "ours: so many pairs without a byte are a name cut off, not slowed"),
@@ -160,6 +160,9 @@ TABLE: tuple[Param, ...] = (
     Param("throttling.rtt_share", 0.2, "share", "detection.md §3.5 (iv); Flach et al. 2016"),
     Param("throttling.slow", 0.5, "share", "ours: a control at half of what is usual here at this hour is slow too"),
     Param("throttling.uneven", 0.25, "share", "ours: a quarter up or down from one transfer to the next, on both arms"),
+    Param("throttling.hours", 0.5, "share", "detection.md §3.5 (iv): Spearman with the hour of the day"),
+    Param("throttling.hours_p", 0.05, "share", "ours: eight pairs reach 0.5 by chance in one trial of ten"),
+    Param("throttling.spread", 6 * 3600, "s", "ours: a quarter of a day; a run of minutes has no hours to go with"),
     Param("throttling.cross", 0.5, "share", "ours: others at half the neutral rate could have halved it"),
     # Counts without a roster, and campaigns.
     Param("counts.onset", 1 / 4380, "1/h", "as filter.onset: two outages a year"),

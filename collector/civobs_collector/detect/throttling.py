@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.stats import ks_2samp, mannwhitneyu, wilcoxon
+from scipy.stats import ks_2samp, mannwhitneyu, spearmanr, wilcoxon
 
 from civobs_collector.detect.goodput import Course, Floats, Transfer, active, course, held, later, pieces, rate, scatter
 from civobs_collector.detect.params import Params
@@ -22,6 +22,7 @@ Level = Literal["moderate", "extreme", ""]
 Pair = tuple[Transfer, Transfer]
 _EXACT = 40
 """Samples a side up to which the exact distribution of the KS distance is worth its time."""
+_DAY = 86400.0
 _HARDLY = 0.8
 """KS distances whose p-value is above 0.5, in units of the limit."""
 
@@ -121,6 +122,7 @@ class _Compared:
     area: float
     differs: bool | None
     """None: too few samples to say."""
+    at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ def _look(trial: Trial, params: Params) -> _Seen:
         if _disturbed(((target, left), (neutral, right)), other.bps, params):
             shared += 1
             continue
-        found.append(_compare(one, other, params))
+        found.append(_compare(one, other, target.at, params))
     arms = (
         (*(one.target for one in found), *map(lambda c, t: _arm(c, t, usual, params), spare[0], trial.spare_target)),
         (*(one.neutral for one in found), *map(lambda c, t: _arm(c, t, usual, params), spare[1], trial.spare_neutral)),
@@ -187,7 +189,7 @@ def _arm(whole: Course, transfer: Transfer, usual: float, params: Params) -> _Ar
     return _Arm(whole.total, rate(part), stretches, held(ran, params), transfer.rtt_ms, lost)
 
 
-def _compare(target: _Arm, neutral: _Arm, params: Params) -> _Compared:
+def _compare(target: _Arm, neutral: _Arm, at: float | None, params: Params) -> _Compared:
     most = math.log(params["throttling.most"])
     if target.bps > 0 and neutral.bps > 0:
         d = min(most, max(-most, math.log(neutral.bps / target.bps)))
@@ -201,7 +203,7 @@ def _compare(target: _Arm, neutral: _Arm, params: Params) -> _Compared:
         fast = larger > params["throttling.fast"]
         needed = params["throttling.area_fast"] if fast else params["throttling.area"]
         differs = area >= needed and _ks(target.stretches, neutral.stretches) < params["throttling.p"]
-    return _Compared(target, neutral, d, area, differs)
+    return _Compared(target, neutral, d, area, differs, at)
 
 
 def _ks(left: Floats, right: Floats) -> float:
@@ -319,7 +321,21 @@ def _vetoes(seen: _Seen, params: Params) -> tuple[str, ...]:
         found.append("throttling.slow")
     if all(_queued(arm, seen, params) for arm in (seen.target, seen.neutral)):
         found.append("throttling.rtt")
+    if _daily(seen, params):
+        found.append("throttling.hours")
     return tuple(found)
+
+
+def _daily(seen: _Seen, params: Params) -> bool:
+    """Whether the difference goes with the hour of the day, where the pairs are spread over one."""
+    timed = sorted((one.at, one.d) for one in seen.pairs if one.at is not None)
+    if len(timed) < params.count("throttling.pairs") or timed[-1][0] - timed[0][0] < params["throttling.spread"]:
+        return False
+    hours, d = (np.array(column) for column in zip(*((at % _DAY, d) for at, d in timed), strict=True))
+    if len(np.unique(hours)) < 2 or len(np.unique(d)) < 2:
+        return False
+    found = spearmanr(hours, d)
+    return bool(found.statistic > params["throttling.hours"] and found.pvalue < params["throttling.hours_p"])
 
 
 def _queued(arm: Sequence[_Arm], seen: _Seen, params: Params) -> bool:
