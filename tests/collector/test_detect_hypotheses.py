@@ -72,6 +72,7 @@ def test_a_provider_s_dead_resolver_is_a_partial_outage_of_names(hop):
     assert event.onset.earliest <= at(600) <= event.onset.latest
     assert event.resolution.earliest <= at(780) <= event.resolution.latest
     assert "ladder.L5" in {one.signal for one in event.per_signal}
+    assert "look-up of names" in event.limits[0]
 
 
 def test_a_name_that_is_not_found_while_the_resolver_answers_is_no_outage():

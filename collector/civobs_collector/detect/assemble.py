@@ -213,7 +213,8 @@ def _suspects(timeline: Timeline, times: _Times) -> int:
 
 def _limits(segment: Segment, told: int) -> tuple[str, ...]:
     unknown_end = (scope.END_UNKNOWN,) if segment.lapsed else ()
-    return (*unknown_end, *scope.LIMITS) if told else (*unknown_end, *scope.LIMITS, scope.PRESENCE_ONLY)
+    names_only = (scope.NAMES_ONLY,) if segment.view is View.NAMES else ()
+    return (*unknown_end, *names_only, *scope.LIMITS, *(() if told else (scope.PRESENCE_ONLY,)))
 
 
 def _kind(segment: Segment) -> EventKind:

@@ -13,6 +13,10 @@ END_UNKNOWN = (
     "Its end is not known: the households that were down have been away for so long that they are no longer counted "
     "as observed. Hours and area reach only as far as they were."
 )
+NAMES_ONLY = (
+    "Addresses on the Internet went on answering. What failed was the provider's look-up of names, without which most "
+    "services cannot be found; another resolver may have worked."
+)
 PRESENCE_ONLY = (
     "Known from lost connections to the observatory alone until the stored records arrive: "
     "the way to the observatory itself may have failed."
