@@ -9,7 +9,19 @@ from pathlib import Path
 from civobs_collector import __version__
 from civobs_collector.errors import CivobsCollectorError
 
-COMMANDS = ("serve", "ingest", "detect", "migrate", "doctor", "probes", "plan", "events", "evaluate", "demo")
+COMMANDS = (
+    "serve",
+    "ingest",
+    "detect",
+    "migrate",
+    "doctor",
+    "probes",
+    "plan",
+    "events",
+    "evaluate",
+    "fingerprints",
+    "demo",
+)
 
 _EPILOG = """\
 first steps:

@@ -9,6 +9,7 @@
     ├── NotFoundError             what was asked for does not exist; exit code 1
     ├── KeyFileError              a key is missing, readable by others, or no key
     ├── PlanError                 a plan that must not be signed or published
+    ├── FingerprintError          a file that is no list of fingerprints, or cannot be read
     ├── EvaluationError           a file that is not of the form it is said to have
     └── EnrolmentError            a device is not made a probe; carries the HTTP status and the problem's name
         ├── MalformedError        no envelope, no request of this version, or no usable certificate request
@@ -56,6 +57,10 @@ class KeyFileError(CivobsCollectorError):
 
 class PlanError(CivobsCollectorError):
     """A plan that no probe could use, or that must not replace the one in force."""
+
+
+class FingerprintError(CivobsCollectorError):
+    """A list of fingerprints or a file of pages that cannot be used at all."""
 
 
 class EvaluationError(CivobsCollectorError):

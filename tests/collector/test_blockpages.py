@@ -66,7 +66,7 @@ def test_a_fingerprint_makes_an_artefact():
 
 
 def test_where_a_known_false_positive_matches_too_it_is_no_artefact():
-    innocent = Fingerprint("two", "list", "Example Telecom", Role.INNOCENT)
+    innocent = Fingerprint("two", "list", "Restricted by Example", Role.INNOCENT, scope="fp")
     found = said_of("<p>Restricted by Example Telecom</p>", Fingerprints((FOUND_HERE, innocent)))
     assert found is not None
     assert found.certainty is Certainty.LIKELY

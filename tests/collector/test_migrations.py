@@ -43,7 +43,7 @@ def _one_probe_is_found_by_the_index(conn):
 
 
 def _an_event_whose_public_id_was_changed(conn):
-    conn.execute("INSERT INTO event VALUES ('01900000-0000-7000-8000-000000000001', 'CIV-2026-KE-0001', 'KE')")
+    _an_event(conn)
     conn.execute("UPDATE event SET public_id = 'CIV-2026-KE-0002'")
 
 
@@ -55,10 +55,27 @@ def _an_event_keeps_its_public_id(conn):
     assert conn.execute("SELECT min(public_id), count(*) FROM event").fetchone() == ("CIV-2026-KE-0002", 2)
 
 
+def _an_event(conn):
+    conn.execute("INSERT INTO event VALUES ('01900000-0000-7000-8000-000000000001', 'CIV-2026-KE-0001', 'KE')")
+
+
+def _a_pattern_is_stored_once_and_withdrawn_rather_than_changed(conn):
+    insert = """
+        INSERT INTO fingerprint (source, fingerprint_id, role, scope, location, form, pattern)
+        VALUES ('list', 'one', %s, 'isp', 'header.server', 'contains', %s)"""
+    conn.execute(insert, ("block", "x" * 4096))
+    for role, pattern in (("block", "x" * 4096), ("other", "y"), ("block", ""), ("block", "x" * 4097)):
+        with pytest.raises(psycopg.IntegrityError), conn.transaction():
+            conn.execute(insert, (role, pattern))
+    conn.execute(insert, ("innocent", "x" * 4096))
+    assert conn.execute("SELECT count(*), count(withdrawn_at) FROM fingerprint").fetchone() == (2, 0)
+
+
 STEPS = {
     1: (_nothing_yet, _spine_takes_a_row),
     2: (_a_year_of_rollups, _one_probe_is_found_by_the_index),
     3: (_an_event_whose_public_id_was_changed, _an_event_keeps_its_public_id),
+    4: (_an_event, _a_pattern_is_stored_once_and_withdrawn_rather_than_changed),
 }
 """For each migration: rows to have before it, and what must be true after it."""
 

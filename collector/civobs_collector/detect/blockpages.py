@@ -70,6 +70,8 @@ _TARGET_PARAMETERS = frozenset(
 """Names of parameters by which filters tell their own page why, and what was asked for."""
 _TELLING = frozenset({"server", "via", "x-squid-error", "x-powered-by", "proxy-agent", "blocked-by"})
 """Fields in which a program names itself."""
+_COMMON = ("weak", "server", "vendor", "portal", "category", "others")
+"""Lists of words that say little by themselves."""
 _DEFAULTS = Params()
 
 
@@ -157,14 +159,15 @@ def weigh(  # noqa: PLR0913 # as above
     vague = [one for one in matching if one.role is Role.BLOCK and is_vague(one, params)]
     points = _points(page, status, fields, home, params)
     points |= _of_vague(vague)
+    sure = [one for one in innocent if not is_vague(one, params)]
     if innocent:
-        points.add("page.false_positive")
+        points.add("page.false_positive" if sure else "page.false_positive_vague")
     reasons = tuple(sorted(points))
     score = round(sum(params[one] for one in reasons), 6)
     named = tuple(f"fingerprint:{one.source}/{one.id}" for one in (*exact, *vague))
     match = None
     if exact:
-        certainty = Certainty.LIKELY if innocent else Certainty.ARTEFACT
+        certainty = Certainty.LIKELY if sure else Certainty.ARTEFACT
         match = Match(certainty, exact[0], score, named + reasons)
     elif score >= params["page.bar"]:
         match = Match(Certainty.LIKELY, vague[0] if vague else None, score, named + reasons)
@@ -180,13 +183,14 @@ def is_vague(one: Fingerprint, params: Params = _DEFAULTS) -> bool:
     if "." in one.pattern and re2.search(r"\w\\?\.\w", one.pattern):
         return False  # an address or a host's name is nobody else's
     general = one.scope in {"vbw", "unk"}
-    return len(words_of(one)) < params["fingerprint.general" if general else "fingerprint.short"]
+    return len(" ".join(words_of(one).split())) < params["fingerprint.general" if general else "fingerprint.short"]
 
 
 def _of_vague(vague: Iterable[Fingerprint]) -> set[str]:
-    """A vague fingerprint says as much as its words do."""
+    """A vague fingerprint says as much as its words do: least where they are those of any server."""
     texts = [words_of(one) for one in vague]
-    if any(found("strong", text) for text in texts):
+    strong = [text for text in texts if found("strong", text) or not any(found(name, text) for name in _COMMON)]
+    if strong:
         return {"page.vague"}
     return {"page.vague_weak"} if texts else set()
 

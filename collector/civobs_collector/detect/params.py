@@ -97,6 +97,7 @@ TABLE: tuple[Param, ...] = (
     Param("target.spacing_most", _DAY, "s", "ours: once a day is the slowest pace that is believed from steps alone"),
     Param("target.cap", 10, "nats", "ours: three households; the others of one bin may share one fault"),
     Param("target.still", 0.5, "share", "ours: as likely blocked as not at the end of the votes: not yet over"),
+    Param("target.least_votes", 3, "count", "ours: two are chance once in a quiet year"),
     Param("target.alone", _DAY, "s", "ours: a lone household speaks for a network in which nobody else did for a day"),
     Param("target.dark_targets", 3, "count", "ours: a line is judged by three targets or more"),
     Param("target.dark_share", 0.9, "share", "ours: silence of nine tenths of all targets is the line's, not theirs"),
