@@ -3,8 +3,9 @@
 Each (network, target, layer) has its own filter; what changes together becomes one event (detection.md §3.3 (d), §3.5).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from civobs_collector.detect.blocking_clusters import Item, Near
 from civobs_collector.detect.blocking_evidence import Held, Outside, Weighed, changed_at_once
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.target_cells import Cells, Ordered
+from civobs_collector.detect.target_filter import Belief
 from civobs_collector.detect.target_spans import Interval, Span, World
 from civobs_collector.detect.targets import LAYERS, Votes
 
@@ -102,8 +104,11 @@ def find(votes: Votes, now: float, params: Params) -> tuple[Blocking, ...]:
     belief = target_filter.run(cells, usual, votes.bin_s, params)
     spans = target_spans.find(World(ordered, cells, belief, votes.bin_s, now, params))
     items = clustering.items([(place, one) for one in spans if (place := _place(ordered, one)) is not None])
-    case = _Case(votes, ordered, cells, Outside(cells, ordered.of_series, tuple(items), votes.bin_s, params), params)
-    found = [_event(case, cluster, held) for cluster, held in _clusters(case, items)]
+    case = _Case(
+        votes, ordered, cells, belief, Outside(cells, ordered.of_series, tuple(items), votes.bin_s, params), params
+    )
+    opened = _opened(case, items)
+    found = [_event(case, cluster, held, opened) for cluster, held in _clusters(case, list(opened))]
     return tuple(sorted((one for one in found if one is not None), key=_by_time))
 
 
@@ -112,6 +117,7 @@ class _Case:
     votes: Votes
     ordered: Ordered
     cells: Cells
+    belief: Belief
     outside: Outside
     params: Params
 
@@ -141,11 +147,45 @@ def _clusters(case: _Case, items: Sequence[Item]) -> list[tuple[tuple[Item, ...]
     return [(cluster, held) for held, some in sorted(by_reason.items()) for cluster in clustering.clusters(some, near)]
 
 
+def _opened(case: _Case, items: Sequence[Item]) -> dict[Item, float]:
+    """When each item was believed: by itself, or sooner where the country has had the same of late.
+
+    There are thousands of series, and of those that nothing happens to some look blocked for an hour or two.
+    """
+    sure, memory = case.params["target.sure"], case.params["target.habit_memory"]
+    alone: dict[Item, float] = {}
+    known: dict[tuple[int, int], list[tuple[Item, float]]] = {}
+    for item in items:
+        cells = [
+            span.opened + int(np.argmax(reached)) for span in item.spans if (reached := _sure(case, span, sure)).any()
+        ]
+        if cells:
+            alone[item] = min(_until(case, cell) for cell in cells)
+            known.setdefault((item.cc, item.target), []).append((item, alone[item]))
+    found = dict(alone)
+    for item in items:
+        first = min(_until(case, span.opened) for span in item.spans)
+        for other, at in known.get((item.cc, item.target), []):
+            if other is not item and other.first_bad <= item.last_bad and other.last_bad + memory >= item.first_bad:
+                found[item] = min(found.get(item, inf), max(first, at))
+    return found
+
+
+def _sure(case: _Case, span: Span, sure: float) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = case.belief.blocked[span.opened : span.stop] >= sure
+    return found
+
+
+def _until(case: _Case, cell: int) -> float:
+    """The end of a cell's bin."""
+    return (int(case.cells.bin[cell]) + 1) * case.votes.bin_s
+
+
 def _by_time(one: Blocking) -> tuple[float, str, tuple[int, ...], tuple[str, ...], str]:
     return (one.first_bad, one.cc, one.asns, one.targets, one.held)
 
 
-def _event(case: _Case, cluster: Sequence[Item], held: Held) -> Blocking | None:
+def _event(case: _Case, cluster: Sequence[Item], held: Held, opened: Mapping[Item, float]) -> Blocking | None:
     """A cluster as it is told; None where the evidence does not suffice."""
     weighed = sum((case.outside.weigh(item)[0] for item in cluster), Weighed())
     if held is Held.NO:
@@ -154,7 +194,8 @@ def _event(case: _Case, cluster: Sequence[Item], held: Held) -> Blocking | None:
         elif weighed.log10_bf < case.params["target.bayes"]:
             return None
     networks = tuple(
-        _network(case, asn, [one for one in cluster if one.asn == asn]) for asn in sorted({one.asn for one in cluster})
+        _network(case, asn, {one: opened[one] for one in cluster if one.asn == asn})
+        for asn in sorted({one.asn for one in cluster})
     )
     first, last = min(cluster, key=_first), max(cluster, key=_last)
     end = None if any(one.ongoing for one in cluster) else last.end
@@ -211,10 +252,13 @@ def _rules(weighed: Weighed, held: Held) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _network(case: _Case, asn: int, some: Sequence[Item]) -> NetworkSpan:
+def _network(case: _Case, asn: int, opened: Mapping[Item, float]) -> NetworkSpan:
+    some = list(opened)
     first, last = min(some, key=_first), max(some, key=_last)
     down, observed = _households(case, some)
-    pieces = tuple(sorted((_piece(case, one) for one in some), key=lambda one: (one.target, one.first_bad)))
+    pieces = tuple(
+        sorted((_piece(case, one, opened[one]) for one in some), key=lambda one: (one.target, one.first_bad))
+    )
     return NetworkSpan(
         asn=asn,
         start=first.onset,
@@ -226,8 +270,7 @@ def _network(case: _Case, asn: int, some: Sequence[Item]) -> NetworkSpan:
     )
 
 
-def _piece(case: _Case, item: Item) -> Piece:
-    opened = min(int(case.cells.bin[span.opened]) for span in item.spans)
+def _piece(case: _Case, item: Item, opened_at: float) -> Piece:
     return Piece(
         target=case.votes.targets[item.target],
         layers=_layers(case, [item]),
@@ -237,7 +280,7 @@ def _piece(case: _Case, item: Item) -> Piece:
         ongoing=item.ongoing,
         first_bad=item.first_bad,
         last_bad=item.last_bad,
-        opened_at=(opened + 1) * case.votes.bin_s,
+        opened_at=opened_at,
     )
 
 

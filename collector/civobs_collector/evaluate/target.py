@@ -59,7 +59,7 @@ def _found(one: Blocking, rows: TargetRows, params: Params) -> Found:
         alert_at=one.opened_at,
         posterior=one.posterior,
         # With nobody to compare with, a site that failed here cannot be told from one that failed.
-        confidence=ConfidenceLabel.PROBABLE if sure and one.out_n else ConfidenceLabel.UNCONFIRMED,
+        confidence=ConfidenceLabel.PROBABLE if sure and one.out_n and not one.held else ConfidenceLabel.UNCONFIRMED,
         depth=one.n_down / one.n_observed,
         n_down=one.n_down,
         n_observed=one.n_observed,
