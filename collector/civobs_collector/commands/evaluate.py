@@ -2,8 +2,11 @@
 
 import argparse
 import json
+import math
 import re
+import shutil
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,40 +130,46 @@ def _print(made: "Evaluation") -> None:
         print_line(note)
     events, others = made.events, made.conclusions
     print_line(f"{count(len(events), 'event')} found" if events else "no event found")
-    if events:
-        print_table(_COLUMNS, [_line(one) for one in events])
+    _print_findings(events)
     if others:
         print_line(f"{count(len(others), 'conclusion')} that would not be published as an event")
-        print_table(_COLUMNS, [_line(one) for one in others])
+        _print_findings(others)
     if made.score is not None:
         _print_score(made.score)
 
 
-_COLUMNS = (
-    "where",
-    "kind",
-    "start UTC",
-    "±",
-    "end UTC",
-    "lasted",
-    "alert UTC",
-    "posterior",
-    "confidence",
-    "no.",
-    "why",
-)
+_COLUMNS = ("where", "kind", "start UTC", "±", "end UTC", "lasted", "alert UTC", "sure", "confidence", "no.", "why")
+_FIRST = ("where", "kind", "start UTC", "end UTC")
+_THEN = ("sure", "lasted", "alert UTC", "no.", "confidence", "±", "why")
+"""Columns that a narrow terminal has no room for, the most wanted first."""
+
+
+def _print_findings(found: Sequence["Found"]) -> None:
+    """A line each, with as many columns as there is room for; columns with nothing in them are left out."""
+    if not found:
+        return
+    lines = [_COLUMNS, *(_line(one) for one in found)]
+    widths = {name: max(len(line[place]) for line in lines) for place, name in enumerate(_COLUMNS)}
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
+    shown = [name for name in _FIRST if any(line[_COLUMNS.index(name)] != "-" for line in lines[1:])]
+    for name in _THEN:
+        needed = sum(widths[one] + 2 for one in (*shown, name)) - 2
+        if needed <= room and any(line[_COLUMNS.index(name)] != "-" for line in lines[1:]):
+            shown.append(name)
+    places = [place for place, name in enumerate(_COLUMNS) if name in shown]
+    for line in lines:
+        print_line("  ".join(line[place].ljust(widths[_COLUMNS[place]]) for place in places).rstrip())
 
 
 def _line(one: "Found") -> tuple[str, ...]:
     start, end = one.start, one.end
-    lasted = _long(end.likely - start.likely) if start is not None and end is not None else "-"
     return (
         one.group,
         one.held or f"{one.kind}{f', {one.level}' if one.level in _STRENGTHS else ''}",
         _time(start.likely if start is not None else None),
-        _long((start.latest - start.earliest) / 2) if start is not None else "-",
+        _long((start.latest - start.earliest) / 2) if start is not None and start.latest > start.earliest else "-",
         "ongoing" if one.ongoing else _time(end.likely if end is not None else None),
-        lasted,
+        _long(end.likely - start.likely) if start is not None and end is not None else "-",
         _time(one.alert_at),
         f"{one.posterior:.3f}" if one.posterior is not None else "-",
         one.confidence or "-",
@@ -178,6 +187,8 @@ def _print_score(made: "Score") -> None:
         head = ("kind", "true", "found", "recall", "events", "right", "precision", "delay", "start off", "end off")
         print_table(head, [_scores(one) for one in (*made.kinds, made.all)])
         print_line("delay, start off, end off: median and 90th percentile")
+    if made.n_unnamed:
+        print_line(f"{count(made.n_unnamed, 'event')} where the truth names nothing, counted as false")
     if made.n_quiet:
         print_line(f"quiet: {made.n_quiet_kept} of {made.n_quiet} without an event")
 

@@ -140,6 +140,7 @@ def _score(made: Score, found: Sequence[Found]) -> Json:
     return {
         **_kind(made.all),
         "by_kind": {one.kind: _kind(one) for one in made.kinds},
+        "n_unnamed": made.n_unnamed,
         "n_quiet": made.n_quiet,
         "n_quiet_kept": made.n_quiet_kept,
         "n_not_scoreable": made.n_unscoreable,

@@ -162,31 +162,32 @@ def _voting(rows: ProbeRows, frame: Frame, code: int, params: Params) -> Group:
     np.add.at(n_rows, (place, index), 1)
     np.add.at(n_up, (place, index), rows.up[which])
     up, told = 2 * n_up > n_rows, n_rows > 0
-    axis = Axis(frame.origin[code], frame.bin_s, frame.n, 1, frame.origin[code] + frame.n * frame.bin_s)
-    lines = {
-        row: _line(row, rows.group.names[code], (up[row], told[row]), axis)
-        for row in range(len(homes))
-        if up[row].any()
-    }
+    lead = params.count("eligible.min_bins")
+    axis = Axis(frame.origin[code] - lead * frame.bin_s, frame.bin_s, frame.n + lead, 1, frame.origin[code])
+    name = rows.group.names[code]
+    lines = {row: _line(row, name, (up[row], told[row]), axis) for row in range(len(homes)) if up[row].any()}
     level = Level.NETWORK if len(lines) > 1 else Level.PROBE
     groups = roster(Timeline(axis, lines), params).groups(View.INTERNET) if lines else []
-    wanted = [one for one in groups if one.key.level is level]
-    if wanted:
-        return wanted[0]
-    nobody = np.zeros((0, frame.n), dtype=bool)
-    return Group(GroupKey(level, rows.group.names[code]), View.INTERNET, (), nobody, nobody, nobody)
+    # A household that was never down makes no group of its own.
+    wanted = next((one for one in groups if one.key.level is level), None)
+    if wanted is None:
+        nobody = np.zeros((0, frame.n), dtype=bool)
+        return Group(GroupKey(level, name), View.INTERNET, (), nobody, nobody, nobody)
+    return replace(wanted, up=wanted.up[:, lead:], down=wanted.down[:, lead:], eligible=wanted.eligible[:, lead:])
 
 
 def _line(row: int, name: str, said: tuple[Flags, Flags], axis: Axis) -> ProbeLine:
-    """A household as the grid knows probes."""
+    """A household as the grid knows probes, on an axis that begins a little before the file."""
     up, told = said
-    codes = np.where(told, np.where(up, Code.UP, Code.LOST), Code.UNKNOWN).astype(np.uint8)
-    # It is on the file's list, so it was there before: what is lost when the file begins has a vote to lose.
-    first = int(up.argmax())
-    codes[:first][codes[:first] == Code.LOST] = Code.DOWN
+    lead = axis.n - len(up)
+    codes = np.full(axis.n, Code.UNKNOWN, dtype=np.uint8)
+    codes[lead:][told] = np.where(up, Code.UP, Code.LOST)[told]
+    if told[:lead].any():
+        # It is on the list when the file begins, so it was there before: what is lost by then has a vote to lose.
+        codes[:lead] = Code.UP
     probe = ProbeInfo(row, str(row), row, name, 1, datetime.fromtimestamp(0, UTC))
     nothing = np.zeros(axis.n, dtype=np.uint8)
-    return ProbeLine(probe, codes, told, nothing, {}, (), {}, -np.inf)
+    return ProbeLine(probe, codes, np.append(np.zeros(lead, dtype=bool), told), nothing, {}, (), {}, -np.inf)
 
 
 def _judged(groups: Iterable[_Named], params: Params) -> Iterator[Found]:
@@ -219,7 +220,7 @@ def _fitted(usual: float, params: Params) -> Params:
     """The filter's state ok as the group's own good times show it, never better and never surer than the table's."""
     weight = params["filter.ok_a"] + params["filter.ok_b"]
     most = params["filter.ok_a"] / weight
-    share = min(max(usual, params["roster.filled"]), most)
+    share = min(max(usual, params["rule.majority"]), most)
     if share == most:
         return params
     fitted = {"filter.ok_a": share * weight, "filter.ok_b": (1 - share) * weight}

@@ -82,6 +82,8 @@ class Score:
     all: KindScore
     false_alarms: tuple[int, ...]
     """Places of events that tell of no row."""
+    n_unnamed: int
+    """Those of them at places that no row names: nobody can tell whether they are."""
     n_quiet: int
     n_quiet_kept: int
     n_unscoreable: int
@@ -104,11 +106,13 @@ def score(found: Sequence[Found], truth: Sequence[TruthRow], extents: Mapping[st
         _kind(kind, [], [place for place in events if found[place].kind == kind], right)
         for kind in sorted({found[place].kind for place in events if place not in told})
     )
+    false = tuple(place for place in events if place not in right)
     return Score(
         rows=scored,
         kinds=tuple(kinds),
         all=_kind("all", wanted, sorted({*events, *right}), right),
-        false_alarms=tuple(place for place in events if place not in right),
+        false_alarms=false,
+        n_unnamed=sum(not any(span_of(found[place], row) for row in truth) for place in false),
         n_quiet=len(quiet),
         n_quiet_kept=sum(not one.found for one in quiet),
         n_unscoreable=sum(not one.scoreable for one in scored),
