@@ -8,11 +8,12 @@ from civobs_collector.db.connect import Connection
 from civobs_collector.db.edition import Edition, measurements_are_hypertable, storage_edition
 from civobs_collector.db.migrate import OLDEST_SERVER, migration_state
 from civobs_collector.db.plans import plan_expiry
+from civobs_collector.db.publisher import ROLE, can_change_published
 from civobs_collector.db.read_health import count_quarantine, read_beats
 from civobs_collector.doctor import LIMITS, Result, State
 from civobs_collector.errors import CivobsCollectorError
 
-DATABASE_CHECKS = ("edition", "migrations", "beats", "rollups", "quarantine", "plans", "clock")
+DATABASE_CHECKS = ("edition", "migrations", "published", "beats", "rollups", "quarantine", "plans", "clock")
 """Their names, in order."""
 
 _ROLES = ("ingest", "detect")
@@ -28,6 +29,7 @@ def database_results(conn: Connection, now: datetime) -> Iterator[Result]:
         for name in DATABASE_CHECKS[2:]:
             yield Result(name, State.NOT_CHECKED, "needs the tables")
         return
+    yield check_published(conn)
     yield from check_beats(conn)
     yield check_rollups(conn)
     yield check_quarantine(conn)
@@ -61,6 +63,15 @@ def check_migrations(conn: Connection) -> Result:
     if report.pending:
         return Result("migrations", State.FAILED, f"{len(report.pending)} not applied", "run: civobs migrate")
     return Result("migrations", State.OK, f"{len(report.before)} applied, the tables are current")
+
+
+def check_published(conn: Connection) -> Result:
+    """The program works as a role that cannot change what was published."""
+    (role,) = conn.execute("SELECT current_user").fetchone() or ("",)
+    if can_change_published(conn):
+        remedy = f"as a superuser: CREATE ROLE {ROLE}; GRANT {ROLE} TO {role}; then run: civobs migrate"
+        return Result("published", State.WARNING, f"{role} could change published events but for a trigger", remedy)
+    return Result("published", State.OK, f"{role} can add to published events and change none")
 
 
 def check_beats(conn: Connection) -> Iterator[Result]:

@@ -10,14 +10,12 @@ Percentiles do not add up, so each bucket keeps a histogram over fixed edges. Du
 import logging
 import threading
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from civobs_collector.config import DatabaseSettings
 from civobs_collector.db.connect import Connection, connect
-from civobs_collector.db.edition import Edition, storage_edition
 from civobs_collector.errors import DatabaseError
 
 logger = logging.getLogger(__name__)
@@ -104,13 +102,7 @@ def drop_old(conn: Connection, now: datetime) -> list[str]:
             logger.warning("retention waits: buckets=%d are not rolled up yet", row[0])
             return []
         conn.execute("DELETE FROM rollup_5m WHERE bucket < %s", (now - FIVE_MINUTES_KEPT,))
-        if storage_edition(conn).edition is not Edition.PLAIN:
-            found = conn.execute("SELECT drop_chunks('measurement', older_than => %s::timestamptz)", (before,))
-            return [str(name) for (name,) in found]
-        old = [name for name in _partitions(conn) if name < f"measurement_{before:%Y%m%d}"]
-        for name in old:
-            conn.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
-        return old
+        return [str(name) for (name,) in conn.execute("SELECT drop_days(%s)", (before,)).fetchall()]
 
 
 def run_rollups(settings: DatabaseSettings, halt: threading.Event) -> None:
@@ -138,14 +130,6 @@ def run_rollups(settings: DatabaseSettings, halt: threading.Event) -> None:
 def _alone(conn: Connection) -> bool:
     row = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (_LOCK,)).fetchone()
     return row is not None and bool(row[0])
-
-
-def _partitions(conn: Connection) -> list[str]:
-    rows: list[tuple[Any, ...]] = conn.execute(
-        "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
-        " WHERE i.inhparent = 'measurement'::regclass ORDER BY 1"
-    ).fetchall()
-    return [str(name) for (name,) in rows]
 
 
 def _hour(moment: datetime) -> datetime:

@@ -71,11 +71,31 @@ def _a_pattern_is_stored_once_and_withdrawn_rather_than_changed(conn):
     assert conn.execute("SELECT count(*), count(withdrawn_at) FROM fingerprint").fetchone() == (2, 0)
 
 
+def _two_days_of_measurements(conn):
+    for day in ("2026-11-20", "2026-11-22"):
+        conn.execute("SELECT ensure_day(%s)", (day,))
+        conn.execute(
+            "INSERT INTO measurement (ts, slot_at, probe_key, target_key, seq, clock_err_ms, kind, outcome, family,"
+            " validity) VALUES (%(at)s, %(at)s, 1, 1, 1, 0, 1, 0, 4, 0)",
+            {"at": f"{day}T12:00Z"},
+        )
+
+
+def _one_without_rights_drops_the_first_day_and_makes_another(conn):
+    conn.execute("CREATE ROLE day_dropper; SET LOCAL ROLE day_dropper")
+    assert len(conn.execute("SELECT drop_days('2026-11-22T00:00Z')").fetchall()) == 1
+    conn.execute("SELECT ensure_day('2026-11-23')")
+    conn.execute("RESET ROLE; DROP ROLE day_dropper")
+    assert conn.execute("SELECT min(ts)::date::text FROM measurement").fetchone() == ("2026-11-22",)
+    assert conn.execute("SELECT to_regclass('event_version_campaign')").fetchone() == ("event_version_campaign",)
+
+
 STEPS = {
     1: (_nothing_yet, _spine_takes_a_row),
     2: (_a_year_of_rollups, _one_probe_is_found_by_the_index),
     3: (_an_event_whose_public_id_was_changed, _an_event_keeps_its_public_id),
     4: (_an_event, _a_pattern_is_stored_once_and_withdrawn_rather_than_changed),
+    5: (_two_days_of_measurements, _one_without_rights_drops_the_first_day_and_makes_another),
 }
 """For each migration: rows to have before it, and what must be true after it."""
 

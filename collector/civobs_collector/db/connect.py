@@ -14,6 +14,7 @@ from psycopg import conninfo, errors
 from psycopg_pool import ConnectionPool
 
 from civobs_collector.config import DatabaseSettings
+from civobs_collector.db.publisher import step_down
 from civobs_collector.errors import DatabaseError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -60,10 +61,16 @@ def connection_string(settings: DatabaseSettings, role: str, *, statement_timeou
 def connect(
     settings: DatabaseSettings, role: str, *, autocommit: bool = False, statement_timeout_s: float | None = None
 ) -> Connection:
-    """Open one connection for ``role`` (``ingest``, ``detect``, …). Raises DatabaseError."""
+    """Open one connection for ``role`` (``ingest``, ``detect``, …). Raises DatabaseError.
+
+    All but ``migrate`` step down to the role that cannot change what was published.
+    """
     text = connection_string(settings, role, statement_timeout_s=statement_timeout_s)
     with database_errors():
-        return psycopg.connect(text, autocommit=autocommit)
+        conn = psycopg.connect(text, autocommit=autocommit)
+        if role != "migrate":
+            step_down(conn)
+        return conn
 
 
 def make_pool(settings: DatabaseSettings, role: str, *, size: int, wait_s: float) -> ConnectionPool[Connection]:
@@ -79,6 +86,7 @@ def make_pool(settings: DatabaseSettings, role: str, *, size: int, wait_s: float
         timeout=wait_s,
         reconnect_timeout=CONNECT_S,
         kwargs={"autocommit": True},
+        configure=step_down,
         check=ConnectionPool.check_connection,
         name=f"civobs-{role}",
         open=False,

@@ -22,6 +22,7 @@ from civobs_collector.config import DatabaseSettings
 from civobs_collector.db.connect import Connection, connect, database_errors
 from civobs_collector.db.edition import Storage, storage_edition
 from civobs_collector.db.lookups import fill_vocabularies
+from civobs_collector.db.publisher import grant_publisher
 from civobs_collector.errors import DatabaseError
 
 OLDEST_SERVER = 150_000
@@ -71,8 +72,9 @@ class MigrationReport:
 def migrate(
     dsn: str, *, folder: Traversable | None = None, up_to: int | None = None, plain: bool = False
 ) -> MigrationReport:
-    """Bring a database up to date and fill its vocabularies; doing it again changes nothing. Raises DatabaseError.
+    """Bring a database up to date, fill its vocabularies and grant the program's role what it needs.
 
+    Doing it again changes nothing. Raises DatabaseError.
     ``up_to`` stops after that number. ``plain`` keeps a new database without TimescaleDB on a server that has it.
     """
     known = read_migrations(folder)
@@ -90,6 +92,7 @@ def migrate(
         if folder is None and len(chosen) == len(pending):
             with conn.transaction():
                 fill_vocabularies(conn)
+                grant_publisher(conn)
         return MigrationReport(
             storage_edition(conn),
             tuple(before.values()),
