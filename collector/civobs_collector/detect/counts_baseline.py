@@ -106,6 +106,8 @@ class Baseline:
     degraded_weight: float = 1.0
     n_learnt: int = 0
     season: Floats = field(default_factory=lambda: np.ones(1))
+    strange: NDArray[np.bool_] = field(default_factory=lambda: np.ones(1, dtype=bool))
+    """By cell: whether this weekday has hardly been seen."""
     _doubt: Floats = field(default_factory=lambda: np.ones(1))
     _share: Floats = field(default_factory=lambda: np.ones(1))
     _kept: _Kept = field(default_factory=lambda: _Kept(np.zeros(1), np.zeros(1), np.zeros(1)))
@@ -118,6 +120,7 @@ class Baseline:
         n = self.clock.n_cells
         self.season, self._doubt, self._share = np.ones(n), np.ones(n), np.ones(n)
         self._kept = _Kept(np.zeros(n), np.zeros(n), np.zeros(n))
+        self.strange = np.ones(n, dtype=bool)
         self._usual = np.full(len(self.counts), np.nan)
         self.upto = self.fresh = self.first
         self.r = self.params["counts.dispersion"]
@@ -224,7 +227,7 @@ class Baseline:
         mean = np.maximum(self._usual[part], _FAINT)
         short = np.minimum(self.counts[part] - mean, 0)
         squares = mean @ mean
-        prior = params["counts.dispersion_weight"] * squares / len(part)
+        prior = self._prior_bins * squares / len(part)
         # Only what falls short: a crowd that comes for a day says nothing about how low it may fall.
         excess = 2 * short @ short - mean.sum() + prior / params["counts.dispersion"]
         self.r = 1 / max(excess / (squares + prior), 1 / params["counts.dispersion_most"])
@@ -237,7 +240,7 @@ class Baseline:
         near = np.diff(part) == 1
         low = np.minimum(z, 0)
         low = low - low.mean()
-        rho = float((low[1:] * low[:-1])[near].sum() / (low @ low + self.params["counts.dispersion_weight"]))
+        rho = float((low[1:] * low[:-1])[near].sum() / (low @ low + self._prior_bins))
         rho = min(max(rho, 0.0), 0.95)
         self.lost_weight = (1 - rho) / (1 + rho)
         block = (part // max(1, self._bins("counts.lag"))).astype(np.int64)
@@ -256,13 +259,13 @@ class Baseline:
                 # A clock that is put back, or a day that begins late, moves the season by an hour.
                 low = np.minimum(low, np.minimum(np.roll(low, 1), np.roll(low, -1)))
             share = (low / np.maximum(days, 1e-12)).ravel()
-        if (self._kept.bins + np.bincount(self._seen_cells(), minlength=len(share)) > 0).mean() < params[
-            "counts.week_seen"
-        ]:
-            share = np.minimum(share, params["counts.week_unseen"])
+        known = self._kept.bins + np.bincount(self._fresh_cells(), minlength=len(share)) > 0
+        days_known = known.reshape(-1, max(1, self.clock.n_day)).mean(axis=1) >= params["counts.day_seen"]
+        self.strange = ~np.repeat(days_known, max(1, self.clock.n_day))
+        share[self.strange] = params["counts.day_unseen"]
         self._share = np.clip(share * self._low_day(), 0.0, 1.0)
 
-    def _seen_cells(self) -> NDArray[np.int64]:
+    def _fresh_cells(self) -> NDArray[np.int64]:
         part = np.arange(self.fresh, self.upto)
         return self.clock.cell[part[self.closed[part]]]
 
@@ -283,6 +286,11 @@ class Baseline:
     def _cell_bins(self) -> float:
         """Bins of one cell on one day."""
         return _DAY / max(1, self.clock.n_day) / self.clock.bin_s
+
+    @property
+    def _prior_bins(self) -> float:
+        """How many bins the first guess weighs."""
+        return min(max(_DAY / self.clock.bin_s, _WEEK), self.params["counts.dispersion_weight"])
 
     def _bins(self, name: str) -> int:
         return max(1, round(self.params[name] / self.clock.bin_s))
