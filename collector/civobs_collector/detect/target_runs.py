@@ -101,7 +101,6 @@ def _tls(run: Run, known: Known) -> list[Word]:
         return [*found, Word("tls", False), Word("tcp", False)] if good else found
     row = honest[0]
     if row.get("stage") == "connect":
-        # Another name got through at the same address: the pair of addresses was cut for what was said before.
         return [*found, Word("tcp", True, _connect(row))]
     proof = bool(by_other_names)
     how = _how(row) + (".sni" if proof else "")
@@ -210,8 +209,11 @@ def _unresolved(row: Detail) -> str:
 def commonest(counts: Sequence[tuple[str, int]], least_share: float) -> tuple[str, ...]:
     """Mechanisms out of counted words: those not rare beside the commonest, each as exactly as it was said.
 
-    ``tls.reset`` is left out where ``tls.reset.sni`` was said too: runs that had no other name to compare with.
+    ``tls.reset`` is left out where ``tls.reset.sni`` was said too: runs that had no other name to compare with; and so
+    are connects that failed: a censor that has read a name it forbids keeps the two ends apart for minutes.
     """
     most = max((n for _, n in counts), default=0)
     kept = {word for word, n in counts if n >= least_share * most}
+    if any(word.startswith("tls.") and word.endswith(".sni") for word in kept):
+        kept = {word for word in kept if not word.startswith("tcp.")}
     return tuple(sorted(word for word in kept if not any(other.startswith(f"{word}.") for other in kept)))
