@@ -226,7 +226,7 @@ class _Run:
             self._relearn(at)
 
     def _put_by(self, one: _Dates, at: int) -> None:
-        """Which bins until bin ``at`` may be learnt: not those of an outage, nor those next to it, which may be out in part."""
+        """Which bins until bin ``at`` may be learnt: none of an outage, nor next to it, where a bin may be out in part."""
         start, end = one.start[0], one.end[0]
         inside = slice(max(0, start - 1), end + 1)
         self.closed[end + 1 : at + 1] = self.seen[end + 1 : at + 1]
