@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from civobs_agent.probes.http_answer import OPENING, Answer
 from civobs_collector.detect.blockpages import Certainty, Weighed, weigh
 from civobs_collector.detect.fingerprints import OWN, Fingerprints
 from civobs_collector.fingerprint_lists import Reading, read_list
@@ -62,9 +63,17 @@ def table() -> list[Line]:
         for half, files in pages().items():
             rows = [row for path in files for row in read_pages(path)]
             lines.append(_line(f"pages, {half}", name, rows, fingerprints))
+            kept = [as_kept(path) for path in files]
+            lines.append(_line(f"pages, {half}, as a probe keeps them", name, kept, fingerprints))
         for what, file in (("signatures", SIGNATURES), ("known false positives", FALSE_POSITIVES)):
             lines.append(_line(f"{what}, their texts", name, list(read_pages(FOLDER.joinpath(*file))), fingerprints))
     return lines
+
+
+def as_kept(path: Path) -> Row:
+    """The page as a probe's row has it: the title, and 1,024 scrubbed characters."""
+    answer = Answer(status=200, opening=bytearray(path.read_bytes()[:OPENING]))
+    return Row(str(path), None, status=200, title=answer.title(()), body=answer.sample(()))
 
 
 def judge(row: Row, fingerprints: Fingerprints) -> Weighed:

@@ -70,7 +70,7 @@ _TARGET_PARAMETERS = frozenset(
 """Names of parameters by which filters tell their own page why, and what was asked for."""
 _TELLING = frozenset({"server", "via", "x-squid-error", "x-powered-by", "proxy-agent", "blocked-by"})
 """Fields in which a program names itself."""
-_COMMON = ("weak", "server", "vendor", "portal", "category", "others")
+_COMMON = ("weak", "prohibited", "server", "vendor", "portal", "category", "others")
 """Lists of words that say little by themselves."""
 _DEFAULTS = Params()
 
@@ -212,9 +212,11 @@ def _of_statement(page: Page, params: Params) -> Iterable[str]:
     near = params.count("page.near")
     strong = page.n_visible <= params["page.large_above"] and found("strong", page.title)
     brief = any(found("strong", one) and len(one) < params["page.brief"] for one in (page.title, page.text))
-    if brief or _near(page.text, "strong", near):
+    if brief or _about(page.text, "strong", near) or "nouns" in _about(page.text, "prohibited", near):
         yield "page.strong"
-    elif _near(page.text, "weak", near):
+    elif _about(page.text, "prohibited", near):
+        yield "page.prohibited"
+    elif _about(page.text, "weak", near):
         yield "page.weak"
     if strong:
         yield "page.title"
@@ -286,18 +288,17 @@ def _speaking(address: str) -> bool:
     return not places(address).isdisjoint(vocabulary()["places"])
 
 
-def _near(text: str, name: str, most: int) -> bool:
-    """Whether a word of a list is about a site, a page, the access to it: of what may be blocked that is nearest."""
+def _about(text: str, name: str, most: int) -> set[str]:
+    """What words of a list are about, a site (``nouns``) or the access to it: the nearest of what may be blocked."""
     marks = sorted(
-        (one.start(), which) for which in ("nouns", "others", name) for one in expressions()[which].finditer(text)
+        (one.start(), which)
+        for which in ("nouns", "access", "others", name)
+        for one in expressions()[which].finditer(text)
     )
     before = _last_other(marks, name)
     after = reversed(_last_other([(-at, which) for at, which in reversed(marks)], name))
-    for near in zip(before, after, strict=True):
-        nearest = min(filter(None, near), default=None)
-        if nearest is not None and nearest[0] <= most and nearest[1] == "nouns":
-            return True
-    return False
+    nearest = (min(filter(None, near), default=None) for near in zip(before, after, strict=True))
+    return {one[1] for one in nearest if one is not None and one[0] <= most and one[1] != "others"}
 
 
 def _last_other(marks: Iterable[tuple[int, str]], name: str) -> list[tuple[int, str] | None]:

@@ -128,7 +128,8 @@ def same_site(host: str, other: str) -> bool:
 
 def _split(address: str) -> tuple[str, str, str]:
     """Host, path and query. An address that cannot be taken apart is all path."""
-    text = html.unescape(address[:_LONGEST_PLACE]).strip()
+    # Agents write [ip] in the place of an address (civobs_agent/probes/scrub.py).
+    text = html.unescape(address[:_LONGEST_PLACE]).strip().replace("[ip]", "ip.invalid")
     try:
         parts = urlsplit(text)
     except ValueError:
