@@ -1,5 +1,8 @@
 """Which failure is it: whitelists, resolvers, flapping lines, and a vector that is never wrong by being bold."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,6 +50,19 @@ def test_a_few_hosts_abroad_while_the_observatory_is_lost_are_a_whitelist():
     assert event.onset.earliest <= at(600) <= event.onset.latest
     assert event.resolution.earliest <= at(780) <= event.resolution.latest
     assert event.confidence.label is ConfidenceLabel.PROBABLE
+
+
+def test_a_second_family_whose_only_host_is_on_the_list_does_not_hide_it():
+    world, kenya = kenya_and_tanzania()
+    whitelisted(world, kenya, 600, 780)
+    for key in kenya:
+        world.rows(key, 4, OK, 300, 810)
+        world.runs[-1] = replace(world.runs[-1], family=6)
+    (event,) = world.events(900)
+    assert (event.kind, event.depth, event.likeliest) == (EventKind.SHUTDOWN_SUSPECTED, Depth.WHITELIST, "whitelist")
+    assert event.onset.earliest <= at(600) <= event.onset.latest
+    assert event.resolution.earliest <= at(780) <= event.resolution.latest
+    assert event.resolution.latest - event.resolution.earliest <= timedelta(minutes=2)
 
 
 def test_probes_that_only_ever_reached_a_few_hosts_are_not_whitelisted():

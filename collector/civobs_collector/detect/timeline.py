@@ -7,7 +7,7 @@ A stored row beats presence: presence knows only whether the broker was reached,
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
 from itertools import pairwise
@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from civobs_collector.detect import lists
 from civobs_collector.detect.inputs import Inputs, LadderRun, ProbeInfo, RunOutcome
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.presence import Loss, Seen, Span, by_probe, losses, spans, suspect_losses
@@ -57,8 +58,9 @@ class Rung(IntEnum):
     PAUSED = 2
     AGENT_DOWN = 3
     FAILED = 4
-    FEW = 5
-    OK = 6
+    OK = 5
+    FEW = 6
+    """Enough answered, but only a few; of L4 it stands for all families, as a list does."""
 
 
 _RUNG_OF = {
@@ -186,7 +188,9 @@ def _line(
     said, blamed, away = presence
     by_rung: dict[tuple[int, int], list[LadderRun]] = defaultdict(list)
     for run in sorted(runs, key=lambda r: (r.rung, r.family, r.first_at, r.last_at, r.outcome)):
-        by_rung[run.rung, run.family].append(_settled(run, said))
+        by_rung[run.rung, run.family].append(run)
+    abroad = [at for at in sorted(by_rung) if at[0] == INTERNATIONAL]
+    by_rung.update(zip(abroad, lists.settled([by_rung[at] for at in abroad], said), strict=True))
     last_row = max((run.last_at.timestamp() for run in runs), default=-math.inf)
     seen = np.zeros(axis.n * axis.cells, dtype=np.uint8)
     for span in said:
@@ -213,27 +217,11 @@ def _line(
         codes=codes,
         arrived=(international.reshape(axis.n, axis.cells) != Rung.NOTHING).any(axis=1),
         online=_majority(seen, axis, tuple(Seen)),
-        rungs={rung: _verdicts(found, axis) for rung, found in cells.items()},
+        rungs={rung: _verdicts(found, axis, listed=rung == INTERNATIONAL) for rung, found in cells.items()},
         losses=lost,
         runs=dict(by_rung),
         last_row=last_row,
     )
-
-
-def _settled(run: LadderRun, said: Iterable[Span]) -> LadderRun:
-    """A run in which few hosts abroad answered is one of a list only where presence was lost for most of it.
-
-    Otherwise these are the few that ever answered this probe, and it is as well as it ever was.
-    """
-    if run.outcome is not RunOutcome.FEW or run.rung != INTERNATIONAL:
-        return run
-    start, end = run.first_at.timestamp(), run.last_at.timestamp()
-    lost = sum(
-        max(0.0, min(end, span.end) - max(start, span.start))
-        for span in said
-        if span.seen in (Seen.LOST, Seen.LOST_REBOOT)
-    )
-    return run if lost > 0 and lost * 2 >= end - start else replace(run, outcome=RunOutcome.OK)
 
 
 def _resolver_failed(by_rung: dict[tuple[int, int], list[LadderRun]], axis: Axis, params: Params) -> NDArray[np.bool_]:
@@ -241,8 +229,9 @@ def _resolver_failed(by_rung: dict[tuple[int, int], list[LadderRun]], axis: Axis
     worse = np.zeros(axis.n, dtype=bool)
     for family in sorted({at_family for rung, at_family in by_rung if rung == ACCESS}):
         cells = _rung_cells({(ACCESS, family): by_rung[ACCESS, family]}, ACCESS, axis, params)
-        told = (cells == Rung.FAILED) | (cells == Rung.FEW)
-        worse |= (told & (cells < cells.max())).reshape(axis.n, axis.cells).any(axis=1)
+        # At its best the whole rung answers, or, behind a hop that never does, the resolver alone.
+        ill = (Rung.FAILED, Rung.FEW) if (cells == Rung.OK).any() else (Rung.FAILED,)
+        worse |= np.isin(cells, ill).reshape(axis.n, axis.cells).any(axis=1)
     return worse
 
 
@@ -291,10 +280,12 @@ def _majority(cells: Codes, axis: Axis, codes: tuple[int, ...]) -> Codes:
     return best
 
 
-def _verdicts(cells: Codes, axis: Axis) -> Codes:
-    """1 ok, 2 failed, 0 nothing known, by bin."""
+def _verdicts(cells: Codes, axis: Axis, *, listed: bool = False) -> Codes:
+    """1 ok, 2 failed, 0 nothing known, by bin. ``listed``: a few that answer are no whole."""
     table = cells.reshape(axis.n, axis.cells)
-    n_ok, n_failed = (table >= Rung.FEW).sum(axis=1), (table == Rung.FAILED).sum(axis=1)
+    n_failed, n_few = (table == Rung.FAILED).sum(axis=1), (table == Rung.FEW).sum(axis=1)
+    n_ok = (table == Rung.OK).sum(axis=1) + (0 if listed else n_few)
+    n_failed = n_failed + (n_few if listed else 0)
     return np.where(n_ok + n_failed == 0, 0, np.where(n_failed >= n_ok, _FAILED, _OK)).astype(np.uint8)
 
 
