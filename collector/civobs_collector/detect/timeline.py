@@ -283,9 +283,8 @@ def _majority(cells: Codes, axis: Axis, codes: tuple[int, ...]) -> Codes:
 def _verdicts(cells: Codes, axis: Axis, *, listed: bool = False) -> Codes:
     """1 ok, 2 failed, 0 nothing known, by bin. ``listed``: a few that answer are no whole."""
     table = cells.reshape(axis.n, axis.cells)
-    n_failed, n_few = (table == Rung.FAILED).sum(axis=1), (table == Rung.FEW).sum(axis=1)
-    n_ok = (table == Rung.OK).sum(axis=1) + (0 if listed else n_few)
-    n_failed = n_failed + (n_few if listed else 0)
+    n_failed = np.isin(table, (Rung.FAILED, Rung.FEW) if listed else (Rung.FAILED,)).sum(axis=1)
+    n_ok = np.isin(table, (Rung.OK,) if listed else (Rung.OK, Rung.FEW)).sum(axis=1)
     return np.where(n_ok + n_failed == 0, 0, np.where(n_failed >= n_ok, _FAILED, _OK)).astype(np.uint8)
 
 
