@@ -148,32 +148,37 @@ def _clusters(case: _Case, items: Sequence[Item]) -> list[tuple[tuple[Item, ...]
 
 
 def _opened(case: _Case, items: Sequence[Item]) -> dict[Item, float]:
-    """When each item was believed: by itself, or sooner where the country has had the same of late.
+    """When each item was believed: by itself; sooner where another network shows the same, or the country did of late.
 
     There are thousands of series, and of those that nothing happens to some look blocked for an hour or two.
     """
-    sure, memory = case.params["target.sure"], case.params["target.habit_memory"]
-    alone: dict[Item, float] = {}
-    known: dict[tuple[int, int], list[tuple[Item, float]]] = {}
+    memory = case.params["target.habit_memory"]
+    first = {item: min(_until(case, span.opened) for span in item.spans) for item in items}
+    sure = {item: at for item in items if (at := _sure(case, item)) is not None}
+    alike: dict[tuple[int, int], list[Item]] = {}
     for item in items:
-        cells = [
-            span.opened + int(np.argmax(reached)) for span in item.spans if (reached := _sure(case, span, sure)).any()
-        ]
-        if cells:
-            alone[item] = min(_until(case, cell) for cell in cells)
-            known.setdefault((item.cc, item.target), []).append((item, alone[item]))
-    found = dict(alone)
+        alike.setdefault((item.cc, item.target), []).append(item)
+    found = dict(sure)
     for item in items:
-        first = min(_until(case, span.opened) for span in item.spans)
-        for other, at in known.get((item.cc, item.target), []):
-            if other is not item and other.first_bad <= item.last_bad and other.last_bad + memory >= item.first_bad:
-                found[item] = min(found.get(item, inf), max(first, at))
+        for other in alike[item.cc, item.target]:
+            if other.asn != item.asn and other.first_bad <= item.last_bad and item.first_bad <= other.last_bad:
+                at = first[other]
+            elif other is not item and other in sure and 0 <= item.first_bad - other.last_bad <= memory:
+                at = sure[other]
+            else:
+                continue
+            found[item] = min(found.get(item, inf), max(first[item], at))
     return found
 
 
-def _sure(case: _Case, span: Span, sure: float) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = case.belief.blocked[span.opened : span.stop] >= sure
-    return found
+def _sure(case: _Case, item: Item) -> float | None:
+    """When an item was certain by itself."""
+    found = []
+    for span in item.spans:
+        reached = case.belief.blocked[span.opened : span.stop] >= case.params["target.sure"]
+        if reached.any():
+            found.append(_until(case, span.opened + int(reached.argmax())))
+    return min(found, default=None)
 
 
 def _until(case: _Case, cell: int) -> float:

@@ -76,6 +76,7 @@ TABLE: tuple[Param, ...] = (
     Param("rule.merge", 1800, "s", "detection.md §3.6: gaps under 30 min are one event"),
     Param("window.stretch", 60 * _DAY, "s", "an open event is followed twice as long as a shared absence keeps a vote"),
     Param("late.share", 0.95, "share", "detection.md §3.6: provisional until 95 % have backfilled"),
+    Param("late.spacing", 2.5, "share", "as ladder.gap: two and a half of the probe's own interval are a hole"),
     Param("late.covered", 0.9, "share", "rows for nine tenths of its lost bins: this probe has backfilled"),
     Param("late.limit", 7 * _DAY, "s", "detection.md §3.6: or seven days have passed"),
     Param("refresh", 3600, "s", "an open event is published anew at least hourly, so its chart is never old"),
@@ -96,6 +97,7 @@ TABLE: tuple[Param, ...] = (
     Param("target.spacing_steps", 5, "count", "ours: steps before a series is taken to be asked at a pace of its own"),
     Param("target.spacing_most", _DAY, "s", "ours: once a day is the slowest pace that is believed from steps alone"),
     Param("target.cap", 10, "nats", "ours: three households; the others of one bin may share one fault"),
+    Param("target.calm", 2, "count", "ours: bins in turn without failure; a leaky blocking has single ones"),
     Param("target.still", 0.5, "share", "ours: as likely blocked as not at the end of the votes: not yet over"),
     Param("target.sure", 0.995, "share", "ours: 0.95 is often chance among thousands; after such an event it suffices"),
     Param("target.alone", _DAY, "s", "ours: a lone household speaks for a network in which nobody else did for a day"),
@@ -169,6 +171,7 @@ TABLE: tuple[Param, ...] = (
     Param("general.day", _DAY, "s", "an hour of the week is one of seven days"),
     Param("general.hour", 3600, "s", "detection.md §3.5: the same hour of the week, and its neighbours"),
     Param("general.least", 2, "count", "ours: of one week alone it is not known what is usual"),
+    Param("general.bin", 3 * 3600, "s", "ours: tests of speed are hours apart; the chart of a network that is slow"),
     Param("general.p", 0.001, "share", "detection.md §3.5"),
     Param("general.ratio", 0.5, "share", "detection.md §3.5"),
     Param("general.lasting", 6 * 3600, "s", "detection.md §3.5"),
@@ -187,7 +190,9 @@ TABLE: tuple[Param, ...] = (
     Param("counts.fresh", 14 * _DAY, "s", "two weeks are fitted together; before that the season is kept as learnt"),
     Param("counts.refit", _DAY, "s", "ours: once known, a habit is fitted anew once a day"),
     Param("counts.doubt", 0.1, "share", "a bin that may well be out is not learnt, or a curfew would become usual"),
-    Param("counts.again", 2, "count", "ours: outages at one hour, within the days below, that make a third no surprise"),
+    Param(
+        "counts.again", 2, "count", "ours: outages at one hour, within the days below, that make a third no surprise"
+    ),
     Param("counts.again_days", 7, "count", "ours: a week of nights"),
     Param("counts.again_near", 3600, "s", "ours: about the same hour, and a bin at least"),
     Param("counts.weeks", 8, "count", "an hour of the week is known from this many of its own kind, however long ago"),
@@ -222,11 +227,14 @@ TABLE: tuple[Param, ...] = (
         "counts.lost", 8, "count", "sightings that must be missing: below, chance and one device cannot be told apart"
     ),
     Param("counts.shortest", 600, "s", "two bins of 5 min: one may be the counter's own hiccup, as presence.debounce"),
+    Param("counts.hiccup_left", 0.2, "share", "ours: a bin in which less was counted than a fifth of the usual"),
+    Param("counts.hiccup_chance", 1e-5, "share", "ours: as rare by chance; one bin in ten years of hours"),
     Param("counts.lapse", 30 * _DAY, "s", "as eligible.hold_shared: a partial loss that lasts longer is a new level"),
     Param("counts.smooth", 2 * _DAY, "s", "how far around an event its start and end are looked for"),
     Param(
         "counts.probable", 20, "count", "sightings that must be missing for more than unconfirmed: of one device few"
     ),
+    Param("counts.several", 2, "count", "bins, for more than unconfirmed: one may be the counter's own failure"),
     Param("counts.share", 20, "count", "expected in a bin, from which on its own count dates a change within it"),
     Param("campaign.period", _DAY, "s", "detection.md §3.6: curfews and exams come by the day"),
     Param("campaign.tolerance", 7200, "s", "about the same time of day: a curfew's hours are moved now and then"),

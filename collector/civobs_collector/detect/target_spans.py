@@ -103,12 +103,13 @@ def _lapsed(world: World, cell: int) -> bool:
 def _follow(world: World, opened: int, high: int) -> tuple[int, int]:
     """Where it stops being blocked, and where to look on."""
     last = opened
+    calm = world.params.count("target.calm")
     for cell in range(opened + 1, high):
         if _lapsed(world, cell):
             return last + 1, cell
         if world.failing[cell]:
             last = cell
-        elif world.belief.blocked[cell] <= world.params["filter.close"]:
+        elif cell - last >= calm and world.belief.blocked[cell] <= world.params["filter.close"]:
             return last + 1, cell
     return last + 1, high
 
