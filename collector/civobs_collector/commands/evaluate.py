@@ -188,7 +188,10 @@ def _print_score(made: "Score") -> None:
         print_table(head, [_scores(one) for one in (*made.kinds, made.all)])
         print_line("delay, start off, end off: median and 90th percentile")
     if made.n_unnamed:
-        print_line(f"{count(made.n_unnamed, 'event')} where the truth names nothing, counted as false")
+        print_line(
+            f"{count(made.n_unnamed, 'event')} at places that the truth does not name, counted as false;"
+            f" precision without them: {_share(made.precision_named)}"
+        )
     if made.n_quiet:
         print_line(f"quiet: {made.n_quiet_kept} of {made.n_quiet} without an event")
 

@@ -204,6 +204,8 @@ def _time(text: str) -> float:
         raise ValueError(f"{text!r} is not a time; write it as 2026-01-08T16:30:00Z") from None
     if found.tzinfo is None:
         raise ValueError(f"{text!r} has no offset; write it as 2026-01-08T16:30:00Z or …+06:30")
+    if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+        raise ValueError(f"{text!r} is not of these times")
     return found.timestamp()
 
 
@@ -281,6 +283,7 @@ def _more_than_expected(values: tuple[Any, ...]) -> None:
 
 
 _MOST = 2.0**53
+_FIRST_YEAR, _LAST_YEAR = 1990, 2100
 _FLAGS = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0, "0.0": 0.0, "1.0": 1.0, "f": 0.0, "t": 1.0}
 _TEXTS = (name, _words, network, _country)
 _AT = Column("time", _time)

@@ -141,6 +141,7 @@ def _score(made: Score, found: Sequence[Found]) -> Json:
         **_kind(made.all),
         "by_kind": {one.kind: _kind(one) for one in made.kinds},
         "n_unnamed": made.n_unnamed,
+        "precision_named": _number(made.precision_named),
         "n_quiet": made.n_quiet,
         "n_quiet_kept": made.n_quiet_kept,
         "n_not_scoreable": made.n_unscoreable,

@@ -88,6 +88,12 @@ class Score:
     n_quiet_kept: int
     n_unscoreable: int
 
+    @property
+    def precision_named(self) -> float | None:
+        """Precision at the places that the truth names."""
+        judged = self.all.n_events - self.n_unnamed
+        return self.all.n_right / judged if judged else None
+
 
 def score(found: Sequence[Found], truth: Sequence[TruthRow], extents: Mapping[str, Extent]) -> Score:
     """Compare. ``extents`` says from when until when the file tells of each name, lower case."""
