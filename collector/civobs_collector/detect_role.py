@@ -28,6 +28,7 @@ from civobs_collector.detect.versions import Chain, NewVersion, plan
 from civobs_collector.detect_read import completed, publish, read_chains, read_inputs
 from civobs_collector.errors import DatabaseError
 from civobs_collector.service_read import block_pages, read_transfers, read_votes
+from civobs_collector.speed_read import read_slow_networks
 
 logger = logging.getLogger(__name__)
 
@@ -157,9 +158,10 @@ def _services(
     conn: Connection, inputs: Inputs, since: datetime, losses: Sequence[EventRecord], params: Params
 ) -> tuple[EventRecord, ...]:
     """What was blocked or slowed since then, apart from what was lost with the whole line."""
-    votes = read_votes(conn, inputs, since, params, block_pages(params))
+    votes = read_votes(conn, inputs, since, params, block_pages(conn, params))
     evidence = Evidence(votes, read_transfers(conn, inputs, since, params))
-    return compute_services(evidence, inputs, losses, params)
+    slow = read_slow_networks(conn, inputs, since, params)
+    return (*compute_services(evidence, inputs, losses, params), *slow)
 
 
 def _services_since(chains: Sequence[Chain], start: datetime, now: datetime, params: Params) -> datetime:

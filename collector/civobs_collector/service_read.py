@@ -15,21 +15,23 @@ from typing import Any
 
 from civobs_collector.db import target_input
 from civobs_collector.db.connect import Connection
-from civobs_collector.detect.blockpages import verdict
+from civobs_collector.detect.blockpages import Certainty, verdict
 from civobs_collector.detect.fingerprints import Fingerprints
 from civobs_collector.detect.goodput import Transfer
 from civobs_collector.detect.inputs import Inputs, ProbeInfo
 from civobs_collector.detect.params import Params
-from civobs_collector.detect.target_runs import Detail, Known, Run, Word, words
+from civobs_collector.detect.target_runs import Detail, Known, Page, Run, Word, words
 from civobs_collector.detect.targets import Votes
 from civobs_collector.detect.throttling import Trial, Verdict, judge, pair_up
 from civobs_collector.detect.votes import Line, Said, bin_of, fold, telling
+from civobs_collector.fingerprint_lists import stored_fingerprints
 from civobs_wire.measurement import KIND_CODES
 
-IsBlockPage = Callable[[Detail], bool]
-"""Whether an answer is a page that says that the request was forbidden."""
+PageJudge = Callable[[Detail], Certainty | None]
+"""How surely an answer is a page that says that the request was forbidden."""
 _KIND_OF = {code: kind for kind, code in KIND_CODES.items()}
 _HOUR = timedelta(hours=1)
+_PAGE = {None: Page.USUAL, Certainty.LIKELY: Page.LIKELY_BLOCK, Certainty.ARTEFACT: Page.BLOCK}
 
 
 @dataclass(slots=True)
@@ -40,11 +42,13 @@ class _Runs:
     slots: dict[tuple[int, int, str], set[datetime]] = field(default_factory=lambda: defaultdict(set))
 
 
-def block_pages(params: Params) -> IsBlockPage:
-    """What tells a page of blocking, by the fingerprints that are known."""
-    known = Fingerprints()
+def block_pages(conn: Connection, params: Params) -> PageJudge:
+    """What tells a page of blocking, by the fingerprints of the database; they are read when the first page comes."""
+    known: list[Fingerprints] = []
 
-    def judged(row: Detail) -> bool:
+    def judged(row: Detail) -> Certainty | None:
+        if not known:
+            known.append(stored_fingerprints(conn))
         headers = [(one["name"], one["value"]) for one in row.get("headers", ())]
         led_to = next(iter(reversed(row.get("redirects", ()))), None)
         found = verdict(
@@ -53,18 +57,18 @@ def block_pages(params: Params) -> IsBlockPage:
             row.get("title"),
             row.get("sample"),
             led_to,
-            known,
+            known[0],
             asked=row.get("url"),
             verified=row.get("verified"),
             params=params,
         )
-        return found is not None
+        return None if found is None else found.certainty
 
     return judged
 
 
 def read_votes(
-    conn: Connection, inputs: Inputs, since: datetime, params: Params, is_block_page: IsBlockPage
+    conn: Connection, inputs: Inputs, since: datetime, params: Params, judge_page: PageJudge
 ) -> Votes | None:
     """All votes on the targets that failed since then; None if none did."""
     suspects = target_input.read_suspects(conn, since, inputs.now, share=params["service.suspect"])
@@ -74,7 +78,7 @@ def read_votes(
         return None
     known = _known(target_input.read_addresses(conn, keys, since, inputs.now))
     rows = target_input.read_runs(conn, spans, clock_s=params["target.bin"])
-    runs = _judged(rows, known, is_block_page)
+    runs = _judged(rows, known, judge_page)
     bin_s = bin_of([_cadence(slots) for slots in runs.slots.values() if len(slots) > 1], params)
     reached = _reached(conn, [one for one in runs.said if one.word.bad], bin_s)
     kept = telling(runs.said, reached, Line(inputs.runs), bin_s, params)
@@ -159,8 +163,8 @@ def _known(rows: Iterable[tuple[int, str, bool]]) -> dict[int, Known]:
     return {key: Known(frozenset(verified), frozenset(answered)) for key, (verified, answered) in met.items()}
 
 
-def _judged(rows: Iterable[tuple[Any, ...]], known: dict[int, Known], is_block_page: IsBlockPage) -> _Runs:
-    found, pages = _Runs(), _Pages(is_block_page)
+def _judged(rows: Iterable[tuple[Any, ...]], known: dict[int, Known], judge_page: PageJudge) -> _Runs:
+    found, pages = _Runs(), _Pages(judge_page)
     for probe_key, target, code, family, first, last, slot, n_ok, status, failed, odd in rows:
         kind = _KIND_OF[code]
         run = Run(kind, n_ok, status, tuple(failed or ()), tuple(odd or ()))
@@ -174,20 +178,20 @@ def _judged(rows: Iterable[tuple[Any, ...]], known: dict[int, Known], is_block_p
 class _Pages:
     """What came in place of a page, also where only the first such row of an hour was kept whole (docs/ontology.md)."""
 
-    def __init__(self, is_block_page: IsBlockPage) -> None:
-        self._is_block_page = is_block_page
-        self._seen: dict[tuple[object, ...], set[bool]] = {}
+    def __init__(self, judge_page: PageJudge) -> None:
+        self._judge = judge_page
+        self._seen: dict[tuple[object, ...], set[Page]] = {}
 
-    def of(self, key: tuple[int, int, int], run: Run, at: datetime) -> bool | None:
-        """Whether it was a block page; None where two pages of this status came within the hour, or none is known."""
+    def of(self, key: tuple[int, int, int], run: Run, at: datetime) -> Page:
+        """What came, as far as is known."""
         if run.kind != "http" or not run.n_ok:
-            return False
+            return Page.USUAL
         seen = self._seen.setdefault((*key, at.replace(minute=0, second=0, microsecond=0), run.status), set())
         if run.pages:
-            verdict = any(map(self._is_block_page, run.pages))
-            seen.add(verdict)
-            return verdict
-        return None if len(seen) > 1 else True in seen
+            found = _PAGE[self._judge(run.pages[0])]
+            seen.add(found)
+            return found
+        return next(iter(seen), Page.USUAL) if len(seen) <= 1 else Page.UNKNOWN
 
 
 def _reached(conn: Connection, failing: Sequence[Said], bin_s: float) -> dict[tuple[int, int], frozenset[int]]:

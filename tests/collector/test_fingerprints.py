@@ -7,9 +7,11 @@ import psycopg
 import pytest
 
 from civobs_collector.detect.fingerprints import Form, Role
+from civobs_collector.detect.params import Params
 from civobs_collector.errors import FingerprintError
 from civobs_collector.fingerprint_lists import Reading, read_list, stored_fingerprints
 from civobs_collector.page_rows import Row, Unreadable, decoded, read_pages
+from civobs_collector.service_read import block_pages
 from tests.collector.fix_operator import command_line
 
 CITIZENLAB = """name,common_name,pattern,location_found,exp_url,confidence_no_fp,scope,source,expected_countries,notes
@@ -161,6 +163,16 @@ def test_pages_are_checked_with_the_fingerprints_of_the_database(operator):
     assert (known["source"], known["countries"]) == ("citizenlab", ["KE"])
     assert (plain["blockpage"], plain["by"]) == (False, None)
     assert "1 of 2 are pages of blocking" in operator.civobs("fingerprints", "check", "known.html", "plain.html").out
+
+
+@pytest.mark.db
+def test_the_live_detector_judges_pages_by_what_was_imported(operator):
+    page = {"url": "http://site.example/", "status": 200, "sample": "<p>Box of Telecom</p>"}
+    with psycopg.connect(operator.settings.database.dsn) as conn:
+        assert not block_pages(conn, Params())(page)
+    operator.civobs("fingerprints", "import", *lists(operator.folder))
+    with psycopg.connect(operator.settings.database.dsn) as conn:
+        assert block_pages(conn, Params())(page)
 
 
 def test_pages_are_checked_without_a_database_too(tmp_path, monkeypatch, capsys):

@@ -154,8 +154,9 @@ def ready(one: Fingerprint) -> _Ready:
         raise PatternError(f"the pattern is longer than {MOST_PATTERN} characters")
     if "\ufffd" in one.pattern:
         raise PatternError("the pattern was damaged by a wrong encoding")
-    if one.form is not Form.REGEXP:
-        return _Ready(one, one.pattern, None)
+    literal = said(one)
+    if literal is not None:
+        return _Ready(one, literal, None)
     options = re2.Options()
     options.log_errors = False
     try:
@@ -164,8 +165,7 @@ def ready(one: Fingerprint) -> _Ready:
         raise PatternError(f"the pattern is no expression of RE2: {error}") from None
     if expression.search("") is not None:
         raise PatternError("the pattern matches anything")
-    literal = said(one)
-    return _Ready(one, literal, None) if literal is not None else _Ready(one, "", expression)
+    return _Ready(one, "", expression)
 
 
 def said(one: Fingerprint) -> str | None:
