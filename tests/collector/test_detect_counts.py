@@ -181,6 +181,14 @@ def test_odd_widths_are_judged_too(bin_s):
     assert (one.start, one.end) == (n - 40, n - 20)
 
 
+def test_a_counter_that_fails_now_and_then_is_soon_known_for_it():
+    counts = drawn(means(10, 60))
+    counts[np.random.default_rng(5).random(len(counts)) < 1 / 25] = 0
+    counts[hours(50, 6) : hours(50, 18)] = 0
+    (one,) = found(counts)
+    assert abs(one.start - hours(50, 6)) <= 1
+
+
 @pytest.mark.parametrize("counts", [[], [-1, -1], [0], [5, -1, 4]])
 def test_a_series_too_short_to_have_a_habit_says_nothing(counts):
     assert found(np.array(counts, dtype=np.int64)) == []

@@ -109,6 +109,12 @@ def test_nights_are_one_campaign(tmp_path):
     assert {one.n_occurrences for one in found} == {20}
 
 
+def test_one_empty_bin_is_never_more_than_unconfirmed(tmp_path):
+    counts = np.random.default_rng(1).poisson(600, 42 * 24)
+    counts[800] = 0
+    assert [one.confidence for one in judged(tmp_path, lines(counts))] == ["unconfirmed"]
+
+
 def test_a_group_of_few_sightings_is_not_judged(tmp_path):
     rows = [*lines(hourly()), *lines(np.random.default_rng(8).poisson(0.05, 42 * 24), "few")]
     assert {one.group for one in judged(tmp_path, rows)} == {"Bago"}

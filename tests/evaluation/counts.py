@@ -46,6 +46,8 @@ class Shape:
     """Share of bins that were not observed."""
     spikes: float = 0.0
     """Share of bins four to twenty times too high."""
+    hiccups: float = 0.0
+    """Share of bins that say 0 though there was something."""
     office: bool = False
     """Nothing at night."""
     change: Callable[[Floats, Floats], Floats] | None = field(default=None, compare=False)
@@ -74,6 +76,7 @@ def made(shape: Shape, seed: int, change: Callable[[Floats, Floats], Floats] | N
         mean = mean * rng.gamma(shape.dispersion, 1 / shape.dispersion, len(at))
     mean = np.where(rng.random(len(at)) < shape.spikes, mean * rng.uniform(4, 20, len(at)), mean)
     found: Counts = rng.poisson(mean).astype(np.int64)
+    found[rng.random(len(at)) < shape.hiccups] = 0
     found[rng.random(len(at)) < shape.missing] = -1
     return found
 
@@ -91,6 +94,11 @@ def _stray(rng: np.random.Generator, n: int, length: float) -> Floats:
 
 def _days(first: float, last: float, factor: float) -> Callable[[Floats, Floats], Floats]:
     return lambda at, mean: np.where((at >= first * DAY) & (at < last * DAY), factor * mean, mean)
+
+
+def _later(at: Floats, mean: Floats) -> Floats:
+    step = round(2 * HOUR / (at[1] - at[0]))
+    return np.where((at >= 35 * DAY) & (at < 60 * DAY), np.roll(mean, step), mean)
 
 
 def _clock_change(at: Floats, mean: Floats) -> Floats:
@@ -121,6 +129,10 @@ QUIET = (
     Shape("few, wanders by the day", 7, wander=0.2, wander_h=24),
     Shape("a tenth missing", 20, missing=0.1, daily=0.5),
     Shape("half missing", 20, missing=0.5, daily=0.5),
+    Shape("a bin in thirty is nought", 60, daily=0.5, hiccups=1 / 30),
+    Shape("many, one in 200 is nought", 3000, daily=0.5, hiccups=1 / 200),
+    Shape("the day begins two hours later", 300, daily=0.6, change=_later),
+    Shape("a fifth fewer", 300, daily=0.6, change=_days(30, 1000, 0.8)),
     Shape("spikes", 20, spikes=0.02, daily=0.5),
     Shape("four days of a crowd", 60, daily=0.5, change=_days(30, 34, 5)),
     Shape("doubles", 60, daily=0.5, change=_days(30, 1000, 2)),

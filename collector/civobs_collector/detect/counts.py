@@ -123,7 +123,7 @@ class _Run:
         if base.age_s < params["counts.min_age"] or base.n_learnt < params.count("counts.min_bins"):
             return until, now
         expected = base.expected(first, until)
-        states = log_emissions(self.counts[first:until], expected.mean, expected.lowest, expected.r, params)
+        states = log_emissions(self.counts[first:until], expected, params)
         states = weighed(states, base.lost_weight, base.degraded_weight)
         self.mean[first:until], self.states[first:until] = expected.mean, states
         self.strange[first:until] = base.strange[self.clock.cell[first:until]]
@@ -226,13 +226,15 @@ class _Run:
             self._relearn(at)
 
     def _put_by(self, one: _Dates, at: int) -> None:
-        """Which bins until bin ``at`` may be learnt: none of an outage, nor next to it, where a bin may be out in part."""
+        """Which bins until bin ``at`` may be learnt: none of an outage, nor next to it, out in part."""
         start, end = one.start[0], one.end[0]
         inside = slice(max(0, start - 1), end + 1)
         self.closed[end + 1 : at + 1] = self.seen[end + 1 : at + 1]
-        # A weekday seen for the first time may be so each week: it is learnt, or it would be told every week.
+        # A weekday seen for the first time may be so each week: it is learnt, or it would be told every week. So is a
+        # bin alone, by which the counter's hiccups are known.
         habit = end > start and self.strange[start:end].mean() > _MOSTLY
-        self.closed[inside] = self.seen[inside] if habit else False
+        hiccup = end - start == 1 and not self.again[start]
+        self.closed[inside] = self.seen[inside] if habit or hiccup else False
 
     def _relearn(self, at: int) -> None:
         """Take the last weeks of a partial loss for the habit from here on."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from civobs_collector.detect.counts_states import Counts, Floats
+from civobs_collector.detect.counts_states import Counts, Expected, Floats, log_pmf
 from civobs_collector.detect.params import Params
 
 _DAY, _WEEK = 86400.0, 7
@@ -66,16 +66,6 @@ def _week(levels: Floats, full: NDArray[np.bool_], typical: float) -> Floats:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What is expected of some bins."""
-
-    mean: Floats
-    lowest: Floats
-    """The mean on the lowest day that is still usual."""
-    r: Floats
-
-
 @dataclass(slots=True)
 class _Kept:
     """Sums by cell of what is no longer fresh: sightings, level × bins, bins."""
@@ -102,6 +92,7 @@ class Baseline:
     """Bins before this are kept in sums only."""
     level: float = 0.0
     r: float = 0.0
+    hiccups: float = 0.0
     lost_weight: float = 1.0
     degraded_weight: float = 1.0
     n_learnt: int = 0
@@ -134,7 +125,7 @@ class Baseline:
         """Of bins from ``first`` to ``end``."""
         cell = self.clock.cell[first:end]
         mean = self.level * self.season[cell]
-        return Expected(mean, mean * self._share[cell], 1 / (1 / self.r + self._doubt[cell]))
+        return Expected(mean, mean * self._share[cell], 1 / (1 / self.r + self._doubt[cell]), self.hiccups)
 
     def learn(self, upto: int) -> None:
         """Take in the closed bins before ``upto``."""
@@ -224,6 +215,7 @@ class Baseline:
         part = part[self.closed[part] & np.isfinite(self._usual[part])]
         if not len(part):
             return
+        part = self._without_hiccups(part)
         mean = np.maximum(self._usual[part], _FAINT)
         short = np.minimum(self.counts[part] - mean, 0)
         squares = mean @ mean
@@ -233,6 +225,16 @@ class Baseline:
         self.r = 1 / max(excess / (squares + prior), 1 / params["counts.dispersion_most"])
         z = (self.counts[part] - mean) / np.sqrt(mean + mean**2 / self.r)
         self._weigh(np.clip(z, -_STRAY, _STRAY / 2), part)
+
+    def _without_hiccups(self, part: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Bins alone that are far too low for chance: how often the counter fails. The others."""
+        mean, seen = np.maximum(self._usual[part], _FAINT), self.counts[part]
+        chance = log_pmf(seen.astype(np.float64), mean, self.r)
+        low = (seen < self.params["counts.hiccup_left"] * mean) & (chance < np.log(self.params["counts.hiccup_chance"]))
+        n = int(low.sum())
+        # Once may be an outage.
+        self.hiccups = n / len(part) if n >= self.params["counts.again"] else 0.0
+        return part[~low] if self.hiccups and n < len(part) else part
 
     def _weigh(self, z: Floats, part: NDArray[np.int64]) -> None:
         """One bin's evidence is worth less where the next says the same: by neighbours, and by sums of a lag."""

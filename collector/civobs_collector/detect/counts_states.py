@@ -5,6 +5,8 @@ that another day of the memory has had at this hour explains a count as well as 
 wander together, each of them says less, and its evidence is weighed accordingly.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import expm
@@ -17,6 +19,7 @@ Counts = NDArray[np.int64]
 USUAL, LOW, DEGRADED, DOWN = 0, 1, 2, 3
 _SHARES = np.arange(0.15, 0.9, 0.1)
 """What may be left of a degraded source: the support on which the Beta is summed."""
+_NEVER = 1e-300
 _FAINT = 1e-3
 """A mean of nothing has no logarithm; less than this is nothing."""
 
@@ -48,11 +51,22 @@ def log_pmf(x: Floats, mean: Floats, r: Floats | float) -> Floats:
     return found
 
 
-def log_emissions(x: Counts, mean: Floats, lowest: Floats, r: Floats, params: Params) -> Floats:
-    """Log likelihood by state, [bin, state]; a bin that was not observed (-1) says nothing.
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What is expected of some bins."""
 
-    ``lowest`` is the mean on the lowest day that is still usual, ``r`` the dispersion with the doubt about the mean.
-    """
+    mean: Floats
+    lowest: Floats
+    """The mean on the lowest day that is still usual."""
+    r: Floats
+    """The dispersion, with the doubt about the mean."""
+    hiccups: float
+    """Share of bins in which the counter itself fails, and any number below the usual may stand."""
+
+
+def log_emissions(x: Counts, expected: Expected, params: Params) -> Floats:
+    """Log likelihood by state, [bin, state]; a bin that was not observed (-1) says nothing."""
+    mean, r = expected.mean, expected.r
     observed = x >= 0
     seen = np.maximum(x, 0).astype(np.float64)
     a, b = params["counts.degraded_a"], params["counts.degraded_b"]
@@ -61,12 +75,14 @@ def log_emissions(x: Counts, mean: Floats, lowest: Floats, r: Floats, params: Pa
     states = np.stack(
         [
             log_pmf(seen, mean, r),
-            log_pmf(seen, np.clip(seen, lowest, mean), r),
+            log_pmf(seen, np.clip(seen, expected.lowest, mean), r),
             logsumexp(partial + weight[:, None], axis=0),
             log_pmf(seen, params["counts.down"] * mean, params["counts.down_dispersion"]),
         ],
         axis=1,
     )
+    fails = np.where(seen <= mean, np.log(max(expected.hiccups, _NEVER)) - np.log1p(mean), -np.inf)
+    states[:, :DEGRADED] = np.logaddexp(states[:, :DEGRADED] + np.log1p(-expected.hiccups), fails[:, np.newaxis])
     states[~observed] = 0
     return states
 

@@ -74,7 +74,9 @@ def _dense(rows: CountRows, frame: Frame, code: int, *, omitted: bool) -> Counts
 def _found(name: str, one: CountSegment, clock: tuple[float, float], counts: Counts, params: Params) -> Found:
     origin, width = clock
     missing = one.expected - one.observed
-    sure = one.posterior >= params["confidence.probable"] and missing >= params["counts.probable"]
+    # One bin may be the counter's own failure.
+    several = one.n_bins >= params["counts.several"] and missing >= params["counts.probable"]
+    sure = several and one.posterior >= params["confidence.probable"]
     seen = np.flatnonzero(counts >= 0)
     before = seen[seen < one.start_earliest]
     start = Between(
