@@ -18,7 +18,7 @@ from civobs_collector.evaluate.names import Form
 from civobs_collector.evaluate.run import Wanted, evaluate
 from civobs_collector.evaluate.score import Score, score
 from civobs_collector.evaluate.truth import read_truth
-from tests.evaluation import reliability, rosters, ukraine, venezuela
+from tests.evaluation import bago, kenya, reliability, rosters, ukraine, venezuela
 from tests.evaluation.baselines import cusum, series_of, threshold
 from tests.evaluation.data import missing
 
@@ -42,15 +42,25 @@ def _ukraine(folder: Path) -> list[Made]:
     return [(Form.COUNTS, ukraine.counts(folder), truth), (Form.ROSTER, ukraine.roster(folder), truth)]
 
 
+def _kenya(folder: Path) -> list[Made]:
+    return [(Form.TARGET, kenya.target(folder), kenya.truth(folder))]
+
+
+def _bago(folder: Path) -> list[Made]:
+    return [(Form.COUNTS, bago.counts(folder), bago.truth(folder))]
+
+
 SETS: dict[str, tuple[tuple[str, ...], Callable[[Path], list[Made]]]] = {
     "rosters": ((), _rosters),
+    "kenya": (kenya.FILE, _kenya),
+    "bago": (bago.FILE, _bago),
     "venezuela": (venezuela.FILE, _venezuela),
     "ukraine": (ukraine.FILE, _ukraine),
 }
 
 
-HEAD = ("Detector", "Found", "False", "Quiet kept", "Delay, min", "Start off, min", "End off, min")
-"""Delay and errors: median and 90th percentile."""
+HEAD = ("Detector", "Found", "False", "Elsewhere", "Quiet kept", "Delay, min", "Start off, min", "End off, min")
+"""Elsewhere: events at places that the truth does not name. Delay and errors: median and 90th percentile."""
 
 
 def compare(made: Made) -> dict[str, Score]:
@@ -72,7 +82,8 @@ def line(name: str, made: Score) -> str:
         [
             f"| {name:15}",
             f"{one.n_found:4} of {one.n_truth:4}",
-            f"{one.n_events - one.n_right:5} of {one.n_events:5}",
+            f"{one.n_events - one.n_right - made.n_unnamed:4} of {one.n_events:4}",
+            f"{made.n_unnamed:4}",
             f"{made.n_quiet_kept:3} of {made.n_quiet:3}",
             _minutes(one.delay_s.median, one.delay_s.p90),
             _minutes(one.start_error_s.median, one.start_error_s.p90),

@@ -1,13 +1,15 @@
 """One evaluation: from files to findings, and to a score where the truth is known."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from importlib import import_module
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import assert_never
 
+from civobs_collector.detect.campaigns import Span, campaigns
 from civobs_collector.detect.params import Params
 from civobs_collector.errors import EvaluationError
-from civobs_collector.evaluate.forms import Rows, ThroughputRows, read
+from civobs_collector.evaluate import counts, roster, target, throughput
+from civobs_collector.evaluate.forms import CountRows, ProbeRows, RosterRows, Rows, TargetRows, ThroughputRows, read
 from civobs_collector.evaluate.found import Found
 from civobs_collector.evaluate.join import extents, joined, n_rows
 from civobs_collector.evaluate.lines import STDIN, Tally
@@ -75,15 +77,49 @@ def evaluate(wanted: Wanted, params: Params) -> Evaluation:
     seen: dict[str, Extent] = {}
     for rows in _together(parts, wanted.form):
         if n_rows(rows):
-            made.found.extend(_finder(wanted.form)(rows, params))
+            made.found.extend(_find(rows, params))
         for name, (first, last) in extents(rows).items():
             before = seen.get(name, (math.inf, -math.inf))
             seen[name] = (min(before[0], first), max(before[1], last))
+    made.found = _numbered(made.found, params)
     made.found.sort(key=lambda one: (one.start.likely if one.start is not None else -math.inf, one.group, one.kind))
     if truth is not None:
         made.score = score(made.found, truth, seen)
         made.notes.extend(_unscored(made.score, seen))
     return made
+
+
+def _numbered(found: Sequence[Found], params: Params) -> list[Found]:
+    """Events that come again at the same hours, as occurrences of a campaign, where the form has not said so."""
+    which: list[int] = []
+    spans: list[Span] = []
+    for n, one in enumerate(found):
+        if one.is_event and not one.campaign:
+            for name, start, end in _windows(one):
+                which.append(n)
+                spans.append(Span(name, start, end))
+    placed = list(found)
+    for n, place in zip(which, campaigns(spans, params), strict=True):
+        # Of an event in two networks: the campaign that is longer.
+        if place is not None and place.n_occurrences > placed[n].n_occurrences:
+            placed[n] = replace(
+                placed[n],
+                campaign=str(place.campaign_id),
+                occurrence=place.occurrence,
+                n_occurrences=place.n_occurrences,
+            )
+    return placed
+
+
+def _windows(one: Found) -> Iterator[tuple[str, float, float | None]]:
+    """What may come again, from when until when: the group, or each network × target of a blocking."""
+    if one.pieces:
+        for piece in one.pieces:
+            if piece.start is not None:
+                end = piece.end.likely if piece.end is not None else None
+                yield f"{one.kind} {piece.network} {piece.target}", piece.start.likely, end
+    elif one.start is not None:
+        yield f"{one.kind} {one.group}", one.start.likely, one.end.likely if one.end is not None else None
 
 
 def _read(made: Evaluation, path: str, bin_s: float | None) -> Rows:
@@ -124,22 +160,20 @@ def _together(parts: Sequence[Rows], form: Form) -> list[Rows]:
     return [joined(some) for some in groups.values()]
 
 
-def _finder(form: Form) -> Callable[[Rows, Params], list[Found]]:
-    module, function = _FINDERS[form]
-    # Imported here: scipy takes most of a second, and --help would wait for it.
-    find: Callable[[Rows, Params], list[Found]] = getattr(
-        import_module(f"civobs_collector.evaluate.{module}"), function
-    )
-    return find
-
-
-_FINDERS = {
-    Form.ROSTER: ("roster", "find"),
-    Form.ROSTER_PROBES: ("roster", "find_probes"),
-    Form.COUNTS: ("counts", "find"),
-    Form.TARGET: ("target", "find"),
-    Form.THROUGHPUT: ("throughput", "find"),
-}
+def _find(rows: Rows, params: Params) -> list[Found]:
+    match rows:
+        case RosterRows():
+            return roster.find(rows, params)
+        case ProbeRows():
+            return roster.find_probes(rows, params)
+        case CountRows():
+            return counts.find(rows, params)
+        case TargetRows():
+            return target.find(rows, params)
+        case ThroughputRows():
+            return throughput.find(rows, params)
+        case _:
+            assert_never(rows)
 
 
 def _unscored(made: Score, seen: dict[str, Extent]) -> list[str]:
