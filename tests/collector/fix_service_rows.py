@@ -12,6 +12,7 @@ from tests.collector.fix_detect import LONG_AGO, at
 TIMEOUT, RESET, NXDOMAIN = Failure.GENERIC_TIMEOUT_ERROR, Failure.CONNECTION_RESET, Failure.DNS_NXDOMAIN_ERROR
 TRUE, FALSE = "198.51.100.7", "203.0.113.66"
 """The address of every site, and one at which nobody is."""
+PAGE = "<html><head><title>Forbidden</title></head><body>Access to this site is forbidden.</body></html>"
 BOTH_WORK = 3 << 2 | 3 << 4
 IPV6_BROKEN = 3 << 2 | 2 << 4
 
@@ -59,7 +60,8 @@ class Rows:
         code = None if failure is None else FAILURE_CODES[failure]
         numbers = KIND_CODES[kind], code, int(failure is not None), family, validity, text
         slot = at(minute // 60 * 60)
-        self.waiting.append((at(minute), slot, probe, key, next(self.numbers), detail.get("status"), 10, *numbers))
+        value = detail.get("goodput_bps", detail.get("status"))
+        self.waiting.append((at(minute), slot, probe, key, next(self.numbers), value, 10, *numbers))
 
     def store(self):
         """Write what waits, marked as not rolled up yet."""
@@ -86,6 +88,15 @@ class Rows:
         self.row(probe, "tls", target, minute, RESET, named="target", address=TRUE, stage="handshake", **more)
         self.row(probe, "tls", target, minute, named="neutral", address=TRUE, stage="done", **more)
         self.row(probe, "reach", target, minute + 1, RESET, address=TRUE, stage="tls", **more)
+
+    def page(self, probe, target, minute, **more):
+        """The site's own page, over verified TLS."""
+        self.row(probe, "http", target, minute, address=TRUE, status=200, verified=True, stage="done", **more)
+
+    def forbidden(self, probe, target, minute, **more):
+        """A page of the censor's comes in place of the site's."""
+        page = {"status": 403, "title": "Forbidden", "sample": PAGE, "url": f"http://{target}/", "stage": "done"}
+        self.row(probe, "http", target, minute, address=TRUE, **page, **more)
 
     def silent(self, probe, target, minute, **more):
         """No answer to a connect, whatever the name."""

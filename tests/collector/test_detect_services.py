@@ -107,6 +107,15 @@ def test_a_name_that_a_countrys_resolvers_deny_is_blocked_at_the_name(world):
     assert (event.scope.targets, event.scope.mechanisms) == ((SITE,), ("dns.nxdomain",))
 
 
+def test_a_known_page_in_place_of_the_sites_is_blocking_with_an_artefact(world):
+    rows, kenya, *_ = world
+    rows.all(kenya, (SITE,), (*NORMAL, *AFTER), rows.page)
+    rows.all(kenya, (SITE,), BLOCKED, rows.forbidden)
+    (event,) = found(world, 24 * 60)
+    assert (event.scope.layers, event.scope.mechanisms) == (("http",), ("http.blockpage",))
+    assert "a page that says that the request was forbidden came in its place" in event.confidence.reasons
+
+
 def test_a_site_that_is_down_for_everybody_is_no_event(world):
     rows, kenya, abroad, _ = world
     rows.all(kenya, (SITE,), BLOCKED, rows.silent)

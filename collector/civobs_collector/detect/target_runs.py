@@ -8,6 +8,7 @@ address's.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, NamedTuple
 
 from civobs_wire.failure import Failure
@@ -19,6 +20,18 @@ GIVEN = "resolver"
 """How rows name the resolver the household was given; its second is ``resolver.2``."""
 _NAMES_BESIDE = 2
 """Handshakes of a run under a neutral name and under none."""
+
+
+class Page(Enum):
+    """What an HTTP exchange that went well brought."""
+
+    USUAL = "usual"
+    LIKELY_BLOCK = "likely_block"
+    """A page that reads as if the request was forbidden."""
+    BLOCK = "block"
+    """A page that is known to say so."""
+    UNKNOWN = "unknown"
+    """Two pages of one status came within the hour, and only the first of each was kept whole."""
 
 
 class Word(NamedTuple):
@@ -59,18 +72,15 @@ class Known:
         return bool(met) and address is not None and address not in met
 
 
-def words(run: Run, known: Known, block_page: bool | None = False) -> list[Word]:  # noqa: FBT001, FBT002 - a fact
-    """What a run says; nothing of layers it did not come to, or could not tell of.
-
-    ``block_page``: whether a page came that says that the request was forbidden; None where that is not known.
-    """
+def words(run: Run, known: Known, page: Page = Page.USUAL) -> list[Word]:
+    """What a run says; nothing of layers it did not come to, or could not tell of."""
     match run.kind:
         case "tcp":
             return _tcp(run, known)
         case "tls":
             return _tls(run, known)
         case "http" | "reach":
-            return _http(run, known, block_page)
+            return _http(run, known, page)
         case "quic":
             return _quic(run, known)
         case _:
@@ -107,9 +117,9 @@ def _tls(run: Run, known: Known) -> list[Word]:
     return [*found, Word("tls", True, f"tls.{how}", proof), Word("tcp", False)]
 
 
-def _http(run: Run, known: Known, block_page: bool | None) -> list[Word]:  # noqa: FBT001 - as ``words``
+def _http(run: Run, known: Known, page: Page) -> list[Word]:
     if not run.failed:
-        return _answered(run, known, block_page) if run.n_ok else []
+        return _answered(run, known, page) if run.n_ok else []
     row = run.failed[0]
     match row.get("stage"):
         case "resolve":
@@ -124,14 +134,15 @@ def _http(run: Run, known: Known, block_page: bool | None) -> list[Word]:  # noq
             return [Word("http", True, f"http.{_how(row)}"), Word("tcp", False)]
 
 
-def _answered(run: Run, known: Known, block_page: bool | None) -> list[Word]:  # noqa: FBT001 - as ``words``
-    if block_page:
-        return [Word("http", True, "http.blockpage", True), Word("tcp", False)]
+def _answered(run: Run, known: Known, page: Page) -> list[Word]:
+    if page in {Page.BLOCK, Page.LIKELY_BLOCK}:
+        sure = page is Page.BLOCK
+        return [Word("http", True, "http.blockpage" if sure else "http.replaced", sure), Word("tcp", False)]
     found = [Word("dns", False), Word("tcp", False)]
     if known.verified:
         found.append(Word("tls", False))
     # Of a request in the clear ``reach`` keeps no page: whose answer it was is not known.
-    if block_page is not None and (run.kind == "http" or known.verified):
+    if page is Page.USUAL and (run.kind == "http" or known.verified):
         found.append(Word("http", False))
     return found
 
