@@ -1,5 +1,6 @@
 """Starts and ends: each signal has both, nobody returns before being lost, and older trouble dates nothing."""
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -147,3 +148,22 @@ def _assert_in_order(onset, resolution):
     ends = [getattr(resolution, name, None) for name in ("t10", "t50", "t90")]
     assert all(e >= s for e, s in zip(ends, shares, strict=True) if e and s)
     assert all(e >= onset.earliest for e in ends if e)
+
+
+def test_a_probe_that_measures_every_quarter_of_an_hour_has_delivered_when_all_its_rows_are_there():
+    world = World()
+    keys = world.country("KE", {101: 2, 102: 2})
+    world.country("TZ", {201: 3})
+    shutdown(world, keys, 600, 1080)
+    for key in keys:
+        for first, outcome, last in ((0, OK, 595), (605, FAILED, 1075), (1085, OK, 1200)):
+            for minute in range(first, last, 15):
+                world.rows(key, 4, outcome, minute, minute)
+                # Both families are asked at nearly the same time: that is not how often they are asked.
+                world.rows(key, 4, outcome, minute + 0.01, minute + 0.01)
+                world.runs[-1] = replace(world.runs[-1], family=6)
+    (event,) = world.events(1300)
+    assert (event.provisional, event.evidence.backfill) == (False, 1.0)
+    world.runs = [run for run in world.runs if not at(700) < run.first_at < at(900)]
+    (event,) = world.events(1300)
+    assert event.provisional

@@ -129,7 +129,7 @@ class ProbeLine:
     probe: ProbeInfo
     codes: Codes
     arrived: NDArray[np.bool_]
-    """Whether rows of the ladder are stored for the bin."""
+    """Whether stored rows of the ladder account for the bin."""
     online: Codes
     """`Seen`, as presence alone has it."""
     rungs: dict[int, Codes]
@@ -215,13 +215,40 @@ def _line(
     return ProbeLine(
         probe=probe,
         codes=codes,
-        arrived=(international.reshape(axis.n, axis.cells) != Rung.NOTHING).any(axis=1),
+        arrived=_arrived([by_rung[at] for at in abroad], axis, params),
         online=_majority(seen, axis, tuple(Seen)),
         rungs={rung: _verdicts(found, axis, listed=rung == INTERNATIONAL) for rung, found in cells.items()},
         losses=lost,
         runs=dict(by_rung),
         last_row=last_row,
     )
+
+
+def _arrived(families: Sequence[Sequence[LadderRun]], axis: Axis, params: Params) -> NDArray[np.bool_]:
+    """Bins that stored rows of a rung account for: those between two rows that are no further apart than usual.
+
+    How far apart they usually are is the plan's choice: with an hour between them most bins have no row of their own.
+    """
+    cells = np.zeros(axis.n * axis.cells, dtype=np.uint8)
+    for runs in families:
+        spans = [(run.first_at.timestamp(), run.last_at.timestamp()) for run in runs]
+        bridge = max(params["ladder.gap"], params["late.spacing"] * _usual_step(runs, spans))
+        for index, (first, last) in enumerate(spans):
+            following = spans[index + 1][0] if index + 1 < len(spans) else last
+            _paint(cells, axis, first, following if 0 < following - last <= bridge else last, 1)
+    return np.asarray(cells.reshape(axis.n, axis.cells).any(axis=1), dtype=np.bool_)
+
+
+def _usual_step(runs: Sequence[LadderRun], spans: Sequence[tuple[float, float]]) -> float:
+    """The median of the seconds between two rows."""
+    steps = [
+        ((last - first) / (run.n - 1), run.n - 1) for run, (first, last) in zip(runs, spans, strict=True) if run.n > 1
+    ]
+    steps += [(after[0] - before[1], 1) for before, after in pairwise(spans) if after[0] > before[1]]
+    if not steps:
+        return 0.0
+    lengths, counts = np.array(sorted(steps)).T
+    return float(lengths[np.searchsorted(np.cumsum(counts), counts.sum() / 2)])
 
 
 def _resolver_failed(by_rung: dict[tuple[int, int], list[LadderRun]], axis: Axis, params: Params) -> NDArray[np.bool_]:
