@@ -1,0 +1,114 @@
+"""How long a reader waits for a page of a country's year with more than ten million rows stored.
+
+The application runs as it is served, over HTTP on this machine, one reader at a time. "Cold" is the first request of a
+process that has drawn nothing yet, "warm" what follows. Prints numbers and judges nothing.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+from rich.console import Console
+from rich.table import Table
+
+from civobs_collector.detect.record import Transition
+from civobs_collector.keys import make_key
+from civobs_lab.postgres import Kind
+from tests.bench.country_year import END, Size, filled
+from tests.collector.fix_services import blocking_record
+from tests.collector.fix_web import add_event, served_at, shutdown_record
+
+WHOLE, SMALL = Size(probes=50, targets=50, days=365), Size(probes=6, targets=4, days=3)
+EVENTS = 60
+"""On the country's record in this year."""
+PAGES = (
+    "/countries/KE?period=1y",
+    "/countries/KE?period=30d",
+    "/countries/KE?period=24h",
+    "/",
+    "/events/CIV-2026-KE-0001",
+    "/events/CIV-2026-KE-0002",
+    "/api/v1/events?cc=KE",
+)
+"""The second event is a blocking."""
+
+
+def publish(conn: psycopg.Connection, days: int) -> None:
+    """Put events on record, evenly over the year: every second one a blocking."""
+    for number in range(EVENTS):
+        start = END - timedelta(days=days) * (number + 1) / (EVENTS + 1)
+        record = (blocking_record if number % 2 else shutdown_record)(
+            event_key=UUID(int=number + 1),
+            onset=Transition(earliest=start, latest=start + timedelta(minutes=2)),
+            resolution=Transition(earliest=start + timedelta(hours=4), latest=start + timedelta(hours=5)),
+            per_signal=(),
+            dating=None,
+        )
+        grid = record.grid.model_copy(update={"start": start - timedelta(hours=1)})
+        add_event(
+            conn, f"CIV-2026-KE-{number + 1:04d}", [("new", "detected", record.model_copy(update={"grid": grid}))]
+        )
+
+
+def measured(dsn: str, path: str, *, cold: int, warm: int) -> tuple[list[float], list[float]]:
+    """Seconds of the first request of each new process's application, and of those that follow in the last of them."""
+    first, later = [], []
+    for number in range(cold):
+        with tempfile.TemporaryDirectory() as folder:
+            make_key(Path(folder) / "receipt.key")
+            for site in served_at(dsn, Path(folder)):
+                site.client.get("/health")  # opens the pool
+                first.append(_seconds(site.client, path))
+                if number == cold - 1:
+                    later = [_seconds(site.client, path) for _ in range(warm)]
+    return first, later
+
+
+def _seconds(client, path: str) -> float:
+    started = time.perf_counter()
+    answer = client.get(path)
+    took = time.perf_counter() - started
+    answer.raise_for_status()
+    return took
+
+
+def show(size: Size, found: dict[str, tuple[list[float], list[float]]], console: Console) -> None:
+    """Print a line for each page."""
+    table = Table("page", "cold p50 ms", "cold p95", "warm p50", "warm p95", "warm max", box=None)
+    for path, (first, later) in found.items():
+        numbers = (statistics.median(first), _p95(first), statistics.median(later), _p95(later), max(later))
+        table.add_row(path, *(f"{number * 1000:.0f}" for number in numbers))
+    console.print(f"{size.rows:,} rows of {size.probes} probes over {size.days} days, {EVENTS} events")
+    console.print(table)
+
+
+def _p95(times: list[float]) -> float:
+    return statistics.quantiles(times, n=20, method="inclusive")[-1]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Fill, ask, print."""
+    parser = argparse.ArgumentParser(prog="scripts/bench pages", description=__doc__)
+    parser.add_argument("--small", action="store_true", help="very small, to see that it runs")
+    parser.add_argument(
+        "--server", type=Kind, choices=list(Kind), default=Kind.TIMESCALE, help="(default: %(default)s)"
+    )
+    arguments = parser.parse_args(argv)
+    console = Console()
+    size, cold, warm = (SMALL, 2, 3) if arguments.small else (WHOLE, 10, 100)
+    console.print(f"filling {size.rows:,} rows …")
+    with filled(size, arguments.server) as dsn:
+        with psycopg.connect(dsn) as conn:
+            publish(conn, size.days)
+        show(size, {path: measured(dsn, path, cold=cold, warm=warm) for path in PAGES}, console)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

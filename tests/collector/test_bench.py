@@ -1,0 +1,38 @@
+"""The benches of detection and pages run, on very little, and find what they filled in."""
+
+from io import StringIO
+
+import psycopg
+import pytest
+from rich.console import Console
+
+from tests.bench import bench_detect, bench_pages
+from tests.bench.country_year import Size, fill
+
+pytestmark = pytest.mark.db
+
+
+def test_the_bench_of_detection_finds_the_cut_it_filled_in(plain_dsn):
+    size = Size(probes=8, targets=6, days=12)
+    fill(plain_dsn, size)
+    with psycopg.connect(plain_dsn) as conn:
+        assert conn.execute("SELECT count(*) FROM measurement").fetchone() == (size.rows,)
+    seconds, peak_mib, n_events, n_versions = bench_detect.computed(
+        bench_detect.Task(plain_dsn, size.days, services=True)
+    )
+    assert (n_events, n_versions) == (1, 1)
+    said = StringIO()
+    bench_detect.show([bench_detect.Cost("full", size, seconds, peak_mib, n_events, n_versions)], Console(file=said))
+    assert f"{size.rows:,}" in said.getvalue()
+
+
+def test_the_bench_of_pages_asks_for_pages_that_are_there(plain_dsn):
+    size = Size(probes=4, targets=1, days=1)
+    fill(plain_dsn, size)
+    with psycopg.connect(plain_dsn) as conn:
+        bench_pages.publish(conn, size.days)
+    pages = ("/countries/KE?period=24h", "/events/CIV-2026-KE-0002")
+    said = StringIO()
+    found = {path: bench_pages.measured(plain_dsn, path, cold=2, warm=2) for path in pages}
+    bench_pages.show(size, found, Console(file=said, width=120))
+    assert all(path in said.getvalue() for path in pages)
