@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from civobs_collector.detect import blocking
 from civobs_collector.detect.blocking import Blocking
+from civobs_collector.detect.campaigns import Span, campaigns
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.record import ConfidenceLabel, EventKind, Level
 from civobs_collector.detect.targets import LAYERS, Votes
@@ -33,9 +34,34 @@ _EVEN = 0.5
 
 
 def find(rows: TargetRows, params: Params) -> list[Found]:
-    """Every blocking in a file, and every failure that is none."""
+    """Every blocking in a file with its place in a campaign, and every failure that is none."""
     given = votes(rows, params)
-    return [_found(one, rows, params) for one in blocking.find(given, float(rows.at.max()), params)]
+    blockings = blocking.find(given, float(rows.at.max()), params)
+    return _numbered([(one, _found(one, rows, params)) for one in blockings], given.bin_s, params)
+
+
+def _numbered(some: Sequence[tuple[Blocking, Found]], bin_s: float, params: Params) -> list[Found]:
+    """With their places in campaigns: windows of the same targets in one country."""
+    spans = [
+        Span(
+            group="/".join((one.cc, one.held, *one.targets)),
+            start=one.first_bad if one.likely[0] is None else one.likely[0],
+            end=one.likely[1],
+            key=f"{one.first_bad:.0f}",
+        )
+        for one, _ in some
+    ]
+    return [
+        found
+        if place is None or not found.is_event
+        else replace(
+            found,
+            campaign=str(place.campaign_id),
+            occurrence=place.occurrence,
+            n_occurrences=place.n_occurrences,
+        )
+        for (_, found), place in zip(some, campaigns(spans, params, width_s=bin_s), strict=True)
+    ]
 
 
 def _found(one: Blocking, rows: TargetRows, params: Params) -> Found:
