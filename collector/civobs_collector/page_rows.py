@@ -92,7 +92,11 @@ def _json_rows(path: Path, data: bytes) -> Iterator[Row | Unreadable]:
             raise FingerprintError(f"{path} is no JSON: {error}", "write a list of objects, or one a line") from None
         yield from (_row(path, 1 + i, one) for i, one in enumerate(listed))
         return
-    for line, one in enumerate(text.split("\n"), 1):
+    lines = text.split("\n")
+    if (whole := _whole(lines)) is not None:
+        yield _row(path, 1, whole)
+        return
+    for line, one in enumerate(lines, 1):
         if one.strip():
             try:
                 found = json.loads(one)
@@ -100,6 +104,18 @@ def _json_rows(path: Path, data: bytes) -> Iterator[Row | Unreadable]:
                 yield Unreadable(str(path), line, "no JSON")
                 continue
             yield _row(path, line, found)
+
+
+def _whole(lines: Sequence[str]) -> object:
+    """The one object that is written over several lines; None where lines are objects of their own."""
+    try:
+        json.loads(next((one for one in lines if one.strip()), "{}"))
+    except (ValueError, RecursionError):
+        try:
+            return json.loads("\n".join(lines))
+        except (ValueError, RecursionError):
+            return None
+    return None
 
 
 def _row(path: Path, line: int, given: object) -> Row | Unreadable:
@@ -117,6 +133,8 @@ def _row(path: Path, line: int, given: object) -> Row | Unreadable:
     headers = _headers(values.get("headers"))
     location = location or next((value for field, value in headers if field.lower() == "location"), None)
     verified = values.get("verified")
+    if body is None and title is None and location is None and not headers:
+        body = max((one for one in values.values() if isinstance(one, str) and "<" in one), key=len, default=None)
     if body is None and title is None and location is None and not headers:
         return Unreadable(str(path), line, f"no page: none of {', '.join(_BODIES)}, title, headers, location")
     return Row(

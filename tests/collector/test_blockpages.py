@@ -196,6 +196,22 @@ def test_accents_vowel_signs_and_spellings_do_not_matter():
     assert normalised("Zablokowana Łódź") == "  zablokowana  lodz  "
 
 
+@pytest.mark.parametrize("said", ['<meta charset="windows-1251">', ""])
+def test_a_page_that_the_probe_read_in_the_wrong_encoding_is_read_again(said):
+    page = f"{said}<p>Доступ к ресурсу ограничен по решению суда</p>"
+    as_kept = page.encode("windows-1251").decode("latin-1")
+    assert said_of(as_kept) == said_of(page) is not None
+    known = Fingerprints((Fingerprint("a", "l", "к ресурсу ограничен по решению", scope="isp"),))
+    found = verdict(200, {"content-type": "text/html; charset=cp1251"}, None, as_kept, None, known)
+    assert found is not None
+    assert found.certainty is Certainty.ARTEFACT
+
+
+def test_letters_of_western_europe_stay_as_they_are():
+    assert said_of("<p>L'accès à ce site a été bloqué</p>") is not None
+    assert said_of('<meta charset="no-such-thing"><p>Accès à ce site bloqué</p>') is not None
+
+
 def test_a_page_is_taken_apart():
     page = read_page(None, '<title>A &amp; B</title><script>var x="hidden"</script><p>Seen</p><img alt="Drawn">', None)
     assert page.title == "  a  b  "

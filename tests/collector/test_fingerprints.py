@@ -224,6 +224,14 @@ def test_answers_are_read_from_json_as_projects_write_them(tmp_path, capsys):
     assert [(one["line"], one["blockpage"]) for one in said.json] == [(1 + i, True) for i in range(len(ROWS))]
     (tmp_path / "rows.json").write_text(json.dumps(ROWS))
     assert len(list(read_pages(tmp_path / "rows.json"))) == len(ROWS)
+    (tmp_path / "one.json").write_text(json.dumps(ROWS[0], indent=1))
+    (only,) = read_pages(tmp_path / "one.json")
+    assert isinstance(only, Row)
+    assert only.body == BLOCKED
+    (tmp_path / "odd.json").write_text(json.dumps({"label": "x", "snippet": BLOCKED}))
+    (odd,) = read_pages(tmp_path / "odd.json")
+    assert isinstance(odd, Row)
+    assert odd.body == BLOCKED
 
 
 def test_the_parts_of_a_row_are_found(tmp_path):

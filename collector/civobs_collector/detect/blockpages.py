@@ -17,6 +17,7 @@ from civobs_collector.detect.page_text import (
     Page,
     host_of,
     is_private,
+    mended,
     normalised,
     parameters,
     places,
@@ -152,6 +153,8 @@ def weigh(  # noqa: PLR0913 # as above
     home = host_of(asked) if asked else ""
     if verified and (not location or same_site(host_of(location) or home, home)):
         return Weighed(None, 0.0, ("page.own_word",), ())
+    content_type = next((value for name, value in fields if name.lower() == "content-type"), "")
+    title, sample = (text and mended(text, sample or "", content_type) for text in (title, sample))
     page = read_page(title, sample, location)
     matching = fingerprints.matches(answer(fields, title, sample, location))
     innocent = tuple(one for one in matching if one.role is Role.INNOCENT)

@@ -21,6 +21,7 @@ MOST_PLACES = 64
 _LONGEST_PLACE = 512
 
 _HIDDEN = re.compile(r"<(script|style)\b.*?(?:</\1\s{0,9}>|\Z)|<!--.*?(?:-->|\Z)", re.IGNORECASE | re.DOTALL)
+_CHARSET = re.compile(r"charset\s{0,4}=\s{0,4}[\"']?\s{0,4}([A-Za-z0-9_.:-]{2,40})", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>")
 _SHOWN = re2.compile(r"""(?i)\s(?:alt|title|content)\s*=\s*["']([^"'<>]{3,300})["']""")
@@ -82,6 +83,23 @@ def read_page(title: str | None, sample: str | None, location: str | None) -> Pa
         tuple(one for one in _tidy(links) if one not in leads),
         _ARTICLE.search(source) is not None,
     )
+
+
+def mended(text: str, sample: str, content_type: str) -> str:
+    """A text that was read as Latin-1 and is not, read as the page says itself; else as windows-1251 if all is high.
+
+    Agents do so with whatever is no UTF-8 (``probes/http_answer.py``), and patterns and words are in Unicode.
+    """
+    high = sum("\x80" <= one <= "\xff" for one in text)
+    if not high or any(one > "\xff" for one in text):
+        return text
+    said = _CHARSET.search(content_type) or _CHARSET.search(sample[:MOST])
+    others = sum(one.isalpha() and one < "\x80" for one in _TAG.sub("", _HIDDEN.sub(" ", text)))
+    name = said[1] if said else "windows-1251" if high > others else "latin-1"
+    try:
+        return text if name.lower().replace("-", "") == "utf8" else text.encode("latin-1").decode(name, "replace")
+    except LookupError:
+        return text
 
 
 def normalised(text: str) -> str:
