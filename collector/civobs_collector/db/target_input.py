@@ -94,6 +94,16 @@ def read_throttling(conn: Connection, since: datetime, now: datetime) -> list[Ro
     ).fetchall()
 
 
+def read_throughput(conn: Connection, since: datetime, now: datetime) -> list[Row]:
+    """probe_key, ts, bits a second and the whole row of every transfer that went well."""
+    return conn.execute(
+        "SELECT probe_key, ts, value, detail FROM measurement"
+        " WHERE kind = %(kind)s AND outcome = 0 AND ts >= %(since)s AND ts <= %(now)s"
+        " AND value > 0 AND detail IS NOT NULL ORDER BY probe_key, ts, seq",
+        {"kind": KIND_CODES["throughput"], "since": since, "now": now},
+    ).fetchall()
+
+
 def read_target_names(conn: Connection, targets: Collection[int]) -> dict[int, str]:
     """Ids in the plan, by key."""
     rows = conn.execute("SELECT target_key, name FROM target WHERE target_key = ANY(%s)", (sorted(targets),))

@@ -26,16 +26,27 @@ class Speed:
     household: int
     asn: int
     server: str
-    """And direction, where both are measured: only like is compared."""
+    """And direction, and whether it was cut short: only like is compared."""
     bps: float
     rtt_ms: float | None = None
     """While it ran."""
+    cc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Whether one transfer was slow for its household, server and hour."""
+
+    at: float
+    household: int
+    slow: bool
 
 
 @dataclass(frozen=True, slots=True)
 class General:
     """A stretch of time in which one network was slow."""
 
+    cc: str
     asn: int
     start: tuple[float | None, float]
     """Between the last transfer that was as usual and the first slow one; None: it was so from the first."""
@@ -51,6 +62,8 @@ class General:
     transfers: int
     steadier: bool
     """The scatter collapsed to less than half: a limit, and not a crowd."""
+    marks: tuple[Mark, ...]
+    """All transfers of the network that could be held against earlier weeks, in the order of time."""
     rules: tuple[str, ...] = ("general.mann_whitney", "general.ratio", "general.lasting")
 
 
@@ -68,11 +81,11 @@ class _Seen:
 
 def find_general(speeds: Iterable[Speed], params: Params) -> tuple[General, ...]:
     """All such stretches, by network and time; the order of the transfers decides nothing."""
-    networks: dict[int, list[Speed]] = defaultdict(list)
+    networks: dict[tuple[str, int], list[Speed]] = defaultdict(list)
     for one in sorted(set(speeds), key=lambda one: (one.at, one.household, one.server, one.bps, one.rtt_ms or 0.0)):
         if one.bps > 0:
-            networks[one.asn].append(one)
-    return tuple(found for asn in sorted(networks) for found in _stretches(_judged(networks[asn], params), params))
+            networks[one.cc, one.asn].append(one)
+    return tuple(found for key in sorted(networks) for found in _stretches(_judged(networks[key], params), params))
 
 
 def _judged(speeds: Sequence[Speed], params: Params) -> list[_Seen]:
@@ -169,6 +182,7 @@ def _general(group: Sequence[_Seen], seen: Sequence[_Seen]) -> General:
     before = [one.speed.at for one in seen if not one.slow and one.speed.at < first]
     after = [one.speed.at for one in seen if not one.slow and one.speed.at > last]
     return General(
+        cc=group[0].speed.cc,
         asn=group[0].speed.asn,
         start=(max(before) if before else None, first),
         end=(last, min(after) if after else None),
@@ -179,6 +193,7 @@ def _general(group: Sequence[_Seen], seen: Sequence[_Seen]) -> General:
         servers=len({one.speed.server for one in group}),
         transfers=len(group),
         steadier=len(others) > 1 and float(np.std(apart)) < float(np.std(others)) / 2,
+        marks=tuple(Mark(one.speed.at, one.speed.household, one.slow) for one in seen),
     )
 
 
