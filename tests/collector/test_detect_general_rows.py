@@ -1,6 +1,7 @@
 """General throttling against a real database: from transfers to an event, and to its end."""
 
 import math
+from contextlib import contextmanager
 from random import Random
 
 import pytest
@@ -10,6 +11,7 @@ from civobs_collector.db.connect import connect
 from civobs_collector.detect_role import detect_once
 from tests.collector.fix_detect import at
 from tests.collector.fix_service_rows import Rows, settings_for
+from tests.collector.fix_web import served_at
 
 pytestmark = pytest.mark.db
 
@@ -56,6 +58,20 @@ def test_a_slow_network_is_published_as_unconfirmed_and_closed_when_it_is_as_usu
     assert "dddddd" in row.state
     assert len(row.state) == len(row.up) == len(row.down) == len(row.unknown)
     assert found(rows, plain_dsn, 24 * DAY + 1) == []
+
+
+def test_its_page_and_its_json_say_what_was_slow(rows, plain_dsn, tmp_path):
+    kenya = [rows.probe("KE", asn) for asn in (101, 101, 101)]
+    speeds(rows, kenya, 24, factor=0.2)
+    rows.conn.commit()
+    found(rows, plain_dsn, 24 * DAY)
+    with contextmanager(served_at)(plain_dsn, tmp_path) as site:
+        page = site.client.get("/events/CIV-2026-KE-0001", headers={"Accept": "text/html"})
+        record = site.client.get("/events/CIV-2026-KE-0001.json").json()
+    assert page.status_code == 200
+    assert "A way that is overloaded beyond the households" in page.text
+    assert "against its own weeks" in page.text
+    assert record["kind"] == "throttling_general"
 
 
 def test_a_network_whose_round_trips_grow_is_left_alone(rows, plain_dsn):
