@@ -259,6 +259,8 @@ def _of_places(page: Page, home: str, params: Params) -> Iterable[str]:
 def _of_form(page: Page, status: int | None, params: Params) -> Iterable[str]:
     if page.n_visible < params["page.small_below"]:
         yield "page.small"
+        if page.n_visible < params["page.tiny_below"]:
+            yield "page.tiny"
     else:
         yield "page.large" if page.n_visible > params["page.large_above"] else "page.medium"
     if page.is_article:
