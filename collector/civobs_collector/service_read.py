@@ -71,7 +71,9 @@ def read_votes(
     conn: Connection, inputs: Inputs, since: datetime, params: Params, judge_page: PageJudge
 ) -> Votes | None:
     """All votes on the targets that failed since then; None if none did."""
-    suspects = target_input.read_suspects(conn, since, inputs.now, share=params["service.suspect"])
+    together = timedelta(seconds=max(params["target.cluster"], _HOUR.total_seconds()))
+    which = target_input.Suspicion(params["service.suspect"], params.count("rule.network_households"), together)
+    suspects = target_input.read_suspects(conn, since, inputs.now, which)
     spans = _spans(suspects, since, inputs.now, timedelta(seconds=params["service.pad"]))
     keys = {key for key, _, _ in spans}
     if not keys:

@@ -5,7 +5,8 @@ query is linear in the rows of the times it is given. What a column means to det
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from importlib import resources
 from typing import Any
 
@@ -26,9 +27,26 @@ _RUNS = (_FOLDER / "target_runs.sql").read_text(encoding="utf-8")
 _ADDRESSES = (_FOLDER / "target_addresses.sql").read_text(encoding="utf-8")
 
 
-def read_suspects(conn: Connection, since: datetime, now: datetime, *, share: float) -> list[Row]:
-    """target_key and the start of an hour in which ``share`` of some probe's rows about it failed, in order."""
-    values = {"since": since, "now": now, "share": share, "kinds": _codes(KINDS), **_named("http", "dns")}
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """What makes a target worth reading: how many households fail within how long, by which share of their rows."""
+
+    share: float
+    households: int
+    together: timedelta
+
+
+def read_suspects(conn: Connection, since: datetime, now: datetime, which: Suspicion) -> list[Row]:
+    """target_key and the start of an hour in which it failed so, in order."""
+    values = {
+        "since": since,
+        "now": now,
+        "share": which.share,
+        "homes": which.households,
+        "together": which.together,
+        "kinds": _codes(KINDS),
+        **_named("http", "dns"),
+    }
     return conn.execute(_SUSPECTS, values).fetchall()
 
 

@@ -1,4 +1,4 @@
--- Targets of which more failed in some hour than stray failures explain, with the hours in which it did.
+-- Targets of which more failed in some hours than stray failures of single households explain, with those hours.
 -- Hours come from the roll-ups; what is not rolled up yet is counted from its rows, so nothing waits for the roll-ups.
 WITH part AS (
   SELECT probe_key, target_key, bucket, kind, sum(n - n_not_run) AS n, sum(n - n_not_run - n_ok) AS n_failed
@@ -20,10 +20,17 @@ WITH part AS (
   FROM measurement m
   WHERE m.kind = %(http)s AND m.outcome = 0 AND m.ts >= %(since)s AND m.ts <= %(now)s
     AND m.detail->>'sample' IS NOT NULL
+), failing AS (
+  SELECT DISTINCT p.cc, p.household_key, target_key, date_bin(interval '1 hour', bucket, timestamptz '2000-01-01Z') AS hour
+  FROM part JOIN probe p USING (probe_key)
+  WHERE n_failed >= %(share)s * n AND n_failed > 0 AND NOT p.is_anchor
+    AND (kind <> %(dns)s OR n_failed > 0.5 * n)
+), shared AS (
+  -- What one household alone sees is published nowhere.
+  SELECT cc, target_key, date_bin(%(together)s, hour, timestamptz '2000-01-01Z') AS start
+  FROM failing GROUP BY 1, 2, 3 HAVING count(DISTINCT household_key) >= %(homes)s
 )
-SELECT target_key, bucket
-FROM part JOIN probe p USING (probe_key)
-WHERE n_failed >= %(share)s * n AND n_failed > 0 AND NOT p.is_anchor
-  AND (kind <> %(dns)s OR n_failed > 0.5 * n)
-GROUP BY target_key, bucket
-ORDER BY target_key, bucket
+SELECT DISTINCT target_key, hour
+FROM failing JOIN shared USING (cc, target_key)
+WHERE start = date_bin(%(together)s, hour, timestamptz '2000-01-01Z')
+ORDER BY target_key, hour
