@@ -143,6 +143,13 @@ def test_two_pairs_too_short_to_be_sampled_need_a_factor_of_ten():
     assert judge(Trial("t", ((short(4e6), short(20e6)),) * 2), PARAMS).kind == "insufficient"
 
 
+@pytest.mark.parametrize(("factor", "level"), [(2, "moderate"), (10, "extreme")])
+def test_transfers_without_any_noise_reach_a_threshold_that_they_are_exactly_at(factor, level):
+    for bps in (1e5, 3e6, 7.7e6):
+        verdict = judge(Trial("t", ((even(bps), even(factor * bps)),) * 8), PARAMS)
+        assert (verdict.kind, verdict.level) == ("throttling_targeted", level)
+
+
 def test_six_pairs_are_judged_by_the_ranks_of_single_transfers():
     verdict = judge(against(1e6, 5e6, pairs=6), PARAMS)
     assert verdict.kind == "throttling_targeted"

@@ -17,6 +17,8 @@ Pair = tuple[Transfer, Transfer]
 """Target and neutral."""
 _EXACT = 40
 """Samples a side up to which the exact distribution of the KS distance is worth its time."""
+_PLACES = 6
+"""Logarithms and areas are rounded: a factor of exactly two is not to fail by the last bit."""
 _DAY = 86400.0
 _HARDLY = 0.8
 """KS distances whose p-value is above 0.5, in units of the limit."""
@@ -125,11 +127,11 @@ def _arm(whole: Course, transfer: Transfer, usual: float, params: Params) -> Arm
 def _compare(target: Arm, neutral: Arm, at: float | None, params: Params) -> Compared:
     most = math.log(params["throttling.most"])
     if target.bps > 0 and neutral.bps > 0:
-        d = min(most, max(-most, math.log(neutral.bps / target.bps)))
+        d = round(min(most, max(-most, math.log(neutral.bps / target.bps))), _PLACES)
     else:
         d = 0.0 if target.bps == neutral.bps else math.copysign(most, neutral.bps - target.bps)
     larger = max(target.bps, neutral.bps)
-    area = (neutral.bps - target.bps) / larger if larger > 0 else 0.0
+    area = round((neutral.bps - target.bps) / larger, _PLACES) if larger > 0 else 0.0
     least = params.count("throttling.ks_samples")
     differs: bool | None = None
     if min(len(target.stretches), len(neutral.stretches)) >= least:
@@ -210,6 +212,11 @@ def congested(seen: Seen, params: Params) -> tuple[str, ...]:
     """Signs that the line was slow or uneven for both arms: no finding, and no clean bill either."""
     uneven = min(noise(seen.target, params), noise(seen.neutral, params)) >= params["throttling.uneven"]
     return (*vetoes(seen, params), *(("throttling.uneven",) if uneven else ()))
+
+
+def apart(params: Params, name: str) -> float:
+    """The logarithm of a factor of the parameters, as ``d`` is compared with it."""
+    return round(math.log(params[f"throttling.{name}"]), _PLACES)
 
 
 def noise(arm: Sequence[Arm], params: Params) -> float:

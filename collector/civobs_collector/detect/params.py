@@ -164,7 +164,7 @@ TABLE: tuple[Param, ...] = (
     Param("throttling.rtt_ratio", 1.3, "share", "detection.md §3.5 (iv); Flach et al. 2016"),
     Param("throttling.rtt_share", 0.2, "share", "detection.md §3.5 (iv); Flach et al. 2016"),
     Param("throttling.slow", 0.5, "share", "ours: a control at half of what is usual here at this hour is slow too"),
-    Param("throttling.uneven", 0.25, "share", "ours: a quarter up or down from one transfer to the next, on both arms"),
+    Param("throttling.uneven", 0.2, "share", "ours: a fifth up or down from one transfer to the next, on both arms"),
     Param("throttling.hours", 0.5, "share", "detection.md §3.5 (iv): Spearman with the hour of the day"),
     Param("throttling.hours_p", 0.05, "share", "ours: eight pairs reach 0.5 by chance in one trial of ten"),
     Param("throttling.spread", 6 * 3600, "s", "ours: a quarter of a day; a run of minutes has no hours to go with"),

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.stats import mannwhitneyu, wilcoxon
 
 from civobs_collector.detect.goodput import Floats, Transfer
-from civobs_collector.detect.pairs import Pair, Seen, congested, courses_differ, look, noise, vetoes
+from civobs_collector.detect.pairs import Pair, Seen, apart, congested, courses_differ, look, noise, vetoes
 from civobs_collector.detect.params import Params
 
 Kind = Literal["throttling_targeted", "blocking", "congestion", "none", "insufficient"]
@@ -117,8 +117,8 @@ def _by_test(seen: Seen, params: Params) -> Verdict:
     ranked = 0.5 ** len(seen.pairs) < alpha
     rule, p = ("throttling.wilcoxon", base.p_wilcoxon) if ranked else ("throttling.mann_whitney", base.p_mann_whitney)
     differs, how = courses_differ(seen, params)
-    apart = float(np.median(seen.d)) >= math.log(params["throttling.moderate"])
-    if not (apart and p is not None and p < alpha and differs and _agree(seen, params)):
+    slower = float(np.median(seen.d)) >= apart(params, "moderate")
+    if not (slower and p is not None and p < alpha and differs and _agree(seen, params)):
         return _no_finding(base, seen, params)
     return _finding(base, (rule, how), seen, params)
 
@@ -129,12 +129,12 @@ def _by_scatter(seen: Seen, params: Params) -> Verdict:
     rules = ("throttling.few_pairs",)
     differs, how = courses_differ(seen, params)
     middle, least = float(np.median(seen.d)), float(seen.d[0])
-    apart = middle >= math.log(params["throttling.moderate"]) and least >= math.log(params["throttling.moderate"]) / 2
+    slower = middle >= apart(params, "moderate") and least >= apart(params, "moderate") / 2
     noise = max(base.scatter or 0.0, params["throttling.few_floor"]) / math.sqrt(len(seen.pairs))
     if how == "throttling.ks_samples" and len(seen.pairs) > 1:
         # A neutral transfer that is over before its second sample leaves nothing to test; ten times as slow, twice.
-        differs = least >= math.log(params["throttling.extreme"])
-    if apart and differs and middle >= params["throttling.few_scatter"] * noise:
+        differs = least >= apart(params, "extreme")
+    if slower and differs and middle >= params["throttling.few_scatter"] * noise:
         return _finding(base, (*rules, how), seen, params)
     if congested(seen, params):
         return _as(base, "congestion", (*rules, *congested(seen, params)), "both arms are slow or uneven alike")
@@ -145,7 +145,7 @@ def _by_scatter(seen: Seen, params: Params) -> Verdict:
 
 def _agree(seen: Seen, params: Params) -> bool:
     """A limit slows every transfer: where some pairs point the other way by as much, it is noise."""
-    against = np.count_nonzero(seen.d <= -math.log(params["throttling.moderate"]))
+    against = np.count_nonzero(seen.d <= -apart(params, "moderate"))
     return bool(against <= params["throttling.against"] * len(seen.pairs))
 
 
@@ -155,7 +155,7 @@ def _finding(base: Verdict, rules: tuple[str, ...], seen: Seen, params: Params) 
     if veto:
         return _as(base, "congestion", (*rules, *veto), "the target is slower, but the line itself was slow meanwhile")
     ratio = base.ratio or 0.0
-    level: Level = "extreme" if ratio >= params["throttling.extreme"] else "moderate"
+    level: Level = "extreme" if float(np.median(seen.d)) >= apart(params, "extreme") else "moderate"
     label: Literal["unconfirmed", "probable"] = "unconfirmed"
     what = f"{base.slower} of {base.pairs} pairs slower under the target's name, by a factor of {ratio:.3g}"
     if plateau:
@@ -185,8 +185,8 @@ def _measured(seen: Seen, kind: Kind, params: Params) -> Verdict:
         p_wilcoxon=_signed_rank(d),
         p_mann_whitney=_digits(float(mannwhitneyu(target, neutral, alternative="less").pvalue)),
         pairs=len(seen.pairs),
-        slower=int(np.count_nonzero(d >= math.log(params["throttling.moderate"]))),
-        alike=int(np.count_nonzero(d < math.log(params["throttling.alike"]))) >= max(2, len(d) / 2),
+        slower=int(np.count_nonzero(d >= apart(params, "moderate"))),
+        alike=int(np.count_nonzero(d < apart(params, "alike"))) >= max(2, len(d) / 2),
         ks_passed=sum(one.differs is True for one in seen.pairs),
         ks_tested=sum(one.differs is not None for one in seen.pairs),
         area=_digits(float(np.median(np.sort([one.area for one in seen.pairs])))),
