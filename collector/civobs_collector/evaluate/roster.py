@@ -68,8 +68,13 @@ def find_probes(rows: ProbeRows, params: Params) -> list[Found]:
 
 
 def with_bin(params: Params, bin_s: float) -> Params:
-    """The same thresholds on bins of another width."""
-    entries = tuple(replace(one, value=bin_s) if one.id == "grid.bin" else one for one in params.entries)
+    """The same thresholds on bins of another width: still one chance alarm a year, of however many bins that has."""
+    alarm = min(params["burst.alarm"] * bin_s / params["grid.bin"], 1 - params["confidence.probable"])
+    return _with(params, {"grid.bin": bin_s, "burst.alarm": alarm})
+
+
+def _with(params: Params, values: dict[str, float]) -> Params:
+    entries = tuple(replace(one, value=values.get(one.id, one.value)) for one in params.entries)
     return replace(params, entries=entries)
 
 
@@ -223,8 +228,7 @@ def _fitted(usual: float, params: Params) -> Params:
     share = min(max(usual, params["rule.majority"]), most)
     if share == most:
         return params
-    fitted = {"filter.ok_a": share * weight, "filter.ok_b": (1 - share) * weight}
-    return replace(params, entries=tuple(replace(one, value=fitted.get(one.id, one.value)) for one in params.entries))
+    return _with(params, {"filter.ok_a": share * weight, "filter.ok_b": (1 - share) * weight})
 
 
 def _found(name: str, origin: float, group: Group, segment: Segment, params: Params) -> Found:
