@@ -1,5 +1,8 @@
 """Blocking: what is found, when, where, and what is not (detection.md §3.3 (d), §3.5)."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from civobs_collector.detect import blocking
@@ -120,6 +123,39 @@ def test_a_network_that_is_wholly_down_is_not_a_blocking_of_every_target() -> No
     targets = tuple(f"{name}.example" for name in "abcdef")
     rows = hourly(HOME + ABROAD, HOURS, lambda one: one.asn == 101 and within(one, 60, 90.4), targets)
     assert found(rows) == []
+
+
+@pytest.mark.parametrize("share", [0.4, 0.6, 0.8])
+def test_a_line_that_loses_packets_is_not_a_blocking_of_some_targets(share: float) -> None:
+    targets = tuple(f"{name}.example" for name in "abcdefgh")
+    chance = np.random.default_rng(7)
+    rows = hourly(
+        HOME + ABROAD,
+        HOURS,
+        lambda one: one.asn == 101 and within(one, 60, 90) and bool(chance.random() < share),
+        targets,
+    )
+    assert published(rows) == []
+
+
+def test_resets_of_every_target_are_a_blocking_for_somebody_sends_them() -> None:
+    rows = hourly(
+        HOME + ABROAD,
+        HOURS,
+        lambda one: one.asn == 101 and within(one, 60, 90),
+        ("a.example", "b.example", "c.example"),
+    )
+    (event,) = published([replace(one, failure="connection_reset") for one in rows])
+    assert (event.asns, event.targets) == ((101,), ("a.example", "b.example", "c.example"))
+
+
+def test_a_network_upgrade_that_blocks_many_targets_is_one_event() -> None:
+    targets = tuple(f"t{number}.example" for number in range(12))
+    rows = hourly(
+        HOME + ABROAD, HOURS, lambda one: one.asn == 102 and within(one, 60, 90) and one.target < "t6", targets
+    )
+    (event,) = published(rows)
+    assert (event.asns, len(event.targets)) == ((102,), 8)
 
 
 def test_a_household_whose_target_alone_fails_is_no_blocking_of_its_network() -> None:

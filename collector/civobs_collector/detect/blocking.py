@@ -105,9 +105,15 @@ def find(votes: Votes, now: float, params: Params) -> tuple[Blocking, ...]:
     spans = target_spans.find(World(ordered, cells, belief, votes.bin_s, now, params))
     items = clustering.items([(place, one) for one in spans if (place := _place(ordered, one)) is not None])
     case = _Case(
-        votes, ordered, cells, belief, Outside(cells, ordered.of_series, tuple(items), votes.bin_s, params), params
+        votes,
+        ordered,
+        cells,
+        belief,
+        Outside(cells, ordered.of_series, tuple(items), usual, votes.bin_s, params),
+        params,
     )
-    opened = _opened(case, items)
+    lost = _lost(case, items)
+    opened = _opened(case, [item for item in items if item not in lost])
     found = [_event(case, cluster, held, opened) for cluster, held in _clusters(case, list(opened))]
     return tuple(sorted((one for one in found if one is not None), key=_by_time))
 
@@ -145,6 +151,23 @@ def _clusters(case: _Case, items: Sequence[Item]) -> list[tuple[tuple[Item, ...]
         by_reason.setdefault(held, []).append(item)
     near = Near(max(case.params["target.cluster"], 2 * case.votes.bin_s), case.params["target.shared"])
     return [(cluster, held) for held, some in sorted(by_reason.items()) for cluster in clustering.clusters(some, near)]
+
+
+def _lost(case: _Case, items: Sequence[Item]) -> set[Item]:
+    """Items that a failing line explains; what is left is looked at again beside these."""
+    found: set[Item] = set()
+    left = [item for item in items if _silent(case, item)]
+    while more := {item for item in left if case.outside.line_failed(item, found)}:
+        found |= more
+        left = [item for item in left if item not in more]
+    return found
+
+
+def _silent(case: _Case, item: Item) -> bool:
+    """Whether what was heard of it may mean that nothing came back."""
+    silent = dict(zip(case.votes.failures, target_cells.silent_words(case.votes.failures).tolist(), strict=True))
+    words = _failures(case, [item])
+    return 2 * sum(n for word, n in words if silent[word]) > sum(n for _, n in words)
 
 
 def _opened(case: _Case, items: Sequence[Item]) -> dict[Item, float]:

@@ -6,6 +6,7 @@ not, they may be blocked too.
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -16,7 +17,7 @@ from scipy.special import betaln
 
 from civobs_collector.detect.blocking_clusters import Item, began_together, until
 from civobs_collector.detect.params import Params
-from civobs_collector.detect.target_cells import Cells, Flags, Ints, SeriesNames
+from civobs_collector.detect.target_cells import NETWORK_SHIFT, Cells, Flags, Floats, Ints, SeriesNames
 from civobs_collector.detect.targets import LAYERS
 
 
@@ -100,8 +101,43 @@ class Outside:
     cells: Cells
     names: SeriesNames
     items: tuple[Item, ...]
+    usual: Floats
+    """How often a good target fails by itself, by series."""
     bin_s: float
     params: Params
+
+    def line_failed(self, item: Item, lost: AbstractSet[Item]) -> bool:
+        """Whether all that its network asked for failed with it, or much of the rest more than usual, at its beginning.
+
+        A line that loses packets makes many targets look blocked in turn, at all layers. ``lost``: items that are
+        known to be such.
+        """
+        cells = self._beside(item)
+        series = self.cells.series[cells]
+        every = np.unique(series).tolist()
+        held = {
+            one
+            for one in every
+            for other in self._of_series.get(one, [])
+            if _overlap(item, other) and other not in lost
+        }
+        apart = {one for one in held if self._apart(one, item)}
+        n = len(every) - len(apart)
+        if n >= self.params["target.dark_targets"] and len(held - apart) >= self.params["target.dark_share"] * n:
+            return True
+        rest = cells[~np.isin(series, np.array(sorted(held), dtype=np.int64))]
+        votes = self.cells.n[rest]
+        more = float((self.cells.n_bad[rest] - votes * self.usual[self.cells.series[rest]]).sum())
+        return more > self.params["target.line"] * float(votes.sum())
+
+    def _beside(self, item: Item) -> Ints:
+        """Cells of all that its network asked for in the first bins of an item."""
+        by, key = self._by_network
+        first = min(int(self.cells.bin[span.start]) for span in item.spans)
+        last = max(int(self.cells.bin[span.stop - 1]) for span in item.spans)
+        last = min(last, first + self.params.count("target.line_bins"))
+        low = np.searchsorted(key, self._place(item.cc, item.asn, first), side="left")
+        return by[low : np.searchsorted(key, self._place(item.cc, item.asn, last), side="right")]
 
     def weigh(self, item: Item) -> tuple[Weighed, "Abroad"]:
         """What others saw of an item, and how that divides by country."""
@@ -130,6 +166,26 @@ class Outside:
         key = self._key(self.names.target[self.cells.series], self.names.layer[self.cells.series], self.cells.bin)
         by = np.argsort(key, kind="stable")
         return by, key[by]
+
+    @cached_property
+    def _by_network(self) -> tuple[Ints, Ints]:
+        """Cells sorted by network and bin, without those of anchors, and the key they are sorted by."""
+        judged = np.flatnonzero(~self.names.control[self.cells.series])
+        series = self.cells.series[judged]
+        key = self._place(self.names.cc[series], self.names.asn[series], self.cells.bin[judged])
+        by = np.argsort(key, kind="stable")
+        return judged[by], key[by]
+
+    @cached_property
+    def _networks(self) -> tuple[Ints, Ints]:
+        """Names of networks, (country, number) as one, sorted; and the least bin and how many bins there are."""
+        low = int(self.cells.bin.min())
+        width = int(self.cells.bin.max()) - low + 1
+        return np.unique((self.names.cc << NETWORK_SHIFT) + self.names.asn), np.array([low, width])
+
+    def _place(self, cc: Ints | int, asn: Ints | int, bin_: Ints | int) -> Ints:
+        known, (low, width) = self._networks
+        return np.asarray(np.searchsorted(known, (np.int64(cc) << NETWORK_SHIFT) + asn) * width + (bin_ - low))
 
     @cached_property
     def _of_series(self) -> dict[int, list[Item]]:
@@ -206,6 +262,10 @@ class Outside:
             groups[int(cc)] = Tally(int(self.cells.n_bad[cells].sum()), int(self.cells.n[cells].sum()))
         nearby = groups.pop(item.cc, Tally())
         return groups, nearby
+
+
+def _overlap(one: Item, other: Item) -> bool:
+    return other.first_bad <= until(one) and one.first_bad <= until(other)
 
 
 def changed_at_once(found: Sequence[Item], window: float) -> list[int]:

@@ -217,6 +217,7 @@ TABLE: tuple[Param, ...] = (
         "count",
         "a day two standard deviations below the level is still a low day, as is the lowest in memory",
     ),
+    Param("counts.dead", 0.02, "share", "ours: a day of less was no low day: a series may begin in a shutdown"),
     Param("counts.wander", 0.03, "share", "least standard deviation of a day's level"),
     Param("counts.down", 0.08, "share", "detection.md §3.3 (c): down = 0.08 of what is expected"),
     Param("counts.down_dispersion", 1, "count", "what is left in a shutdown is anything from nothing to twice that"),

@@ -17,8 +17,9 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-_SILENT = ("timeout", "timed_out", "unreachable", "no_route", "network_down", "no answer", "unknown", "servfail")
-_NETWORK_SHIFT = 33
+_SPOKEN = ("reset", "inject", "block", "nxdomain", "bogon", "cert", "alert", "mitm", "redirect", "forbidden")
+"""Parts of words of failure that only somebody on the way or at the end can have said."""
+NETWORK_SHIFT = 33
 """Numbers of networks have 32 bits."""
 
 
@@ -142,8 +143,8 @@ def flakiness(cells: Cells, names: SeriesNames, params: Params) -> Floats:
 
 
 def silent_words(failures: tuple[str, ...]) -> Flags:
-    """Which words of failure say only that nothing came back."""
-    return np.array([not word or any(part in word.lower() for part in _SILENT) for word in failures], dtype=bool)
+    """Which words of failure may mean that nothing came back."""
+    return np.array([not any(part in word.lower() for part in _SPOKEN) for word in failures], dtype=bool)
 
 
 def _zeros(n: int) -> Ints:
@@ -152,7 +153,7 @@ def _zeros(n: int) -> Ints:
 
 def _series(votes: Votes) -> tuple[Ints, SeriesNames]:
     place = votes.control.astype(np.int64) * len(votes.countries) + votes.cc
-    _, network = np.unique((place << _NETWORK_SHIFT) + votes.asn, return_inverse=True)
+    _, network = np.unique((place << NETWORK_SHIFT) + votes.asn, return_inverse=True)
     n_targets, n_layers = max(1, len(votes.targets)), len(LAYERS)
     key = (network * n_targets + votes.target) * n_layers + votes.layer
     _, one, series = np.unique(key, return_index=True, return_inverse=True)
