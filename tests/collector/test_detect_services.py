@@ -57,6 +57,9 @@ def test_resets_by_name_are_published_as_blocking_and_closed_when_they_end(world
     (closed,) = found(world, 24 * 60)
     assert (closed.status, closed.provisional) == ("closed", False)
     assert at(17 * 60) <= closed.resolution.earliest <= at(18 * 60) <= closed.resolution.latest
+    assert at(11 * 60) <= closed.dating.onset.earliest <= at(12 * 60) <= closed.dating.onset.latest <= at(13 * 60)
+    assert closed.dating.resolution.earliest <= at(18 * 60) <= closed.dating.resolution.latest <= at(19 * 60)
+    assert closed.cross_checks["cusum.nats"] > 7
     assert found(world, 24 * 60 + 1) == []
     versions = read_versions(rows.conn, "CIV-2026-KE-0001")
     assert [one.change_kind for one in versions] == ["new", "closed"]

@@ -67,10 +67,22 @@ class Seen:
         inside: NDArray[np.bool_] = np.isin(self.asn, self.asns)
         return inside
 
+    def of_networks(self, start: int, n: int) -> tuple[Counts, Counts]:
+        """Households of its networks that failed, and those with a vote, in each of ``n`` bins from ``start``."""
+        return self.counts(self._in_networks(), start, n)
+
+    def first_failures(self) -> list[float]:
+        """When each household that failed meanwhile first did, in seconds."""
+        mine = self._in_networks() & self.bad & self._meanwhile()
+        first: dict[int, float] = {}
+        for home, at in zip(self.home[mine].tolist(), self.first_at[mine].tolist(), strict=True):
+            first[home] = min(at, first.get(home, at))
+        return sorted(first.values())
+
     def during(self) -> tuple[Counts, Counts]:
         """Households up and households known, of its networks, for each bin of the finding."""
         start, n = self.bins()
-        down, known = self.counts(self._in_networks(), start, n)
+        down, known = self.of_networks(start, n)
         return known - down, known
 
     def deepest(self) -> tuple[int, int]:

@@ -32,6 +32,7 @@ from civobs_collector.detect.record import (
     Status,
     Transition,
 )
+from civobs_collector.detect.service_checks import checks_of, dating_of
 from civobs_collector.detect.service_confidence import confidence_of, hypotheses_of
 from civobs_collector.detect.service_grid import Interval, Seen, chart, seen_by
 from civobs_collector.detect.severity import severity_of
@@ -152,6 +153,8 @@ def _record(kind: EventKind, one: Blocking, votes: Votes, inputs: Inputs, params
             query=_query(kind, one, level, onset, until),
             backfill=backfill,
         ),
+        dating=dating_of(seen, inputs.now.timestamp(), params, ended=resolution is not None),
+        cross_checks=checks_of(seen, params),
     )
 
 

@@ -171,8 +171,13 @@ def _vote(cell: Sequence[Said]) -> tuple[bool, str, float, float]:
     bad = forged or (n_bad > 0 and 2 * n_bad >= len(cell))
     mine = [one for one in cell if one.word.bad == bad]
     words = [one.word.how for one in mine]
-    how = min(set(words), key=lambda word: (-words.count(word), -len(word), word)) if bad else ""
-    return bad, how, min(one.first_at for one in mine), max(one.last_at for one in mine)
+    return bad, _how(words) if bad else "", min(one.first_at for one in mine), max(one.last_at for one in mine)
+
+
+def _how(words: Sequence[str]) -> str:
+    """The commonest word, as exactly as any run said it: ``tls.reset.sni`` and not ``tls.reset``."""
+    usual = min(set(words), key=lambda word: (-words.count(word), word))
+    return max((word for word in words if word == usual or word.startswith(f"{usual}.")), key=len)
 
 
 def _bin(at: float, bin_s: float) -> int:
