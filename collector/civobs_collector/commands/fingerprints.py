@@ -115,8 +115,8 @@ def _check(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(found)
         return 0
-    head = ("PAGE", "BLOCKPAGE", "BY", "CERTAINTY", "FINGERPRINT", "POINTS", "BECAUSE")
-    print_table(head, [_checked_line(one) for one in found])
+    for one in found:
+        print_line(_checked_line(one))
     n_blocking = sum(one["blockpage"] is True for one in found)
     print_line(f"{n_blocking} of {len(found)} are pages of blocking")
     return 0
@@ -184,8 +184,12 @@ def _facts(row: Row, found: Weighed) -> dict[str, object]:
     }
 
 
-def _checked_line(one: dict[str, object]) -> tuple[object, ...]:
+def _checked_line(one: dict[str, object]) -> str:
+    """A line for people, with the page's whole name: a table would cut it."""
     place = one["file"] if one["line"] is None else f"{one['file']}:{one['line']}"
     reasons = one["reasons"]
-    because = " ".join(str(reason).removeprefix("page.") for reason in reasons) if isinstance(reasons, list) else None
-    return place, one["blockpage"], one["by"], one["certainty"], one["fingerprint"], one["points"], because
+    because = " ".join(str(reason).removeprefix("page.") for reason in reasons) if isinstance(reasons, list) else ""
+    if not one["blockpage"]:
+        return f"{place}: no page of blocking ({one['points']}: {because})"
+    known = f"{one['source']}/{one['fingerprint']}" if one["fingerprint"] else "the classifier"
+    return f"{place}: page of blocking, {one['certainty']}, by {known} ({one['points']}: {because})"
