@@ -83,6 +83,7 @@ def year(size: Size, kind: Kind, say: Callable[[str], None]) -> list[Cost]:
         for part in PARTS:
             some = replace(size, days=size.days // part)
             found.append(_cost("full", some, Task(dsn, some.days, services=True)))
+            say(f"{some.days} days in {found[-1].seconds:.1f} s")
         return found
 
 
@@ -98,6 +99,7 @@ def minute(size: Size, kind: Kind, say: Callable[[str], None]) -> list[Cost]:
                 )
             some = replace(size, probes=probes)
             found.append(_cost("minute", some, Task(dsn, size.days, services=False)))
+            say(f"{probes} probes in {found[-1].seconds:.1f} s")
         return found
 
 
