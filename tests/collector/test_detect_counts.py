@@ -127,6 +127,14 @@ def test_a_crowd_of_four_days_does_not_make_what_follows_look_low():
     assert found(drawn(mean)) == []
 
 
+def test_a_series_that_begins_in_a_shutdown_learns_from_what_follows():
+    mean = means(5, 60)
+    mean[: hours(9, 0)] = 0
+    mean[hours(25, 6) : hours(25, 18)] = 0
+    (one,) = found(drawn(mean))
+    assert abs(one.start - hours(25, 6)) <= 1
+
+
 def test_nothing_is_said_before_enough_has_been_learnt():
     mean = means(1, 3000)
     mean[hours(2, 0) : hours(2, 20)] = 0

@@ -137,6 +137,7 @@ QUIET = (
     Shape("four days of a crowd", 60, daily=0.5, change=_days(30, 34, 5)),
     Shape("doubles", 60, daily=0.5, change=_days(30, 1000, 2)),
     Shape("begins with nothing", 60, daily=0.5, change=_days(0, 10, 0)),
+    Shape("begins with a twentieth", 60, daily=0.5, change=_days(0, 10, 0.05)),
     Shape("holidays", 300, daily=0.7, weekend=0.4, change=_days(32, 33, 0.4)),
     Shape("the clock changes", 300, daily=0.9, dispersion=80, change=_clock_change),
     Shape("5 min, few", 12, bin_s=300, weeks=4, daily=0.5),
@@ -191,6 +192,7 @@ HIT = (
     Shape("3,000 an hour, wanders", 3000, daily=0.5, wander=0.1, wander_h=24),
     Shape("a tenth missing", 20, missing=0.1, daily=0.5),
     Shape("5 min", 600, bin_s=300, weeks=9, daily=0.5),
+    Shape("begins with nothing", 60, daily=0.5, change=_days(0, 10, 0)),
 )
 
 

@@ -275,7 +275,8 @@ class Baseline:
         """The lowest day of the memory against the level, freed of the chance in small counts; or what a day may be."""
         params = self.params
         n = max(1, round(params["counts.memory"] / max(self.clock.bin_s, _DAY)))
-        days = [self._levels[one] for one in sorted(self._levels)[-n:]]
+        dead = params["counts.dead"] * self.level
+        days = [self._levels[one] for one in sorted(self._levels)[-n:] if self._levels[one][0] >= dead]
         if not days or self.level <= 0:
             return 1.0
         ratio = np.log(np.maximum(np.array([one[0] for one in days]), 1e-12) / self.level)

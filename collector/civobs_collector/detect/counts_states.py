@@ -66,9 +66,19 @@ class Expected:
 
 def log_emissions(x: Counts, expected: Expected, params: Params) -> Floats:
     """Log likelihood by state, [bin, state]; a bin that was not observed (-1) says nothing."""
-    mean, r = expected.mean, expected.r
-    observed = x >= 0
     seen = np.maximum(x, 0).astype(np.float64)
+    states = _log_states(seen, expected, params)
+    # More than usual is usual, whichever distribution has the longer tail.
+    most = _log_states(np.minimum(seen, expected.mean), expected, params)
+    states[:, DEGRADED:] = states[:, :1] + np.minimum(
+        states[:, DEGRADED:] - states[:, :1], most[:, DEGRADED:] - most[:, :1]
+    )
+    states[x < 0] = 0
+    return states
+
+
+def _log_states(seen: Floats, expected: Expected, params: Params) -> Floats:
+    mean, r = expected.mean, expected.r
     a, b = params["counts.degraded_a"], params["counts.degraded_b"]
     weight = (a - 1) * np.log(_SHARES) + (b - 1) * np.log1p(-_SHARES) - betaln(a, b) + np.log(_SHARES[1] - _SHARES[0])
     partial = np.stack([log_pmf(seen, share * mean, r) for share in _SHARES])
@@ -83,7 +93,6 @@ def log_emissions(x: Counts, expected: Expected, params: Params) -> Floats:
     )
     fails = np.where(seen <= mean, np.log(max(expected.hiccups, _NEVER)) - np.log1p(mean), -np.inf)
     states[:, :DEGRADED] = np.logaddexp(states[:, :DEGRADED] + np.log1p(-expected.hiccups), fails[:, np.newaxis])
-    states[~observed] = 0
     return states
 
 
