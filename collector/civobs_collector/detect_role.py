@@ -137,7 +137,8 @@ def detect_once(
         if services:
             others = [chain for chain in chains if chain.record.kind in SERVICE_KINDS]
             began = start if since else _services_since(others, start, now, params)
-            found = [one for one in _services(conn, inputs, began, computed, params) if one.event_key not in unreadable]
+            found = _services(conn, inputs, began, computed, params)
+            found = tuple(one for one in found if one.event_key not in unreadable)
             versions += plan(found, others, began, now, params)
             computed = (*computed, *found)
         versions = [completed(conn, one, now) for one in versions]
@@ -168,7 +169,8 @@ def _services_since(chains: Sequence[Chain], start: datetime, now: datetime, par
     """Where the window of services begins: shorter than the ladder's, and stretched by events that are open."""
     pad = timedelta(seconds=params["service.pad"])
     opened = [chain.record.onset.earliest - pad for chain in chains if chain.record.status is Status.OPEN]
-    return max(start, min([now - timedelta(seconds=params["service.window"]), *opened]))
+    longest = now - timedelta(seconds=params["window.stretch"])
+    return max(start, min([now - timedelta(seconds=params["service.window"]), *(at for at in opened if at >= longest)]))
 
 
 def _window_start(conn: Connection, settings: DetectSettings, params: Params, now: datetime) -> datetime:

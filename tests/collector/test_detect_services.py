@@ -74,6 +74,21 @@ def test_resets_by_name_are_published_as_blocking_and_closed_when_they_end(world
     assert {signal.signal for signal in closed.per_signal} == {"tls", "tls.AS101", "tls.AS102"}
 
 
+def test_a_blocking_of_weeks_stays_one_event_with_its_start(world):
+    rows, kenya, abroad, _ = world
+    rows.all(kenya, (SITE,), range(12, 16), rows.reset_by_name)
+    (new,) = found(world, 16 * 60)
+    rows.conn.execute("DELETE FROM measurement WHERE ts >= %s", (at(16 * 60),))
+    last_day = range(19 * 24, 20 * 24)
+    rows.all(kenya, (OTHER,), last_day, rows.works)
+    rows.all(abroad, (SITE,), last_day, rows.works)
+    rows.all(kenya, (SITE,), (*range(16, 24), *range(24, 19 * 24, 12), *last_day), rows.reset_by_name)
+    rows.all(kenya, (OTHER,), (*range(16, 24), *range(24, 19 * 24, 12)), rows.works)
+    (later,) = found(world, 20 * 24 * 60)
+    assert (later.status, later.onset) == ("open", new.onset)
+    assert [one.public_id for one in list_events(rows.conn, cc="KE")] == ["CIV-2026-KE-0001"]
+
+
 def test_what_the_roll_ups_hold_is_found_like_what_is_not_rolled_up_yet(world):
     rows, kenya, *_ = world
     rows.all(kenya, (SITE,), BLOCKED, rows.reset_by_name)

@@ -98,7 +98,7 @@ def _record(kind: EventKind, one: Blocking, votes: Votes, inputs: Inputs, params
     seen = seen_by(one, votes)
     if len(seen.homes_down) < params["rule.network_households"]:
         return None
-    onset, resolution = _onset(one, inputs), _resolution(one)
+    onset, resolution = _onset(one), _resolution(one)
     until = inputs.now.timestamp() if one.ongoing else one.last_bad
     hours = max(0.0, (_middle(resolution) if resolution else until) - _middle(onset)) / 3600
     down, known = seen.deepest()
@@ -158,8 +158,9 @@ def _record(kind: EventKind, one: Blocking, votes: Votes, inputs: Inputs, params
     )
 
 
-def _onset(one: Blocking, inputs: Inputs) -> Transition:
-    earliest, latest = one.start or (inputs.since.timestamp(), one.first_bad)
+def _onset(one: Blocking) -> Transition:
+    # Not where the window begins: that moves with every run.
+    earliest, latest = one.start or (one.first_bad, one.first_bad)
     shares = _shares([network.start for network in one.networks])
     return Transition(
         earliest=moment(earliest),

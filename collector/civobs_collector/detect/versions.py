@@ -227,6 +227,9 @@ def _reason(record: EventRecord, last: EventRecord) -> str:
     mine, theirs = record.method, last.method
     if (mine.detector_version, mine.params_id) != (theirs.detector_version, theirs.params_id):
         return "detector_version"
+    if record.scope.targets and last.status is Status.OPEN and _times(record.onset) == _times(last.onset):
+        # While a service fails, more of its failures come with time.
+        return "detected"
     if (
         record.evidence.backfill > last.evidence.backfill
         or record.evidence.n_measurements > last.evidence.n_measurements
