@@ -2,14 +2,14 @@
 
 import csv
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import psycopg
 import pytest
 
 from civobs_collector.api.models import CodfPage, History
-from civobs_collector.detect.record import Confidence, ConfidenceLabel, EventKind, Level, Status
+from civobs_collector.detect.record import Confidence, ConfidenceLabel, EventKind, Level, Status, Transition
 from civobs_collector.publish.changes import changes
 from civobs_collector.publish.charts import event_timeline
 from civobs_collector.publish.codf import codf
@@ -18,6 +18,7 @@ from civobs_collector.publish.published import PublishedEvent, signal_words, sum
 from civobs_collector.publish.services import Finding, finding, mechanism_text, services
 from civobs_collector.publish.tables_csv import events_csv, grid_csv
 from civobs_collector.publish.times import middle
+from civobs_collector.web.country_page import Window, country_timeline
 from civobs_collector.web.event_page import hypotheses
 from civobs_collector.web.places import local_clock
 from civobs_collector.web.service_part import matrix
@@ -32,7 +33,7 @@ from tests.collector.fix_services import (
     seed_services,
     throttling_record,
 )
-from tests.collector.fix_web import Site, seed, served_at, shutdown_record
+from tests.collector.fix_web import ONSET, Site, seed, served_at, shutdown_record
 from tests.fix_db import fresh_database
 
 pytestmark = pytest.mark.browser
@@ -168,6 +169,14 @@ def test_the_chart_has_a_lane_for_each_network_and_none_for_each_target():
     scope = throttling_record().scope.model_copy(update={"targets": TARGETS})
     both = event_timeline(published(throttling_record(scope=scope))).lanes
     assert both[0].label == "web.telegram.example, Safaricom (AS33771)"
+
+
+def test_a_long_blocking_does_not_hide_a_day_without_internet():
+    shown = Window(ONSET - timedelta(days=1), ONSET + timedelta(days=1), ONSET + timedelta(days=1), timedelta(hours=1))
+    slow = published(throttling_record(onset=Transition(earliest=shown.start, latest=shown.start)))
+    for events in ([published(shutdown_record()), slow], [slow, published(shutdown_record())]):
+        lane = country_timeline("Kenya", [], [], events, shown).lanes[0]
+        assert [segment.state for segment in lane.segments] == ["g", "d", "g"]
 
 
 def test_a_signal_of_one_network_names_it():

@@ -139,7 +139,7 @@ def country_timeline(
         Lane(
             country,
             households(total),
-            overlay(_covered(bins, total_h, shown.step), [_mark(event, None, shown) for event in marks]),
+            overlay(_covered(bins, total_h, shown.step), _marks(marks, None, shown)),
         )
     ]
     for count in counts:
@@ -149,7 +149,7 @@ def country_timeline(
             Lane(
                 network_label(count),
                 households(count.households),
-                overlay(_covered(bins, hours, shown.step), [_mark(event, count.asn, shown) for event in mine]),
+                overlay(_covered(bins, hours, shown.step), _marks(mine, count.asn, shown)),
             )
         )
     points = tuple(CurvePoint(moment, sum(cell.households for cell in whole.get(moment, ()))) for moment in bins)
@@ -191,6 +191,11 @@ def _cover_state(hours: int, full: int) -> str:
     if hours == 0:
         return "?"
     return "u" if hours >= full else "g"
+
+
+def _marks(events: Sequence[PublishedEvent], asn: int | None, shown: Window) -> list[Segment]:
+    """Mark events on a lane, outages last: a service that is blocked for months must not hide the day without any."""
+    return sorted((_mark(event, asn, shown) for event in events), key=lambda segment: segment.state == "d")
 
 
 def _mark(event: PublishedEvent, asn: int | None, shown: Window) -> Segment:
