@@ -107,6 +107,18 @@ def test_a_target_blocked_all_along_and_read_elsewhere_has_an_open_start(tmp_pat
     assert "ongoing since before the file began" in event.why
 
 
+def test_households_may_be_numbered_from_one_in_every_network(tmp_path):
+    rows = [
+        (*row[:5], row[5].rpartition("-")[2], *row[6:])
+        for row in tries(lambda network, _, hour: network == "AS1" and 50 <= hour < 60)
+    ]
+    # Of three targets that are silent in one network its line is to blame, whoever else is called household 0.
+    more = [(*row[:3], f"{name}.example.org", *row[4:]) for row in rows for name in "abc"]
+    assert found(tmp_path, more) == []
+    (event,) = found(tmp_path, rows)
+    assert event.networks == ("AS1",)
+
+
 def test_one_row_and_rows_at_one_moment_are_no_event(tmp_path):
     one = [(T0.isoformat(), "AS1", "KE", "www.example.org", "dns", "h", 0, "")]
     assert found(tmp_path, one) == []

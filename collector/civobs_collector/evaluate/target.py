@@ -185,7 +185,8 @@ def votes(rows: TargetRows, params: Params) -> Votes:
     found = Votes(
         bin_s=bin_s,
         bin=bins[one],
-        household=rows.household.codes[one].astype(np.int64),
+        # Some files number the households of each network from one.
+        household=rows.network.codes[one] * np.int64(len(rows.household.names)) + rows.household.codes[one],
         weight=np.ones(len(begin)),
         asn=rows.network.codes[one].astype(np.int64),
         cc=rows.country.codes[one],
@@ -218,11 +219,14 @@ def _implied(given: Votes) -> Votes:
     Some files have rows of the lower layers only where these failed.
     """
     for layer in range(LAYERS.index("http") - 1, -1, -1):
-        names = (given.cc, given.asn, given.target)
         asked = given.layer == layer
         above = ~given.bad & (given.layer > layer) & (given.layer <= LAYERS.index("http"))
-        _, series = np.unique(np.stack(names), axis=1, return_inverse=True)
-        _, place = np.unique(np.stack((series, given.household, given.bin)), axis=1, return_inverse=True)
+        if not asked.any() or not above.any():
+            continue
+        series = (given.cc * np.int64(given.asn.max() + 1) + given.asn) * len(given.targets) + given.target
+        homes, home = np.unique(given.household, return_inverse=True)
+        bins = given.bin - given.bin.min()
+        place = (series * len(homes) + home) * np.int64(bins.max() + 1) + bins
         rows = np.flatnonzero(above & np.isin(series, series[asked]) & ~np.isin(place, place[asked]))
         _, first = np.unique(place[rows], return_index=True)
         added = rows[first]
