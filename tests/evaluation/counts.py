@@ -248,25 +248,29 @@ def _matched(shape: Shape, outage: Outage, seed: int, params: Params) -> Result:
 
 
 def main(seeds: int) -> None:
-    """Print both tables."""
+    """Print both tables as Markdown."""
     params = Params()
     events = weeks = 0.0
-    print(f"{'quiet series':34}{'series':>7}{'weeks':>7}{'events':>7}{'a series-week':>15}")
+    print("| quiet series | weeks | false events |\n|---|---|---|")
     for shape in QUIET:
         n, w = false_alarms(shape, range(seeds), params)
         events, weeks = events + n, weeks + w
-        print(f"{shape.name:34}{seeds:7}{w:7.0f}{n:7}{n / w:15.4f}")
-    print(f"{'all':34}{seeds * len(QUIET):7}{weeks:7.0f}{events:7.0f}{events / weeks:15.4f}\n")
-    print(f"{'outage':24}{'series':30}{'found':>9}{'false':>7}{'delay':>7}{'start':>7}{'end':>7}  (bins, medians)")
+        print(f"| {shape.name} | {w:.0f} | {n} |")
+    print(f"| **all: {events / weeks:.4f} a series-week** | {weeks:.0f} | {events:.0f} |\n")
+    print(f"| outage | {' | '.join(shape.name for shape in HIT)} |\n|---|{'---|' * len(HIT)}")
     for outage in OUTAGES:
-        for shape in HIT:
-            one = recall(shape, outage, range(max(1, seeds // 4)), params)
-            middle = [
-                f"{np.median(v):7.1f}" if v else "      –"
-                for v in (one.delays_bins, one.start_errors_bins, one.end_errors_bins)
-            ]
-            print(f"{outage.name:24}{shape.name:30}{one.found:5}/{one.windows:<3}{one.false:7}{''.join(middle)}")
+        some = [recall(shape, outage, range(max(1, seeds // 2)), params) for shape in HIT]
+        print(f"| {outage.name} | {' | '.join(_cell(one) for one in some)} |")
+
+
+def _cell(one: Result) -> str:
+    """Found of all, false ones if any, and medians in bins: delay, start and end against the truth."""
+    off = [
+        str(round(float(np.median(v)))) if v else "-"
+        for v in (one.delays_bins, one.start_errors_bins, one.end_errors_bins)
+    ]
+    return f"{one.found}/{one.windows}{f' +{one.false} false' if one.false else ''}: {', '.join(off)}"
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 4)
