@@ -130,6 +130,8 @@ def _read(made: Evaluation, path: str, bin_s: float | None) -> Rows:
         made.notes.append(f"{path} has a heading and no row")
     told = rows.at[rows.at == rows.at] if n else rows.at
     step = None if isinstance(rows, ThroughputRows) else rows.step
+    if isinstance(rows, TargetRows):
+        step = replace(rows.step, seconds=target.bin_width(rows.step, made.params))
     made.inputs.append(
         Input(
             file=path,

@@ -165,7 +165,7 @@ def votes(rows: TargetRows, params: Params) -> Votes:
 
     Networks are numbered by their place among the names, for a file may name them as it likes.
     """
-    bin_s = _bin(rows.step, params)
+    bin_s = bin_width(rows.step, params)
     bins = np.floor(rows.at / bin_s).astype(np.int64)
     columns = (bins, rows.household.codes, rows.network.codes, rows.country.codes, rows.target.codes, rows.layer)
     by = np.lexsort((rows.at, *columns))
@@ -206,8 +206,8 @@ def votes(rows: TargetRows, params: Params) -> Votes:
     return _implied(found)
 
 
-def _bin(step: Step, params: Params) -> float:
-    """Hours, where the file is not evenly coarser: one try in five minutes is no vote of its own."""
+def bin_width(step: Step, params: Params) -> float:
+    """Seconds: hours, where the file is not evenly coarser: one try in five minutes is no vote of its own."""
     if step.given:
         return step.seconds
     return max(step.seconds, params["target.bin"]) if step.share >= _EVEN else params["target.bin"]
