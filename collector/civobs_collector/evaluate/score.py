@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from civobs_collector.evaluate.found import Found
-from civobs_collector.evaluate.truth import Span, TruthRow, span_of
+from civobs_collector.evaluate.truth import Span, TruthRow, names_of, span_of
 
 Extent = tuple[float, float]
 
@@ -97,7 +97,13 @@ class Score:
 
 def score(found: Sequence[Found], truth: Sequence[TruthRow], extents: Mapping[str, Extent]) -> Score:
     """Compare. ``extents`` says from when until when the file tells of each name, lower case."""
-    scored = tuple(_scored(row, found, extents) for row in truth)
+    places: dict[str, list[int]] = {}
+    for place, one in enumerate(found):
+        for name in names_of(one):
+            places.setdefault(name, []).append(place)
+    scored = tuple(
+        _scored(row, [(place, found[place]) for place in places.get(row.name, ())], extents) for row in truth
+    )
     events = [place for place, one in enumerate(found) if one.is_event]
     right = {place for one in scored if not one.row.quiet for place in one.found}
     wanted = [one for one in scored if one.scoreable and not one.row.quiet]
@@ -118,7 +124,7 @@ def score(found: Sequence[Found], truth: Sequence[TruthRow], extents: Mapping[st
         kinds=tuple(kinds),
         all=_kind("all", wanted, sorted({*events, *right}), right),
         false_alarms=false,
-        n_unnamed=sum(not any(span_of(found[place], row) for row in truth) for place in false),
+        n_unnamed=len(set(false).difference(*(places.get(row.name, ()) for row in truth))),
         n_quiet=len(quiet),
         n_quiet_kept=sum(not one.found for one in quiet),
         n_unscoreable=sum(not one.scoreable for one in scored),
@@ -130,18 +136,19 @@ def _told(kind: str, found: Sequence[Found]) -> list[int]:
     return [place for place, one in enumerate(found) if row.told_by(one)]
 
 
-def _scored(row: TruthRow, found: Sequence[Found], extents: Mapping[str, Extent]) -> Scored:
+def _scored(row: TruthRow, found: Sequence[tuple[int, Found]], extents: Mapping[str, Extent]) -> Scored:
+    """One row against the findings of its place."""
     seen = _extent(row.name, extents)
     if seen is None or seen[1] <= row.start or seen[0] >= row.end:
         return Scored(row, scoreable=False, found=())
     matches: list[tuple[float, int, Span]] = []
-    for place, one in enumerate(found):
+    for place, one in found:
         if not (one.is_event if row.quiet else row.told_by(one)):
             continue
         span = span_of(one, row)
-        shared = span.overlap(row) if span is not None else None
+        shared = span.overlap(row)
         # What merely touches a quiet time has not broken it.
-        if span is not None and shared is not None and (shared > 0 or not row.quiet):
+        if shared is not None and (shared > 0 or not row.quiet):
             matches.append((shared, place, span))
     places = tuple(place for _, place, _ in matches)
     if row.quiet or not matches:

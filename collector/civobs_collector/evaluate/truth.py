@@ -115,10 +115,8 @@ def _backwards(values: tuple[object, ...]) -> None:
         raise ValueError("end is before start")
 
 
-def span_of(one: Found, row: TruthRow) -> Span | None:
-    """What a finding says of the place that a row names: all of it, or the pieces of that place together."""
-    if row.name not in _names(one):
-        return None
+def span_of(one: Found, row: TruthRow) -> Span:
+    """What a finding says of a place that a row names: all of it, or the pieces of that place together."""
     pieces = [piece for piece in one.pieces if row.name in set(_paired((piece.network,), (piece.target,), one.cc))]
     if not pieces or len(pieces) == len(one.pieces):
         return Span(one.start, one.end, one.alert_at)
@@ -132,7 +130,8 @@ def span_of(one: Found, row: TruthRow) -> Span | None:
     )
 
 
-def _names(one: Found) -> set[str]:
+def names_of(one: Found) -> set[str]:
+    """Every name that a row may have for a place a finding tells of."""
     if one.pieces:
         words = {word for piece in one.pieces for word in _paired((piece.network,), (piece.target,), one.cc)}
     else:
