@@ -23,19 +23,22 @@ NETWORKS = 4
 LADDER_STEP = timedelta(minutes=5)
 RUNGS = ("L0", "L4", "L5")
 """The first only in the roll-ups, for the pages."""
+OUTSIDE = 5
+"""Probes in another country, with which a failing service is compared."""
 BLOCKED = 3
 """Services that are blocked at times."""
 STRAY = 200
 """One run of so many fails for no reason that anybody else would meet."""
 
 _PROBES = """
-INSERT INTO household (created_at) SELECT %(start)s - interval '90 days' FROM generate_series(1, %(probes)s);
+INSERT INTO household (created_at)
+SELECT %(start)s - interval '90 days' FROM generate_series(1, %(probes)s + %(outside)s);
 INSERT INTO network (asn, name, cc, user_share) SELECT 64500 + n, 'Network ' || n, 'KE', 0.2
   FROM generate_series(0, %(networks)s - 1) n;
 INSERT INTO probe (probe_id, household_key, signing_key, csr_pem, cc, asn, agent, enrolled_at)
-SELECT 'probe' || n, n, sha256(n::text::bytea), '', 'KE', 64500 + n %% %(networks)s, 'bench',
-       %(start)s - interval '90 days'
-  FROM generate_series(1, %(probes)s) n;
+SELECT 'probe' || n, n, sha256(n::text::bytea), '', CASE WHEN n > %(probes)s THEN 'UG' ELSE 'KE' END,
+       64500 + CASE WHEN n > %(probes)s THEN 10 ELSE n %% %(networks)s END, 'bench', %(start)s - interval '90 days'
+  FROM generate_series(1, %(probes)s + %(outside)s) n;
 INSERT INTO target (name) SELECT unnest(%(rungs)s::text[]);
 INSERT INTO target (name) SELECT 'site' || n || '.example' FROM generate_series(1, %(targets)s) n;
 INSERT INTO presence SELECT probe_key, %(start)s - interval '1 hour', 'online', 'first' || probe_key,
@@ -58,7 +61,8 @@ INSERT INTO measurement
   (ts, slot_at, probe_key, target_key, seq, clock_err_ms, kind, outcome, family, validity, value, ms, failure, detail)
 SELECT at, at, probe_key, target_key, extract(epoch FROM at)::int8, 5, http, bad::int, 4, 0,
        CASE WHEN NOT bad THEN 200 END, 90, CASE WHEN bad THEN reset END,
-       CASE WHEN bad THEN '{"failure": "connection_reset", "stage": "tls", "address": "198.51.100.7"}'::jsonb END
+       CASE WHEN bad THEN '{"failure": "connection_reset", "stage": "tls", "address": "198.51.100.7"}'::jsonb
+            ELSE '{"status": 200, "address": "198.51.100.7", "verified": true}'::jsonb END
   FROM probe
  CROSS JOIN (SELECT target_key, row_number() OVER (ORDER BY target_key) AS n FROM target WHERE name LIKE 'site%%') t
  CROSS JOIN (SELECT (SELECT kind FROM kind WHERE name = 'http') AS http,
@@ -89,6 +93,7 @@ class Size:
     """How much there is."""
 
     probes: int
+    """Of the country; ``OUTSIDE`` are elsewhere."""
     targets: int
     days: int
 
@@ -99,7 +104,7 @@ class Size:
     @property
     def rows_a_day(self) -> int:
         """Rows of ``measurement``."""
-        return self.probes * (2 * (timedelta(days=1) // LADDER_STEP) + self.targets)
+        return (self.probes + OUTSIDE) * (2 * (timedelta(days=1) // LADDER_STEP) + self.targets)
 
     @property
     def rows(self) -> int:
@@ -125,7 +130,7 @@ def fill(dsn: str, size: Size) -> None:
     """Write the year, a transaction a day."""
     values = {"start": size.start, "end": END, "probes": size.probes, "targets": size.targets}
     with psycopg.connect(dsn, autocommit=True) as conn, psycopg.ClientCursor(conn) as cursor:
-        cursor.execute(_PROBES, values | {"networks": NETWORKS, "rungs": list(RUNGS)})
+        cursor.execute(_PROBES, values | {"networks": NETWORKS, "outside": OUTSIDE, "rungs": list(RUNGS)})
         session = "first"
         for number in range(size.days):
             day = {"day": size.start + timedelta(days=number), "number": number}
