@@ -8,6 +8,8 @@ what is explained by the loss of the whole line.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import overload
 from uuid import UUID
 
 from civobs_collector import __version__
@@ -98,7 +100,9 @@ def _record(kind: EventKind, one: Blocking, votes: Votes, inputs: Inputs, params
     seen = seen_by(one, votes)
     if len(seen.homes_down) < params["rule.network_households"]:
         return None
-    onset, resolution = _onset(one), _resolution(one)
+    # What a resolver remembers is felt that long after a lie begins, and after it ends.
+    remembered = params["service.remembered"] if "dns" in one.layers else 0.0
+    onset, resolution = _earlier(_onset(one), remembered), _earlier(_resolution(one), remembered)
     until = inputs.now.timestamp() if one.ongoing else one.last_bad
     hours = max(0.0, (_middle(resolution) if resolution else until) - _middle(onset)) / 3600
     down, known = seen.deepest()
@@ -175,6 +179,17 @@ def _resolution(one: Blocking) -> Transition | None:
         return None
     shares = _shares([network.end for network in one.networks])
     return Transition(earliest=moment(one.end[0]), latest=moment(one.end[1]), likely=moment(sum(one.end) / 2), **shares)
+
+
+@overload
+def _earlier(transition: Transition, by: float) -> Transition: ...
+@overload
+def _earlier(transition: Transition | None, by: float) -> Transition | None: ...
+def _earlier(transition: Transition | None, by: float) -> Transition | None:
+    """The same, where it may have been up to so many seconds earlier."""
+    if transition is None or by <= 0:
+        return transition
+    return transition.model_copy(update={"earliest": transition.earliest - timedelta(seconds=by)})
 
 
 def _shares(spans: Iterable[Interval | None]) -> dict[str, object]:

@@ -77,7 +77,7 @@ class Decider:
             triggered = order.concerns(packet) if wanted else chosen and not order.layers
             if triggered:
                 self._remember(order, packet, wanted, now)
-            elif not order.in_user_space or not self._remembered(order, packet, now):
+            elif not order.in_user_space or not self._remembered(order, packet, legible, now):
                 continue
             sighting = next(iter(wanted or legible), None)
             if sighting is not None:
@@ -96,8 +96,10 @@ class Decider:
         if order.rule.residual:
             _note(self._ends, (order.number, packet.ends), now + order.rule.residual)
 
-    def _remembered(self, order: Order, packet: Packet, now: float) -> bool:
-        if (order.number, packet.flow) in self._flows:
+    def _remembered(self, order: Order, packet: Packet, legible: list[Sighting], now: float) -> bool:
+        # A question by UDP shows its own name, whatever was asked from the same port before.
+        alone = bool(legible) and _is_alone(packet, legible[0])
+        if not alone and (order.number, packet.flow) in self._flows:
             return True
         return self._ends.get((order.number, packet.ends), now) > now
 
