@@ -121,9 +121,7 @@ def _tell_bad(made: "Evaluation") -> None:
 
 def _print(made: "Evaluation") -> None:
     for one in made.inputs:
-        bins = (
-            "" if one.bin_s is None else f", bins of {_long(one.bin_s)}{'' if one.given else ' as the file has them'}"
-        )
+        bins = "" if one.bin_s is None else f", bins of {_long(one.bin_s)}"
         when = "" if one.first is None else f", {_time(one.first)} to {_time(one.last)}"
         print_line(f"{one.file}: {count(one.n_rows, 'row')}{bins}{when}")
     for note in made.notes:
