@@ -70,6 +70,20 @@ def test_gaps_in_a_file_of_large_counts_are_no_outage(tmp_path):
     assert judged(tmp_path, lines(counts, noughts=False)) == []
 
 
+def test_long_gaps_in_a_file_of_large_counts_are_told_and_not_sure(tmp_path):
+    (one,) = judged(tmp_path, lines(hourly(mean=500), noughts=False))
+    assert day(one.start) == T0 + timedelta(days=30, hours=6)
+    assert day(one.end) == T0 + timedelta(days=30, hours=18)
+    assert one.confidence == "unconfirmed"
+    assert "the counter itself may have failed" in one.why
+
+
+def test_a_group_without_rows_beside_one_with_rows_is_lost(tmp_path):
+    calm = np.random.default_rng(6).poisson(500, 42 * 24)
+    (one,) = judged(tmp_path, [*lines(hourly(mean=500), noughts=False), *lines(calm, "Mandalay")])
+    assert (one.group, one.confidence) == ("Bago", "probable")
+
+
 def test_sightings_one_by_one_are_counted(tmp_path):
     rng = np.random.default_rng(4)
     at = np.sort(rng.uniform(0, 42 * 86400, 42 * 24 * 12))

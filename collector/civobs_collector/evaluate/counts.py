@@ -1,7 +1,9 @@
 """The form ``counts``: sightings by group and bin, where nobody knows how many there could have been.
 
-A bin without a row is not observed, if the file writes its noughts. A file of small counts in which no row says 0 has
-left them out: there a bin without a row, after the first, is a bin in which nothing was seen.
+A bin without a row is not observed, if the file writes its noughts. A file in which no row says 0 has left them out:
+there a bin without a row, after the first, is a bin in which nothing was seen. Where counts are large it may also be
+the counter that failed: gaps here and there are not observed then, and what is found in long ones of all groups is
+never more than unconfirmed.
 """
 
 from collections.abc import Sequence
@@ -21,27 +23,30 @@ from civobs_collector.evaluate.series import Frame, frames
 Counts = NDArray[np.int64]
 _EVEN = 0.5
 """From this share of equal steps on a file has one row a bin, and a second of the same time is a repetition."""
+_LONG = 3
+"""Bins without a row in a row."""
 
 
 def find(rows: CountRows, params: Params) -> list[Found]:
     """Every outage of every group, with its place in a campaign."""
-    omitted = _omitted(rows.count)
     rows = _once(rows)
+    least = int(rows.count.min()) if len(rows.count) else 0
     found: list[Found] = []
     for frame in frames(rows.at, rows.group, rows.step):
         own: list[Found] = []
+        doubtful = np.full(frame.n, least > 1)
+        doubtful[frame.index] = False
         for code in frame.codes:
-            counts = _dense(rows, frame, code, omitted=omitted)
+            counts = _dense(rows, frame, code)
+            if least == 1 or (least > 1 and _whole(counts)):
+                first = int((counts >= 0).argmax())
+                counts[first:] = np.maximum(counts[first:], 0)
             origin, name = frame.origin[code], rows.group.names[code]
-            segments = find_counts(origin, frame.bin_s, counts, params)
-            own.extend(_found(name, one, (origin, frame.bin_s), counts, params) for one in segments)
+            for one in find_counts(origin, frame.bin_s, counts, params):
+                found_here = _found(name, one, (origin, frame.bin_s), counts, params)
+                own.append(_doubted(found_here) if _mostly(doubtful[one.start : one.end]) else found_here)
         found.extend(_numbered(own, frame.bin_s, params))
     return found
-
-
-def _omitted(count: Counts) -> bool:
-    """Whether bins in which nothing was seen have no row: where there were ones there must have been noughts."""
-    return bool(len(count)) and int(count.min()) == 1
 
 
 def _once(rows: CountRows) -> CountRows:
@@ -59,13 +64,17 @@ def _once(rows: CountRows) -> CountRows:
     return replace(rows, at=rows.at[kept], group=group, count=rows.count[kept])
 
 
-def _dense(rows: CountRows, frame: Frame, code: int, *, omitted: bool) -> Counts:
+def _whole(counts: Counts) -> bool:
+    """Whether a series has its rows but for long gaps, as outages make them and a counter that stumbles does not."""
+    absent = np.diff(np.flatnonzero(counts >= 0)) - 1
+    return bool(absent[absent >= _LONG].sum() >= _EVEN * absent.sum())
+
+
+def _dense(rows: CountRows, frame: Frame, code: int) -> Counts:
     """Counts by bin; -1 where a bin was not observed."""
     own = rows.group.codes[frame.rows] == code
     index, which = frame.index[own], frame.rows[own]
     found = np.full(frame.n, -1, dtype=np.int64)
-    if omitted:
-        found[int(index.min()) :] = 0
     found[index] = 0
     np.add.at(found, index, rows.count[which])
     return found
@@ -105,6 +114,15 @@ def _found(name: str, one: CountSegment, clock: tuple[float, float], counts: Cou
         why=f"{lost}: {one.observed:.0f} seen where about {one.expected:.0f} are usual, in {one.n_bins} bins",
         numbers=(("expected", one.expected), ("observed", one.observed)),
     )
+
+
+def _mostly(some: NDArray[np.bool_]) -> bool:
+    return bool(len(some)) and bool(some.mean() >= _EVEN)
+
+
+def _doubted(one: Found) -> Found:
+    why = f"{one.why}; no group has rows for most of them, so the counter itself may have failed"
+    return replace(one, confidence=ConfidenceLabel.UNCONFIRMED, why=why)
 
 
 def _numbered(found: Sequence[Found], bin_s: float, params: Params) -> list[Found]:
