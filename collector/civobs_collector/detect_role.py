@@ -1,7 +1,8 @@
 """The role ``detect``: reads what is stored, lets the pure functions judge, writes what is new.
 
-A run is one transaction under an advisory lock: two detectors cannot publish the same change twice, and a crash at any
-point leaves either all versions of a run or none.
+A run is a transaction for losses of the line and, more seldom, one for what is blocked or slowed, each under an
+advisory lock: two detectors cannot publish the same change twice, and a crash at any point leaves either all versions
+of a part or none. A fault in the second does not silence the first.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import psycopg
 
@@ -26,7 +28,7 @@ from civobs_collector.detect.services import SERVICE_KINDS, Evidence
 from civobs_collector.detect.services import compute as compute_services
 from civobs_collector.detect.versions import Chain, NewVersion, plan
 from civobs_collector.detect_read import completed, publish, read_chains, read_inputs
-from civobs_collector.errors import DatabaseError
+from civobs_collector.errors import DatabaseError, ServicesError
 from civobs_collector.service_read import block_pages, read_transfers, read_votes
 from civobs_collector.speed_read import read_slow_networks
 
@@ -74,8 +76,11 @@ async def run(settings: CollectorSettings, stop: asyncio.Event) -> None:
                 if connection is None:
                     connection = await asyncio.to_thread(_open, settings)
                 services = started - services_at >= every
-                await asyncio.to_thread(detect_once, connection, settings, datetime.now(UTC), services=services)
+                # Also when they fail: they are not tried again before their time, at the cost of the rest.
                 services_at = started if services else services_at
+                await asyncio.to_thread(detect_once, connection, settings, datetime.now(UTC), services=services)
+            except ServicesError:
+                logger.exception("blocking and throttling not judged; losses of the line are")
             except (DatabaseError, psycopg.Error) as error:
                 logger.warning("detect failed error=%s", str(error).strip().partition("\n")[0])
                 connection = await asyncio.to_thread(_close, connection)
@@ -114,55 +119,87 @@ def detect_once(
     *,
     services: bool = True,
 ) -> DetectReport:
-    """One run at the time ``now``. ``since`` replaces the start of the trailing window. Raises psycopg.Error.
+    """One run at the time ``now``. ``since`` replaces the start of the trailing window.
 
     Without ``services`` blocking and throttling are left as they are: targets are measured more seldom than the ladder.
+    Raises psycopg.Error, and ServicesError when what was lost with the whole line has been published all the same.
     """
     started = time.monotonic()
-    params = scaled(settings.detect.time_scale)
+    work = _Work(conn, now, dry_run, scaled(settings.detect.time_scale))
     # What the detector reads it must see as of one moment, while ingest goes on writing.
     conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     with conn.transaction(force_rollback=dry_run):
         may_publish = events.lock_publishing(conn) and not dry_run
-        start = since or _window_start(conn, settings.detect, params, now)
-        inputs = read_inputs(conn, start, now, params)
-        computed = compute(inputs, params)
+        start = since or _window_start(conn, settings.detect, work.params, now)
+        inputs = read_inputs(conn, start, now, work.params)
+        found = compute(inputs, work.params)
         settled = start
         if detect_input.anything_before(conn, start):
-            settled += timedelta(seconds=params["eligible.hold_alone"])
-        chains, unreadable = read_chains(conn, start)
-        known = [one for one in computed if one.event_key not in unreadable]
-        lines = [chain for chain in chains if chain.record.kind not in SERVICE_KINDS]
-        versions = plan(known, lines, settled, now, params)
-        if services:
-            others = [chain for chain in chains if chain.record.kind in SERVICE_KINDS]
-            began = start if since else _services_since(others, start, now, params)
-            found = _services(conn, inputs, began, computed, params)
-            found = tuple(one for one in found if one.event_key not in unreadable)
-            versions += plan(found, others, began, now, params)
-            computed = (*computed, *found)
-        versions = [completed(conn, one, now) for one in versions]
-        changes = []
-        for one in versions:
-            public_id = publish(conn, one, now) if may_publish else None
-            changes.append(Change(public_id, one))
+            settled += timedelta(seconds=work.params["eligible.hold_alone"])
+        chains, unreadable = _chains(conn, start, services=False)
+        changes = _published(work, _known(found, unreadable), chains, settled, may_publish=may_publish)
         if may_publish:
             events.beat(conn, now, settings.ingest.instance)
-    report = DetectReport(
-        start, now, len(inputs.probes), len(computed), tuple(changes), time.monotonic() - started, may_publish
-    )
+    n_events = len(found)
+    if services:
+        try:
+            n_services, later = _services(work, inputs, found, since)
+        except psycopg.Error:
+            raise
+        except Exception as error:
+            raise ServicesError from error
+        n_events, changes = n_events + n_services, (*changes, *later)
+    report = DetectReport(start, now, len(inputs.probes), n_events, changes, time.monotonic() - started, may_publish)
     _log(report)
     return report
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What both parts of a run share."""
+
+    conn: Connection
+    now: datetime
+    dry_run: bool
+    params: Params
+
+
 def _services(
-    conn: Connection, inputs: Inputs, since: datetime, losses: Sequence[EventRecord], params: Params
-) -> tuple[EventRecord, ...]:
-    """What was blocked or slowed since then, apart from what was lost with the whole line."""
-    votes = read_votes(conn, inputs, since, params, block_pages(conn, params))
-    evidence = Evidence(votes, read_transfers(conn, inputs, since, params))
-    slow = read_slow_networks(conn, inputs, since, params)
-    return (*compute_services(evidence, inputs, losses, params), *slow)
+    work: _Work, inputs: Inputs, losses: Sequence[EventRecord], since: datetime | None
+) -> tuple[int, tuple[Change, ...]]:
+    """What was blocked or slowed, apart from what was lost with the whole line: how many events, and what is new.
+
+    In a transaction of its own: whatever is wrong with the rows of targets, losses of the line have been published.
+    """
+    conn, now, params = work.conn, work.now, work.params
+    with conn.transaction(force_rollback=work.dry_run):
+        may_publish = events.lock_publishing(conn) and not work.dry_run
+        chains, unreadable = _chains(conn, inputs.since, services=True)
+        began = since or _services_since(chains, inputs.since, now, params)
+        votes = read_votes(conn, inputs, began, params, block_pages(conn, params))
+        evidence = Evidence(votes, read_transfers(conn, inputs, began, params))
+        slow = read_slow_networks(conn, inputs, began, params)
+        found = _known((*compute_services(evidence, inputs, losses, params), *slow), unreadable)
+        return len(found), _published(work, found, chains, began, may_publish=may_publish)
+
+
+def _chains(conn: Connection, since: datetime, *, services: bool) -> tuple[list[Chain], frozenset[UUID]]:
+    """Stored events of services, or all others, and the keys of those that cannot be read."""
+    chains, unreadable = read_chains(conn, since)
+    return [one for one in chains if (one.record.kind in SERVICE_KINDS) is services], unreadable
+
+
+def _known(found: Sequence[EventRecord], unreadable: frozenset[UUID]) -> tuple[EventRecord, ...]:
+    return tuple(one for one in found if one.event_key not in unreadable)
+
+
+def _published(
+    work: _Work, found: Sequence[EventRecord], chains: Sequence[Chain], settled: datetime, *, may_publish: bool
+) -> tuple[Change, ...]:
+    """Write what differs from what was published, or only say it."""
+    versions = plan(found, chains, settled, work.now, work.params)
+    complete = [completed(work.conn, one, work.now) for one in versions]
+    return tuple(Change(publish(work.conn, one, work.now) if may_publish else None, one) for one in complete)
 
 
 def _services_since(chains: Sequence[Chain], start: datetime, now: datetime, params: Params) -> datetime:

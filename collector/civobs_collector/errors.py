@@ -9,6 +9,7 @@
     ├── NotFoundError             what was asked for does not exist; exit code 1
     ├── KeyFileError              a key is missing, readable by others, or no key
     ├── PlanError                 a plan that must not be signed or published
+    ├── ServicesError             blocking and throttling could not be judged
     ├── FingerprintError          a file that is no list of fingerprints, or cannot be read
     ├── EvaluationError           a file that is not of the form it is said to have
     └── EnrolmentError            a device is not made a probe; carries the HTTP status and the problem's name
@@ -53,6 +54,16 @@ class NotFoundError(CivobsCollectorError):
 
 class KeyFileError(CivobsCollectorError):
     """A key file is missing, readable by others, or holds no key of the kind needed."""
+
+
+class ServicesError(CivobsCollectorError):
+    """A stored row of a target is not what its detectors expect. Losses of the whole line were judged before."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "blocking and throttling could not be judged; losses of the whole line have been",
+            "the log of the role detect has the cause: report it with the program's version",
+        )
 
 
 class PlanError(CivobsCollectorError):

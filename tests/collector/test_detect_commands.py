@@ -1,5 +1,6 @@
 """``civobs detect`` and ``civobs events`` as an operator types them."""
 
+import psycopg
 import pytest
 
 from civobs_collector.config import DatabaseSettings
@@ -99,3 +100,13 @@ def test_an_event_that_does_not_exist_is_named_with_where_to_look(operator):
         "civobs: there is no event CIV-2026-KE-9999",
         "        see: civobs events list",
     ]
+
+
+def test_what_is_wrong_with_services_does_not_silence_losses_of_the_line(observed, dsn):
+    with connect(DatabaseSettings(dsn=dsn), "migrate") as conn:
+        conn.execute("ALTER TABLE rollup_1h RENAME TO away")
+        conn.commit()
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        publish(observed)
+    said = observed.civobs("events", "list").out
+    assert "shutdown_suspected" in said
