@@ -178,6 +178,14 @@ def test_named_households_vote_as_live_probes_do():
     assert (one.n_down, one.n_observed) == (6, 6)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_households_that_miss_single_bins_do_not_lose_their_vote(n):
+    missed = np.random.default_rng(1).choice(2016, (n, 100), replace=False) / 12
+    lost = {f"h{row}": [(100, 107), *((at, at + 0.08) for at in missed[row])] for row in range(n)}
+    (one,) = roster.find_probes(probes(lost), PARAMS)
+    assert hours([one]) == [(100.0, 107.0)]
+
+
 def test_named_households_that_are_down_when_the_file_begins_are_an_outage():
     (one,) = roster.find_probes(probes({f"h{n}": [(0, 6)] for n in range(5)}), PARAMS)
     assert hours([one]) == [(0.0, 6.0)]

@@ -166,7 +166,8 @@ def _voting(rows: ProbeRows, frame: Frame, code: int, params: Params) -> Group:
     n_up, n_rows = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
     np.add.at(n_rows, (place, index), 1)
     np.add.at(n_up, (place, index), rows.up[which])
-    up, told = 2 * n_up > n_rows, n_rows > 0
+    told = n_rows > 0
+    up = _debounced(2 * n_up > n_rows, told, params)
     lead = params.count("eligible.min_bins")
     axis = Axis(frame.origin[code] - lead * frame.bin_s, frame.bin_s, frame.n + lead, 1, frame.origin[code])
     name = rows.group.names[code]
@@ -179,6 +180,21 @@ def _voting(rows: ProbeRows, frame: Frame, code: int, params: Params) -> Group:
         nobody = np.zeros((0, frame.n), dtype=bool)
         return Group(GroupKey(level, name), View.INTERNET, (), nobody, nobody, nobody)
     return replace(wanted, up=wanted.up[:, lead:], down=wanted.down[:, lead:], eligible=wanted.eligible[:, lead:])
+
+
+def _debounced(up: Flags, told: Flags, params: Params) -> Flags:
+    """Without the single bins that households miss by themselves, as presence passes over a quick reconnect.
+
+    Counted as losses, a few such bins a day would make every household one that flaps and has no vote.
+    """
+    if params["grid.bin"] > params["presence.debounce"]:
+        return up
+    down = told & ~up
+    missed = np.zeros_like(down)
+    missed[:, 1:-1] = down[:, 1:-1] & up[:, :-2] & up[:, 2:]
+    n_down, n_told = down.sum(axis=0), told.sum(axis=0)
+    together = (n_down > params["rule.majority"] * n_told) & (n_down > 1)
+    return up | (missed & ~together)
 
 
 def _line(row: int, name: str, said: tuple[Flags, Flags], axis: Axis) -> ProbeLine:
