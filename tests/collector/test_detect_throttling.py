@@ -127,6 +127,12 @@ def test_one_pair_that_is_twice_as_slow_is_insufficient():
     assert judge(against(2e6, 5e6, pairs=8), PARAMS).kind == "throttling_targeted"
 
 
+def test_two_uneven_pairs_in_which_the_target_is_slower_are_too_few_and_no_congestion():
+    pairs = ((wavy(2.4e6, 0), wavy(5e6, 1)), (wavy(1.2e6, 2), wavy(10e6, 3)))
+    verdict = judge(Trial("t", pairs), PARAMS)
+    assert (verdict.kind, verdict.why) == ("insufficient", "2 pairs are too few to tell this difference from chance")
+
+
 def test_two_pairs_that_are_alike_speak_against_throttling_and_one_does_not():
     assert judge(against(5e6, 5e6, pairs=2), PARAMS).kind == "none"
     assert judge(against(5e6, 5e6, pairs=1), PARAMS).kind == "insufficient"

@@ -136,11 +136,14 @@ def _by_scatter(seen: Seen, params: Params) -> Verdict:
         differs = least >= apart(params, "extreme")
     if slower and differs and middle >= params["throttling.few_scatter"] * noise:
         return _finding(base, (*rules, how), seen, params)
-    if congested(seen, params):
-        return _as(base, "congestion", (*rules, *congested(seen, params)), "both arms are slow or uneven alike")
+    # A target slower by as much is no sign of a line that is uneven for both: only of too few pairs.
+    signs = vetoes(seen, params) if middle >= apart(params, "moderate") else congested(seen, params)
+    if signs:
+        return _as(base, "congestion", (*rules, *signs), "both arms are slow or uneven alike")
     if base.alike:
         return _as(base, "none", (*rules, "throttling.alike"), f"{base.pairs} pairs, and the arms are alike in them")
-    return _as(base, "insufficient", rules, f"{base.pairs} pairs are too few to tell this difference from chance")
+    pairs = "1 pair is" if base.pairs == 1 else f"{base.pairs} pairs are"
+    return _as(base, "insufficient", rules, f"{pairs} too few to tell this difference from chance")
 
 
 def _agree(seen: Seen, params: Params) -> bool:
