@@ -194,7 +194,8 @@ def _debounced(up: Flags, told: Flags, params: Params) -> Flags:
     missed[:, 1:-1] = down[:, 1:-1] & up[:, :-2] & up[:, 2:]
     n_down, n_told = down.sum(axis=0), told.sum(axis=0)
     together = (n_down > params["rule.majority"] * n_told) & (n_down > 1)
-    return up | (missed & ~together)
+    found: Flags = up | (missed & ~together)
+    return found
 
 
 def _line(row: int, name: str, said: tuple[Flags, Flags], axis: Axis) -> ProbeLine:
