@@ -176,8 +176,10 @@ def _services(
         may_publish = events.lock_publishing(conn) and not work.dry_run
         chains, unreadable = _chains(conn, inputs.since, services=True)
         began = since or _services_since(chains, inputs.since, now, params)
-        votes = read_votes(conn, inputs, began, params, block_pages(conn, params))
-        evidence = Evidence(votes, read_transfers(conn, inputs, began, params))
+        # What is judged is seen with what was usual before it.
+        looked = max(inputs.since, began - timedelta(seconds=params["service.pad"]))
+        votes = read_votes(conn, inputs, looked, params, block_pages(conn, params))
+        evidence = Evidence(votes, read_transfers(conn, inputs, looked, params))
         slow = read_slow_networks(conn, inputs, began, params)
         found = _known((*compute_services(evidence, inputs, losses, params), *slow), unreadable)
         return len(found), _published(work, found, chains, began, may_publish=may_publish)
@@ -204,8 +206,7 @@ def _published(
 
 def _services_since(chains: Sequence[Chain], start: datetime, now: datetime, params: Params) -> datetime:
     """Where the window of services begins: shorter than the ladder's, and stretched by events that are open."""
-    pad = timedelta(seconds=params["service.pad"])
-    opened = [chain.record.onset.earliest - pad for chain in chains if chain.record.status is Status.OPEN]
+    opened = [chain.record.onset.earliest for chain in chains if chain.record.status is Status.OPEN]
     longest = now - timedelta(seconds=params["window.stretch"])
     return max(start, min([now - timedelta(seconds=params["service.window"]), *(at for at in opened if at >= longest)]))
 

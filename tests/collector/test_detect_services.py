@@ -89,6 +89,20 @@ def test_a_blocking_of_weeks_stays_one_event_with_its_start(world):
     assert [one.public_id for one in list_events(rows.conn, cc="KE")] == ["CIV-2026-KE-0001"]
 
 
+def test_a_site_that_was_blocked_before_the_window_is_published_once(plain_dsn):
+    with connect(DatabaseSettings(dsn=plain_dsn), "test") as conn:
+        rows = Rows(conn)
+        kenya, abroad = [rows.probe("KE", 101) for _ in range(2)], [rows.probe("TZ", 201) for _ in range(2)]
+        hours = range(0, 11 * 24, 4)
+        rows.all(abroad, (SITE, OTHER), hours, rows.works)
+        rows.all(kenya, (OTHER,), hours, rows.works)
+        rows.all(kenya, (SITE,), hours, rows.reset_by_name)
+        world = (rows, settings_for(plain_dsn))
+        (new,) = found(world, 11 * 24 * 60)
+        assert (new.status, new.onset.likely) == ("open", None)
+        assert [found(world, 11 * 24 * 60 + minute) for minute in (0, 5, 10)] == [[], [], []]
+
+
 def test_what_the_roll_ups_hold_is_found_like_what_is_not_rolled_up_yet(world):
     rows, kenya, *_ = world
     rows.all(kenya, (SITE,), BLOCKED, rows.reset_by_name)

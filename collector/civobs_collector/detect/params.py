@@ -255,6 +255,7 @@ TABLE: tuple[Param, ...] = (
     Param("service.pad", _DAY, "s", "read before and after: twelve bins of one hour for the habit, and to see it end"),
     Param("service.window", 7 * _DAY, "s", "late.limit: rows that are later still change nothing published"),
     Param("service.remembered", 600, "s", "resolvers remember answers, most of them for ten minutes or less"),
+    Param("service.regret", 4 * _DAY, "s", "ours: with less before it an event that came again may not be seen anew"),
     Param("service.every", 300, "s", "grid.bin: targets are measured no more often"),
     Param("service.line", 0.8, "share", "of a probe's targets failing together: its line, and not the targets"),
     Param("service.word", 0.25, "share", "a way of failing that is rarer beside the commonest is by the way"),

@@ -47,7 +47,7 @@ LIMITS: tuple[str, ...] = (
     "Mobile networks are not observed: nothing is said about them.",
     "Who did it and why is not known from measurements; it is only ever taken from a named source.",
 )
-START_UNKNOWN = "When it began is not known: it was so when these targets were first measured here."
+START_UNKNOWN = "When it began is not known: it was so already in the earliest measurements that were looked at."
 END_UNKNOWN = "When it ended is not known: these targets were no longer measured here."
 SERVICE_KINDS = frozenset({EventKind.BLOCKING, EventKind.THROTTLING_TARGETED, EventKind.THROTTLING_GENERAL})
 _LINE_WORKED = SERVICE_KINDS | {EventKind.COLLECTOR_BLOCKED}
@@ -89,6 +89,9 @@ def _explained(record: EventRecord, loss: EventRecord, inputs: Inputs, params: P
     if _NAMES_ONLY in loss.method.rules and record.scope.layers != ("dns",):
         return False
     if there.level is Level.NETWORK and not set(record.scope.asns) <= set(there.asns):
+        return False
+    if loss.onset.earliest - timedelta(seconds=params["rule.merge"]) > record.onset.latest:
+        # It was blocked before: that the line was lost as well is no reason to take it back.
         return False
     start, end = record.onset.earliest, inputs.now if record.resolution is None else record.resolution.latest
     lost_until = inputs.now if loss.resolution is None else loss.resolution.latest

@@ -14,6 +14,7 @@ from civobs_collector.detect.params import Params
 from civobs_collector.detect.record import EventKind, EventRecord, Level, Status, Transition
 from civobs_collector.detect.recurrence import Member, places
 from civobs_collector.detect.scope import END_UNKNOWN
+from civobs_collector.detect.service_chains import alike, continued, in_sight, is_rest, is_service
 
 WITHDRAWN = "The records that have arrived since do not bear this event out."
 PART_OF_LARGER = "Part of a larger event of the same time, which has a record of its own."
@@ -49,25 +50,29 @@ def plan(
     """The versions to write. Chains that began before ``since`` are left as they are unless an event continues them."""
     gap = timedelta(seconds=params["rule.merge"])
     pairs, fresh, lonely = match(computed, stored, gap)
+    pairs = [(continued(r, c.record, since) if is_service(r) else r, c) for r, c in pairs]
     pairs, fresh = _recurring(pairs, fresh, [chain for chain in lonely if chain.record.onset.earliest < since], params)
     taken = {chain.event_key for chain in stored}
     found = [
         version
         for record, chain in pairs
-        if record.onset.latest >= since
+        if (record.onset.latest >= since or is_service(record))
         and not (_settled(chain, since) and record.status is Status.CLOSED)
         and (version := _revised(record, chain, now, params)) is not None
     ]
     for record in fresh:
-        if record.onset.latest < since or any(
-            _part_of(record, chain, gap) for chain in stored if _settled(chain, since)
-        ):
+        over = [chain for chain in stored if _settled(chain, since)]
+        if is_service(record):
+            same = [c.record for c in over if _comparable(record, c) and _overlap(record, c.record, gap)]
+            if is_rest(record, same, since):
+                continue
+        elif record.onset.latest < since or any(_part_of(record, chain, gap) for chain in over):
             continue
         found.append(NewVersion(_free(record, taken), 1, "new", "detected", record, _public(record)))
     found.extend(
         _retracted(chain, computed, gap)
         for chain in lonely
-        if chain.record.status is not Status.RETRACTED and chain.record.onset.earliest >= since
+        if chain.record.status is not Status.RETRACTED and in_sight(chain.record, since, params)
     )
     found.extend(_lapsed(chain) for chain in lonely if _out_of_sight(chain.record, since, now, params))
     keyed = [
@@ -106,12 +111,13 @@ def match(
 ) -> tuple[list[tuple[EventRecord, Chain]], list[EventRecord], list[Chain]]:
     """Pairs, events without a chain, and chains without an event. Each is used once; the best fit goes first."""
     near = [(r, c) for r in computed for c in stored if _comparable(r, c) and _overlap(r, c.record, gap)]
-    # A living chain of the same level and question first, then the one that began first.
+    # A living chain of the same level and question first, then the one most alike, then the one that began first.
     near.sort(
         key=lambda pair: (
             pair[0].scope.level is not pair[1].record.scope.level,
             _asks(pair[0]) != _asks(pair[1].record),
             pair[1].record.status is Status.RETRACTED,
+            -alike(pair[0], pair[1].record),
             pair[0].onset.earliest,
             str(pair[0].event_key),
             pair[1].record.onset.earliest,
@@ -203,7 +209,9 @@ def _reach(record: EventRecord) -> tuple[tuple[object, ...], ...]:
 
 
 def _judgement(record: EventRecord) -> tuple[str, bool, str, str]:
-    return record.depth, record.provisional, record.likeliest, record.confidence.label
+    # A service that fails is measured on: that one household was late this hour is no news.
+    provisional = record.provisional and not (is_service(record) and record.status is Status.OPEN)
+    return record.depth, provisional, record.likeliest, record.confidence.label
 
 
 def _campaign(record: EventRecord) -> UUID | None:
@@ -241,7 +249,10 @@ def _reason(record: EventRecord, last: EventRecord) -> str:
 def _retracted(chain: Chain, computed: Sequence[EventRecord], gap: timedelta) -> NewVersion:
     last = chain.record
     larger = any(
-        other.scope.cc == last.scope.cc and other.scope.level is not Level.PROBE and _overlap(other, last, gap)
+        other.scope.cc == last.scope.cc
+        and other.scope.level is not Level.PROBE
+        and (not is_service(last) or _comparable(other, chain))
+        and _overlap(other, last, gap)
         for other in computed
     )
     note = PART_OF_LARGER if larger else WITHDRAWN
