@@ -98,6 +98,14 @@ def test_a_target_that_always_failed_for_all_who_asked_is_not_said_to_be_blocked
     assert event.held == "no_comparison"
 
 
+def test_a_blocking_that_was_there_before_and_ended_is_told_by_what_worked_after() -> None:
+    (event,) = published(hourly(HOME, HOURS, lambda one: one.hour < 60))
+    assert event.start is None
+    assert event.end is not None
+    assert 58 < hour_of(event.end[0]) <= 60 <= hour_of(event.end[1]) < 61
+    assert (event.asns, event.out_n, event.past_n, event.ongoing) == ((101, 102, 103), 0, 0, False)
+
+
 def test_networks_that_reach_the_target_speak_for_the_site_without_any_other_country() -> None:
     (event,) = published(hourly(HOME, HOURS, lambda one: one.asn == 101))
     assert event.asns == (101,)

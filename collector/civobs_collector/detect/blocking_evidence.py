@@ -28,7 +28,7 @@ class Held(StrEnum):
     SITE_FAILURE = "site_failure"
     COMMON_CAUSE = "common_cause"
     NO_COMPARISON = "no_comparison"
-    """It has failed for as long as anyone has looked, and nobody looked from elsewhere."""
+    """It has failed whenever anyone has looked, and nobody looked from elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class Weighed:
     """Other networks of the country, in the same bins."""
     before: Tally = Tally()
     """The same networks in the weeks before."""
+    after: Tally = Tally()
+    """The same networks in the weeks after."""
 
     def __add__(self, other: "Weighed") -> "Weighed":
         return Weighed(
@@ -64,11 +66,14 @@ class Weighed:
             self.abroad + other.abroad,
             self.nearby + other.nearby,
             self.before + other.before,
+            self.after + other.after,
         )
 
     @property
     def compared(self) -> Tally:
-        return self.abroad + self.nearby + self.before
+        """What came after says that the target works only where nothing else does: it may have been repaired."""
+        known = self.abroad + self.nearby + self.before
+        return known if known.n else self.after
 
     @property
     def difference(self) -> float:
@@ -144,15 +149,16 @@ class Outside:
         found, groups = Weighed(), dict[int, Tally]()
         for layer in sorted({int(self.names.layer[span.series]) for span in item.spans}):
             spans = [span for span in item.spans if self.names.layer[span.series] == layer]
-            inside = before = Tally()
+            inside = before = after = Tally()
             for span in spans:
                 inside += self._sum(slice(span.start, span.stop))
                 before += self._before(span.series, span.start)
+                after += self._after(span.series, span.stop)
             others = self._others(item, layer, (min(one.start for one in spans), max(one.stop for one in spans) - 1))
             here, nearby = self._by_country(item, others)
             for cc, tally in here.items():
                 groups[cc] = groups.get(cc, Tally()) + tally
-            found += Weighed(inside, sum(here.values(), Tally()), nearby, before)
+            found += Weighed(inside, sum(here.values(), Tally()), nearby, before, after)
         floor, limit = self.params["target.clean_votes"], self.params["target.elsewhere"]
         failing = sum(one.rate > limit for one in groups.values())
         clean = sum(one.rate <= limit and one.n >= floor for one in groups.values())
@@ -225,8 +231,17 @@ class Outside:
         first = int(self.cells.first[series])
         since = self.cells.bin[start] - self.params["target.history"] / self.bin_s
         low = first + int(np.searchsorted(self.cells.bin[first:start], since))
+        return self._between(low, start)
+
+    def _after(self, series: int, stop: int) -> Tally:
+        last = int(self.cells.first[series + 1])
+        latest = self.cells.bin[stop - 1] + self.params["target.history"] / self.bin_s
+        return self._between(stop, stop + int(np.searchsorted(self.cells.bin[stop:last], latest, side="right")))
+
+    def _between(self, first: int, stop: int) -> Tally:
+        """Of the cells that are not blocked."""
         bad, n = self._running
-        return Tally(int(bad[start] - bad[low]), int(n[start] - n[low]))
+        return Tally(int(bad[stop] - bad[first]), int(n[stop] - n[first]))
 
     def _others(self, item: Item, layer: int, ends: tuple[int, int]) -> Ints:
         """Cells of other networks about the same target at the same layer in the same bins."""

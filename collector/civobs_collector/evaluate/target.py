@@ -149,7 +149,7 @@ def _why(one: Blocking) -> str:
         f"elsewhere {one.out_bad} of {one.out_n} votes were bad" if one.out_n else "nobody looked from elsewhere"
     )
     if one.start is None:
-        said.append("ongoing since before the file began")
+        said.append("ongoing since before the file began" if one.ongoing else "there since before the file began")
     match one.held:
         case "site_failure":
             said.append("the site failed itself")
