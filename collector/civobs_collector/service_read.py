@@ -90,7 +90,8 @@ def read_votes(
 def read_transfers(conn: Connection, inputs: Inputs, since: datetime, params: Params) -> Votes | None:
     """The same of names that are slowed, from pairs of transfers: over TCP at layer ``tls``, over QUIC at ``quic``."""
     trials: dict[tuple[int, int, str, str], list[tuple[datetime, Detail]]] = defaultdict(list)
-    for probe_key, target, at, row in target_input.read_throttling(conn, since, inputs.now):
+    active = _active(inputs)
+    for probe_key, target, at, row in target_input.read_throttling(conn, active, since, inputs.now):
         if row.get("test", "-") != "-":
             trials[probe_key, target, row["test"], row.get("transport", "tcp")].append((at, row))
     said: list[Said] = []
@@ -105,7 +106,7 @@ def read_transfers(conn: Connection, inputs: Inputs, since: datetime, params: Pa
         return None
     bin_s = bin_of([_cadence(times) for times in taken.values() if len(times) > 1], params)
     names = target_input.read_target_names(conn, {one.target for one in said})
-    return fold(said, _active(inputs), names, bin_s, params)
+    return fold(said, active, names, bin_s, params)
 
 
 @lru_cache(maxsize=4096)

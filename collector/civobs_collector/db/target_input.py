@@ -102,23 +102,27 @@ def read_reached(conn: Connection, probes: Collection[int], since: datetime, now
     ).fetchall()
 
 
-def read_throttling(conn: Connection, since: datetime, now: datetime) -> list[Row]:
-    """probe_key, target_key, ts and the whole row of every transfer of a pair."""
+def read_throttling(conn: Connection, probes: Collection[int], since: datetime, now: datetime) -> list[Row]:
+    """probe_key, target_key, ts and the whole row of every transfer of a pair, of these probes."""
     return conn.execute(
         "SELECT probe_key, target_key, ts, detail FROM measurement"
-        " WHERE kind = %(kind)s AND outcome < 2 AND ts >= %(since)s AND ts <= %(now)s AND detail IS NOT NULL"
-        " ORDER BY probe_key, target_key, ts, seq",
-        {"kind": KIND_CODES["throttling"], "since": since, "now": now},
+        " WHERE probe_key = ANY(%(probes)s) AND kind = %(kind)s AND outcome < 2 AND ts >= %(since)s AND ts <= %(now)s"
+        " AND detail IS NOT NULL ORDER BY probe_key, target_key, ts, seq",
+        {"probes": sorted(probes), "kind": KIND_CODES["throttling"], "since": since, "now": now},
     ).fetchall()
 
 
-def read_throughput(conn: Connection, since: datetime, now: datetime) -> list[Row]:
-    """probe_key, ts, bits a second and the whole row of every transfer that went well."""
+def read_throughput(conn: Connection, probes: Collection[int], since: datetime, now: datetime) -> list[Row]:
+    """Of every transfer of these probes that went well: probe_key, ts, bits a second, and its facts as JSON.
+
+    The facts are server, direction, shrunk and rtt_ms, each null where it is not said; of a row's thousand samples
+    none is read. The probes are named because the index begins with them.
+    """
     return conn.execute(
-        "SELECT probe_key, ts, value, detail FROM measurement"
-        " WHERE kind = %(kind)s AND outcome = 0 AND ts >= %(since)s AND ts <= %(now)s"
-        " AND value > 0 AND detail IS NOT NULL ORDER BY probe_key, ts, seq",
-        {"kind": KIND_CODES["throughput"], "since": since, "now": now},
+        "SELECT probe_key, ts, value, detail->'server', detail->'direction', detail->'shrunk', detail->'rtt_ms'"
+        " FROM measurement WHERE probe_key = ANY(%(probes)s) AND kind = %(kind)s AND outcome = 0"
+        " AND ts >= %(since)s AND ts <= %(now)s AND value > 0 AND detail IS NOT NULL ORDER BY probe_key, ts, seq",
+        {"probes": sorted(probes), "kind": KIND_CODES["throughput"], "since": since, "now": now},
     ).fetchall()
 
 
