@@ -70,6 +70,31 @@ def test_every_table_but_the_published_ones_can_be_worked_with(dsn):
     assert [name for (name,) in lacking] == ["event", "event_version", "migration"]
 
 
+def test_nobody_else_may_run_what_runs_as_the_owner(dsn):
+    with psycopg.connect(dsn) as conn:
+        conn.execute("CREATE ROLE civobs_stranger; SET LOCAL ROLE civobs_stranger")
+        for call in ("drop_days(now())", "ensure_day(current_date)"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied"), conn.transaction():
+                conn.execute(f"SELECT {call}")
+        conn.rollback()
+    with connect(DatabaseSettings(dsn=dsn), "rollups") as conn:
+        assert conn.execute("SELECT drop_days('2000-01-01')").fetchall() == []
+        conn.execute("SELECT ensure_day(current_date)")
+
+
+def test_a_member_who_may_not_become_the_role_goes_on_as_who_they_are(dsn):
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("CREATE ROLE civobs_member LOGIN")
+        try:
+            if conn.info.server_version >= 160_000:
+                conn.execute(f"GRANT {ROLE} TO civobs_member WITH SET FALSE")
+            theirs = psycopg.conninfo.make_conninfo(dsn, user="civobs_member")
+            with connect(DatabaseSettings(dsn=theirs), "detect") as member:
+                assert member.execute("SELECT current_user").fetchone() == ("civobs_member",)
+        finally:
+            conn.execute("DROP ROLE civobs_member")
+
+
 def test_an_owner_who_may_not_make_roles_is_told_what_to_do(empty_dsn):
     with psycopg.connect(empty_dsn, autocommit=True) as conn:
         conn.execute("DROP ROLE IF EXISTS plain_owner")

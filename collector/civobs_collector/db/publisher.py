@@ -14,10 +14,14 @@ ROLE = "civobs_publisher"
 
 _STEP_DOWN = """
 SELECT set_config('role', rolname, false) FROM pg_roles
- WHERE rolname = %s AND pg_has_role(oid, 'MEMBER')
+ WHERE rolname = %s
+   AND pg_has_role(oid, CASE WHEN current_setting('server_version_num')::int4 < 160000 THEN 'MEMBER' ELSE 'SET' END)
    AND has_table_privilege(oid, to_regclass('event_version'), 'INSERT')
 """
-"""Does nothing where the role is not there, is not granted, or has no rights in this database yet."""
+"""Does nothing where the role is not there, is not granted, or has no rights in this database yet.
+
+Since PostgreSQL 16 one may be a member and yet not allowed to become the role: whoever made it is such a member.
+"""
 
 
 def step_down(conn: Connection[TupleRow]) -> None:

@@ -5,6 +5,14 @@ DO $$
 DECLARE
   one record;
 BEGIN
+  -- What runs as the owner, as dropping days does, is for nobody else who may log in here.
+  FOR one IN
+    SELECT oid::regprocedure AS name FROM pg_proc
+     WHERE pronamespace = current_schema::regnamespace AND prosecdef AND pg_has_role(proowner, 'USAGE')
+       AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')
+  LOOP
+    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', one.name);
+  END LOOP;
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'civobs_publisher') THEN
     BEGIN
       CREATE ROLE civobs_publisher NOLOGIN;
@@ -32,6 +40,13 @@ BEGIN
     ELSIF one.relname <> 'migration' THEN
       EXECUTE format('GRANT INSERT, UPDATE, DELETE ON %I TO civobs_publisher', one.relname);
     END IF;
+  END LOOP;
+  FOR one IN
+    SELECT oid::regprocedure AS name FROM pg_proc
+     WHERE pronamespace = current_schema::regnamespace AND prosecdef AND pg_has_role(proowner, 'USAGE')
+       AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')
+  LOOP
+    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO civobs_publisher', one.name);
   END LOOP;
   EXECUTE format('GRANT USAGE ON SCHEMA %I TO civobs_publisher', current_schema);
 END $$;
