@@ -205,19 +205,20 @@ def _published(
 
 
 def _services_since(chains: Sequence[Chain], start: datetime, now: datetime, params: Params) -> datetime:
-    """Where the window of services begins: shorter than the ladder's, and stretched by events that are open."""
+    """Where the window of services begins: shorter than the ladder's, and stretched as far by open events."""
     opened = [chain.record.onset.earliest for chain in chains if chain.record.status is Status.OPEN]
-    longest = now - timedelta(seconds=params["window.stretch"])
-    return max(start, min([now - timedelta(seconds=params["service.window"]), *(at for at in opened if at >= longest)]))
+    return max(start, min([now - timedelta(seconds=params["service.window"]), *(at for at in opened if at >= start)]))
 
 
 def _window_start(conn: Connection, settings: DetectSettings, params: Params, now: datetime) -> datetime:
     """The trailing window, stretched so that a public event that is open keeps its start and what was before it.
 
-    An event that began longer ago than ``window.stretch`` stretches it no more.
+    One of services does not: a site may be blocked for years, and ladders tell nothing of it. An event that began
+    longer ago than ``window.stretch`` stretches it no more.
     """
     start = now - timedelta(days=settings.window_d / settings.time_scale)
-    onset = events.earliest_open_onset(conn, now - timedelta(seconds=params["window.stretch"]))
+    longest = now - timedelta(seconds=params["window.stretch"])
+    onset = events.earliest_open_onset(conn, longest, SERVICE_KINDS)
     if onset is None:
         return start
     return min(start, onset - timedelta(seconds=params["eligible.window"] + params["eligible.hold_alone"]))

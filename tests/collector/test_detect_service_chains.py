@@ -9,12 +9,13 @@ from civobs_collector.detect.inputs import Inputs, ProbeInfo
 from civobs_collector.detect.record import EventKind, Level, Status, Transition
 from civobs_collector.detect.services import START_UNKNOWN, Evidence, compute
 from civobs_collector.detect.versions import PART_OF_LARGER, WITHDRAWN, Chain, plan
-from tests.collector.fix_detect import LONG_AGO, PARAMS
+from tests.collector.fix_detect import PARAMS
 from tests.collector.fix_services import BLOCKED_AT, blocking_record
 from tests.collector.fix_votes import START, Network, hourly, votes
 from tests.collector.fix_web import shutdown_record
 
-DAY = timedelta(days=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+VOTED_AT = datetime.fromtimestamp(START, UTC)
 OTHER_KEY = UUID("018bb2f0-0000-7000-8000-0000000000aa")
 
 
@@ -34,6 +35,15 @@ def seen_from(moment, **changes):
     )
 
 
+def events_of(networks, losses):
+    """What is found where every household of Kenya fails in the last twelve of 48 hours."""
+    rows = hourly(networks, range(48), lambda one: one.cc == "KE" and one.hour >= 36)
+    homes = sorted({(one.household, one.cc, one.asn) for one in rows})
+    probes = tuple(ProbeInfo(home, f"{home:016d}", home, cc, asn, VOTED_AT - 90 * DAY) for home, cc, asn in homes)
+    inputs = Inputs(since=VOTED_AT, now=VOTED_AT + 2 * DAY, probes=probes)
+    return compute(Evidence(votes(rows)), inputs, losses, PARAMS)
+
+
 @pytest.mark.parametrize("back", [DAY / 2, -DAY / 2])
 def test_a_site_that_is_blocked_for_longer_than_is_looked_back_keeps_its_start(back):
     now = BLOCKED_AT + 70 * DAY
@@ -50,6 +60,21 @@ def test_a_site_that_is_blocked_for_longer_than_is_looked_back_keeps_its_start(b
     end = Transition(earliest=now - DAY, latest=now - DAY)
     (closed,) = plan([seen_from(since, status=Status.CLOSED, resolution=end)], [stored], since, now, PARAMS)
     assert (closed.change_kind, closed.record.onset, closed.record.resolution) == ("closed", stored.record.onset, end)
+
+
+def test_two_long_blockings_that_can_no_longer_be_told_apart_are_one_and_neither_is_said_to_be_over():
+    now = BLOCKED_AT + 70 * DAY
+    since = now - 7 * DAY
+    chart = blocking_record().grid.model_copy(update={"start": now - DAY})
+    first = chain(still_blocked(grid=chart), published_at=now)
+    later = Transition(earliest=BLOCKED_AT + 9 * DAY, latest=BLOCKED_AT + 9 * DAY)
+    one = first.record.scope.model_copy(update={"targets": first.record.scope.targets[:1]})
+    second = chain(still_blocked(grid=chart, event_key=OTHER_KEY, onset=later, scope=one))
+    (version,) = plan(
+        [seen_from(since).model_copy(update={"event_key": UUID(int=1)})], [first, second], since, now, PARAMS
+    )
+    assert (version.event_key, version.change_kind) == (OTHER_KEY, "retracted")
+    assert version.record.limits[0] == PART_OF_LARGER
 
 
 def test_late_rows_move_a_start_that_was_not_known_back():
@@ -117,35 +142,21 @@ def test_the_chain_with_the_same_targets_is_continued():
     assert plan(found, stored, BLOCKED_AT - DAY, BLOCKED_AT + timedelta(minutes=1), PARAMS) == []
 
 
+def test_households_of_no_known_network_make_no_second_one():
+    networks = [Network(0, "KE"), Network(101, "KE"), Network(200, "TZ"), Network(201, "TZ")]
+    (event,) = events_of(networks, [])
+    assert (event.scope.asns, event.scope.level) == ((0, 101), Level.NETWORK)
+    assert event.confidence.label == "unconfirmed"
+
+
 def test_a_blocking_before_a_shutdown_stays_one_when_the_line_is_lost_as_well():
     networks = [Network(100, "KE"), Network(101, "KE"), Network(200, "TZ"), Network(201, "TZ")]
-    rows = hourly(networks, range(48), lambda one: one.cc == "KE" and one.hour >= 36)
-    probes = {(one.household, one.asn, one.cc) for one in rows}
-    now = datetime.fromtimestamp(START, UTC) + timedelta(hours=48)
-    inputs = Inputs(
-        since=now - 2 * DAY,
-        now=now,
-        probes=tuple(
-            ProbeInfo(
-                probe_key=home,
-                probe_id=f"{home:016d}",
-                household=home,
-                cc=cc,
-                asn=asn,
-                admin1=None,
-                is_anchor=False,
-                active=True,
-                enrolled_at=LONG_AGO - 3000 * DAY,
-            )
-            for home, asn, cc in sorted(probes)
-        ),
-    )
 
     def kinds(lost_hour):
-        start = Transition(earliest=now - timedelta(hours=48 - lost_hour), latest=now - timedelta(hours=48 - lost_hour))
+        start = Transition(earliest=VOTED_AT + lost_hour * HOUR, latest=VOTED_AT + lost_hour * HOUR)
         loss = shutdown_record(status=Status.OPEN, onset=start, resolution=None)
         loss = loss.model_copy(update={"scope": loss.scope.model_copy(update={"cc": "KE", "level": Level.COUNTRY})})
-        return [one.kind for one in compute(Evidence(votes(rows)), inputs, [loss], PARAMS)]
+        return [one.kind for one in events_of(networks, [loss])]
 
     assert kinds(35) == []
     assert kinds(38) == [EventKind.BLOCKING]

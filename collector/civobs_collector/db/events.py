@@ -62,12 +62,12 @@ def lock_publishing(conn: Connection) -> bool:
     return bool(taken)
 
 
-def earliest_open_onset(conn: Connection, since: datetime) -> datetime | None:
-    """When the oldest public event that is still open began, of those since then."""
+def earliest_open_onset(conn: Connection, since: datetime, but: Collection[str]) -> datetime | None:
+    """When the oldest public event that is still open began, of those since then and of other kinds than these."""
     (found,) = conn.execute(
         "SELECT min(onset_earliest) FROM event_current"
-        " WHERE status = 'open' AND level <> 'probe' AND onset_earliest >= %s",
-        (since,),
+        " WHERE status = 'open' AND level <> 'probe' AND onset_earliest >= %s AND kind <> ALL(%s)",
+        (since, sorted(but)),
     ).fetchone() or (None,)
     return found  # type: ignore[no-any-return]
 

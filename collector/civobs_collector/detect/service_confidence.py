@@ -21,6 +21,11 @@ def artefacts(mechanisms: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(text for text in found if text is not None))
 
 
+def known_networks(one: Blocking) -> int:
+    """How many networks it was seen in; households of none that is known may be of any of them."""
+    return len([asn for asn in one.asns if asn])
+
+
 def confidence_of(
     kind: EventKind, one: Blocking, mechanisms: Sequence[str], weight: float, params: Params
 ) -> Confidence:
@@ -28,7 +33,7 @@ def confidence_of(
     slowed = kind is EventKind.THROTTLING_TARGETED
     proofs = () if slowed else artefacts(mechanisms)
     against = _obstacles(one, weight, params)
-    if not slowed and not proofs and len(one.asns) < params["rule.country_networks"]:
+    if not slowed and not proofs and known_networks(one) < params["rule.country_networks"]:
         against.append("nothing shows that the name was acted on: a fault between one network and the site looks alike")
     return Confidence(
         label=ConfidenceLabel.UNCONFIRMED if against else ConfidenceLabel.PROBABLE,

@@ -35,7 +35,7 @@ from civobs_collector.detect.record import (
     Transition,
 )
 from civobs_collector.detect.service_checks import checks_of, dating_of
-from civobs_collector.detect.service_confidence import confidence_of, hypotheses_of
+from civobs_collector.detect.service_confidence import confidence_of, hypotheses_of, known_networks
 from civobs_collector.detect.service_grid import Interval, Seen, chart, seen_by
 from civobs_collector.detect.severity import severity_of
 from civobs_collector.detect.target_runs import commonest
@@ -112,7 +112,7 @@ def _record(kind: EventKind, one: Blocking, votes: Votes, inputs: Inputs, params
     lo, hi = scope.fraction_bounds(down, known)
     networks = seen.networks
     shares = scope.user_share(networks, inputs.user_share)
-    level = Level.COUNTRY if len(one.asns) >= params["rule.country_networks"] else Level.NETWORK
+    level = Level.COUNTRY if known_networks(one) >= params["rule.country_networks"] else Level.NETWORK
     mechanisms = commonest(one.failures, params["service.word"])
     backfill = seen.told_after(until)
     return EventRecord(

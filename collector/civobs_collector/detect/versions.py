@@ -74,7 +74,13 @@ def plan(
         for chain in lonely
         if chain.record.status is not Status.RETRACTED and in_sight(chain.record, since, params)
     )
-    found.extend(_lapsed(chain) for chain in lonely if _out_of_sight(chain.record, since, now, params))
+    found.extend(
+        _retracted(chain, computed, gap)
+        if is_service(chain.record) and _larger(chain, computed, gap)
+        else _lapsed(chain)
+        for chain in lonely
+        if _out_of_sight(chain.record, since, now, params)
+    )
     keyed = [
         NewVersion(v.event_key, v.version, v.change_kind, v.reason, _with_key(v.record, v.event_key), v.public)
         for v in found
@@ -246,15 +252,21 @@ def _reason(record: EventRecord, last: EventRecord) -> str:
     return "detected"
 
 
-def _retracted(chain: Chain, computed: Sequence[EventRecord], gap: timedelta) -> NewVersion:
+def _larger(chain: Chain, computed: Sequence[EventRecord], gap: timedelta) -> bool:
+    """Whether a public event of the same time covers it."""
     last = chain.record
-    larger = any(
+    return any(
         other.scope.cc == last.scope.cc
         and other.scope.level is not Level.PROBE
         and (not is_service(last) or _comparable(other, chain))
         and _overlap(other, last, gap)
         for other in computed
     )
+
+
+def _retracted(chain: Chain, computed: Sequence[EventRecord], gap: timedelta) -> NewVersion:
+    last = chain.record
+    larger = _larger(chain, computed, gap)
     note = PART_OF_LARGER if larger else WITHDRAWN
     record = last.model_copy(update={"status": Status.RETRACTED, "provisional": False, "limits": (note, *last.limits)})
     reason = "detected" if larger else "late_data"
