@@ -4,11 +4,11 @@ Only targets that failed more than now and then are read, around the times in wh
 such a failure are asked what else they reached then.
 """
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -109,10 +109,21 @@ def read_transfers(conn: Connection, inputs: Inputs, since: datetime, params: Pa
     return fold(said, active, names, bin_s, params)
 
 
-@lru_cache(maxsize=4096)
+_VERDICTS: dict[tuple[bytes, str], Verdict] = {}
+_MOST_VERDICTS = 100_000
+
+
 def _verdict(trial: Trial, params: Params) -> Verdict:
-    """A trial is judged once: its tests cost a tenth of a second, and its rows come again with every run."""
-    return judge(trial, params)
+    """A trial is judged once: its tests cost a tenth of a second, and its rows come again with every run.
+
+    It is remembered by its digest: its samples are a hundred kilobytes.
+    """
+    key = hashlib.sha256(repr(trial).encode()).digest(), params.params_id
+    if key not in _VERDICTS:
+        if len(_VERDICTS) >= _MOST_VERDICTS:
+            _VERDICTS.clear()
+        _VERDICTS[key] = judge(trial, params)
+    return _VERDICTS[key]
 
 
 def _slowed(verdict: Verdict, layer: str, params: Params) -> Word | None:
