@@ -101,6 +101,9 @@ def test_a_site_that_was_blocked_before_the_window_is_published_once(plain_dsn):
         (new,) = found(world, 11 * 24 * 60)
         assert (new.status, new.onset.likely) == ("open", None)
         assert [found(world, 11 * 24 * 60 + minute) for minute in (0, 5, 10)] == [[], [], []]
+        # Ladders are read no further back because of it.
+        later = detect_once(conn, settings_for(plain_dsn), at(36 * 24 * 60), dry_run=True)
+        assert later.since == at(6 * 24 * 60)
 
 
 def test_what_the_roll_ups_hold_is_found_like_what_is_not_rolled_up_yet(world):

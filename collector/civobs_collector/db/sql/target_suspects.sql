@@ -15,9 +15,9 @@ WITH part AS (
     AND m.ts >= %(since)s AND m.ts <= %(now)s
   GROUP BY 1, 2, 3, 4
   UNION ALL
-  -- A page in place of the one that was asked for is an exchange that went well.
+  -- A page in place of the one that was asked for is an exchange that went well. By probe, as the index begins with it.
   SELECT m.probe_key, m.target_key, m.ts, m.kind, 1, 1
-  FROM measurement m
+  FROM probe JOIN measurement m USING (probe_key)
   WHERE m.kind = %(http)s AND m.outcome = 0 AND m.ts >= %(since)s AND m.ts <= %(now)s
     AND m.detail->>'sample' IS NOT NULL
 ), failing AS (
