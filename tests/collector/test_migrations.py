@@ -81,8 +81,8 @@ def _two_days_of_measurements(conn):
         )
 
 
-def _one_without_rights_drops_the_first_day_and_makes_another(conn):
-    conn.execute("CREATE ROLE day_dropper; SET LOCAL ROLE day_dropper")
+def _one_who_owns_nothing_drops_the_first_day_and_makes_another(conn):
+    conn.execute("CREATE ROLE day_dropper; GRANT civobs_publisher TO day_dropper; SET LOCAL ROLE day_dropper")
     assert len(conn.execute("SELECT drop_days('2026-11-22T00:00Z')").fetchall()) == 1
     conn.execute("SELECT ensure_day('2026-11-23')")
     conn.execute("RESET ROLE; DROP ROLE day_dropper")
@@ -95,7 +95,7 @@ STEPS = {
     2: (_a_year_of_rollups, _one_probe_is_found_by_the_index),
     3: (_an_event_whose_public_id_was_changed, _an_event_keeps_its_public_id),
     4: (_an_event, _a_pattern_is_stored_once_and_withdrawn_rather_than_changed),
-    5: (_two_days_of_measurements, _one_without_rights_drops_the_first_day_and_makes_another),
+    5: (_two_days_of_measurements, _one_who_owns_nothing_drops_the_first_day_and_makes_another),
 }
 """For each migration: rows to have before it, and what must be true after it."""
 
