@@ -139,6 +139,14 @@ def test_a_heading_alone_is_no_event_and_no_error(tmp_path, capsys):
     assert "no row" in document["notes"][0]
 
 
+def test_a_file_of_households_that_are_only_ever_up_is_said_to_tell_of_no_loss(tmp_path, capsys):
+    rows = [((T0 + timedelta(hours=hour)).isoformat(), "AS1", "h1", 1) for hour in range(48) if hour % 20]
+    heading = ("time", "group", "household", "up")
+    document, _ = evaluated(capsys, "--form", "roster-probes", write(tmp_path / "up.csv", heading, rows))
+    assert document["events"] == []
+    assert "no row says that a household was down" in document["notes"][0]
+
+
 def test_the_table_names_events_and_scores(tmp_path, capsys):
     data = write(tmp_path / "a.csv", ROSTER, roster_rows({"KE": (12, [(48, 60)]), "AS7": (5, [(70, 72)])}, 96))
     truth = tmp_path / "truth.csv"

@@ -20,6 +20,7 @@ from civobs_collector.detect.record import ConfidenceLabel, EventKind, Level
 from civobs_collector.detect.segments import Segment, minimum
 from civobs_collector.detect.segments import find as find_segments
 from civobs_collector.detect.timeline import Axis, Code, ProbeLine, Timeline
+from civobs_collector.evaluate.coincidence import not_by_chance
 from civobs_collector.evaluate.forms import ProbeRows, RosterRows
 from civobs_collector.evaluate.found import Between, Found
 from civobs_collector.evaluate.series import Frame, frames
@@ -61,9 +62,10 @@ def find_probes(rows: ProbeRows, params: Params) -> list[Found]:
     """Every outage of every group whose households are named."""
     found: list[Found] = []
     for frame in frames(rows.at, rows.group, rows.step):
-        own = with_bin(params, frame.bin_s)
-        named = ((rows.group.names[code], frame.origin[code], _voting(rows, frame, code, own)) for code in frame.codes)
-        found.extend(_judged(named, own))
+        # What a household that flaps is worth is judged by how often it does.
+        own = _with(with_bin(params, frame.bin_s), {"eligible.flaps": np.inf})
+        groups = ((rows.group.names[code], frame.origin[code], _voting(rows, frame, code, own)) for code in frame.codes)
+        found.extend(_judged(groups, own, named=True))
     return sorted(found, key=_order)
 
 
@@ -166,8 +168,7 @@ def _voting(rows: ProbeRows, frame: Frame, code: int, params: Params) -> Group:
     n_up, n_rows = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
     np.add.at(n_rows, (place, index), 1)
     np.add.at(n_up, (place, index), rows.up[which])
-    told = n_rows > 0
-    up = _debounced(2 * n_up > n_rows, told, params)
+    up, told = 2 * n_up > n_rows, n_rows > 0
     lead = params.count("eligible.min_bins")
     axis = Axis(frame.origin[code] - lead * frame.bin_s, frame.bin_s, frame.n + lead, 1, frame.origin[code])
     name = rows.group.names[code]
@@ -180,22 +181,6 @@ def _voting(rows: ProbeRows, frame: Frame, code: int, params: Params) -> Group:
         nobody = np.zeros((0, frame.n), dtype=bool)
         return Group(GroupKey(level, name), View.INTERNET, (), nobody, nobody, nobody)
     return replace(wanted, up=wanted.up[:, lead:], down=wanted.down[:, lead:], eligible=wanted.eligible[:, lead:])
-
-
-def _debounced(up: Flags, told: Flags, params: Params) -> Flags:
-    """Without the single bins that households miss by themselves, as presence passes over a quick reconnect.
-
-    Counted as losses, a few such bins a day would make every household one that flaps and has no vote.
-    """
-    if params["grid.bin"] > params["presence.debounce"]:
-        return up
-    down = told & ~up
-    missed = np.zeros_like(down)
-    missed[:, 1:-1] = down[:, 1:-1] & up[:, :-2] & up[:, 2:]
-    n_down, n_told = down.sum(axis=0), told.sum(axis=0)
-    together = (n_down > params["rule.majority"] * n_told) & (n_down > 1)
-    found: Flags = up | (missed & ~together)
-    return found
 
 
 def _line(row: int, name: str, said: tuple[Flags, Flags], axis: Axis) -> ProbeLine:
@@ -212,12 +197,14 @@ def _line(row: int, name: str, said: tuple[Flags, Flags], axis: Axis) -> ProbeLi
     return ProbeLine(probe, codes, np.append(np.zeros(lead, dtype=bool), told), nothing, {}, (), {}, -np.inf)
 
 
-def _judged(groups: Iterable[_Named], params: Params) -> Iterator[Found]:
+def _judged(groups: Iterable[_Named], params: Params, *, named: bool = False) -> Iterator[Found]:
+    """Only where households are named it is known how often each fails by itself."""
     for own, some in _batches(groups, params):
         ups, knowns = np.stack([group.n_up for *_, group in some]), np.stack([group.n_known for *_, group in some])
         belief = state_filter.run(ups, knowns, own)
         for (name, origin, group), said in zip(some, belief, strict=True):
-            for segment in find_segments(group, said, None, own):
+            segments = find_segments(group, said, None, own)
+            for segment in not_by_chance(group, segments, own) if named else segments:
                 yield _found(name, origin, group, segment, own)
 
 

@@ -74,6 +74,9 @@ def evaluate(wanted: Wanted, params: Params) -> Evaluation:
     made = Evaluation(wanted.form, params, Tally(wanted.strict))
     parts = [_read(made, path, wanted.bin_s) for path in wanted.files]
     truth = read_truth(wanted.truth, made.tally) if wanted.truth is not None else None
+    probes = [rows for rows in parts if isinstance(rows, ProbeRows) and n_rows(rows)]
+    if probes and all(rows.up.all() for rows in probes):
+        made.notes.append("no row says that a household was down; one without a row is not taken to be")
     seen: dict[str, Extent] = {}
     for rows in _together(parts, wanted.form):
         if n_rows(rows):
