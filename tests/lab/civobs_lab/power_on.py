@@ -14,7 +14,7 @@ from pathlib import Path
 _CLONE_NEWTIME = 0x80
 """linux/sched.h. ``os.setns`` and ``os.unshare`` came with Python 3.12."""
 
-UNIT = {"MALLOC_ARENA_MAX": "1"}
+UNIT = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_MMAP_THRESHOLD_": "65536"}
 """What the agent's unit sets for it (deploy/systemd/civobs-agent.service)."""
 
 
