@@ -14,6 +14,7 @@ from civobs_collector.publish.words import (
     LAPSED,
     SERVICE_FAMILIES,
     SIGNALS,
+    SPEED_SIGNALS,
     STATUSES,
 )
 
@@ -58,11 +59,12 @@ def signal_words(event: PublishedEvent, signal: str) -> tuple[str, str]:
 
     A signal without words yet goes by its own name.
     """
+    words = SIGNALS | SPEED_SIGNALS if event.record.kind is EventKind.THROTTLING_TARGETED else SIGNALS
     head, _, number = signal.rpartition(".AS")
     if head and number.isdecimal():
-        name, meaning = SIGNALS.get(head, (head, ""))
+        name, meaning = words.get(head, (head, ""))
         return f"{name}, {network_name(event, int(number))}", meaning
-    return SIGNALS.get(signal, (signal, ""))
+    return words.get(signal, (signal, ""))
 
 
 def total_row(event: PublishedEvent) -> GridRow | None:

@@ -28,6 +28,12 @@ LAYERS: dict[str, tuple[str, str]] = {
 }
 """Where on the way to a service something fails, and what happens there."""
 
+SLOW_LAYERS: dict[str, tuple[str, str]] = {
+    "tls": ("transfers over the usual connection (TCP with TLS)", "as most pages and pictures come"),
+    "quic": ("transfers over the newer connection (QUIC)", "the same over UDP, as HTTP/3 does"),
+}
+"""What is slow, of a name that is slowed: the handshake is where the name is read, and not what is slow."""
+
 _WHAT: dict[str, str] = {
     "injection": "a forged answer came",
     "nxdomain": "the answer said that the name does not exist",
@@ -43,6 +49,7 @@ _WHAT: dict[str, str] = {
     "unreachable": "the answer was that there is no way to it",
     "throttle": "the transfer was held to a low speed",
     "blockpage": "a page came that says that the service is blocked",
+    "replaced": "a page came that reads as if the service were blocked; it is not a known one",
 }
 
 _BY: dict[str, str] = {
@@ -99,9 +106,16 @@ def services(targets: Sequence[str]) -> str:
     return listing(targets) if len(targets) <= NAMED else count(len(targets), "service")
 
 
+def layer_words(record: EventRecord, layer: str) -> tuple[str, str]:
+    """Name a layer and say what happens there, or what is slow there."""
+    if record.kind is EventKind.THROTTLING_TARGETED and layer in SLOW_LAYERS:
+        return SLOW_LAYERS[layer]
+    return LAYERS.get(layer, (layer, ""))
+
+
 def layers_text(record: EventRecord) -> str:
     """Say where on the way it failed or was slow; empty where that is not told."""
-    names = [LAYERS[layer][0] if layer in LAYERS else layer for layer in record.scope.layers]
+    names = [layer_words(record, layer)[0] for layer in record.scope.layers]
     verb = "was slow" if record.kind is EventKind.THROTTLING_TARGETED else "failed"
     return f"What {verb}: {listing(names)}." if names else ""
 
@@ -109,7 +123,8 @@ def layers_text(record: EventRecord) -> str:
 def mechanism_text(mechanism: str) -> str:
     """Say in words what a mechanism's name says in letters; a part without words goes by its own name."""
     where, *rest = mechanism.split(".")
-    layer = LAYERS[where][0] if where in LAYERS else where
+    named = LAYERS | SLOW_LAYERS if rest[:1] == ["throttle"] else LAYERS
+    layer = named[where][0] if where in named else where
     words = [_WHAT.get(rest[0], rest[0])] if rest else []
     words += [_BY.get(part, part) for part in rest[1:]]
     return f"{layer[0].upper()}{layer[1:]}: {'; '.join(words)}." if words else f"{layer[0].upper()}{layer[1:]}."

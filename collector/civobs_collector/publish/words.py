@@ -117,8 +117,14 @@ SIGNALS: dict[str, tuple[str, str]] = {
     "tls": ("Encrypted handshake (TLS)", "whether the handshake under the service's name went through"),
     "http": ("Web page (HTTP)", "whether the page came as it is"),
     "quic": ("QUIC", "whether the handshake over UDP went through"),
-    "throughput": ("Speed", "how fast transfers were beside a neutral one"),
+    "throughput": ("Speed", "whether transfers were as fast as usual at that hour of the week"),
 }
+
+SPEED_SIGNALS: dict[str, tuple[str, str]] = {
+    "tls": ("Speed over TCP (TLS)", "whether transfers under the service's name were as fast as neutral ones"),
+    "quic": ("Speed over QUIC", "whether transfers under the service's name were as fast as neutral ones"),
+}
+"""The same of a name that is slowed, where they read otherwise."""
 
 _NOT_KNOWN = ("not known", "not known: no data")
 STATES: dict[str, tuple[str, str]] = {
@@ -187,8 +193,8 @@ HYPOTHESES: dict[str, str] = {
 
 CROSS_CHECKS: dict[str, str] = {
     "cusum.nats": "Sum of surprise (CUSUM), nats",
-    "cusum.after_s": "Seconds until that sum alone would have raised an alarm",
-    "kleinberg.level": "Level of the burst of losses (Kleinberg)",
+    "cusum.after_s": "Seconds until that sum alone would have raised an alarm (at 7 nats)",
+    "kleinberg.level": "Level of the burst of losses (Kleinberg; from 6 on a burst, under 3 any day)",
 }
 """What other detectors make of the same data (detection.md §3.3 e)."""
 

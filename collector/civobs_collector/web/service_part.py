@@ -57,7 +57,7 @@ def services_part(event: PublishedEvent) -> Services | None:
     return Services(
         heading=HEADINGS[record.kind],
         targets=scope.targets,
-        layers=tuple(services.LAYERS.get(layer, (layer, "")) for layer in scope.layers),
+        layers=tuple(services.layer_words(record, layer) for layer in scope.layers),
         mechanisms=tuple((mechanism, services.mechanism_text(mechanism)) for mechanism in scope.mechanisms),
         trace=services.has_trace(scope.mechanisms),
         matrix=matrix(event),
