@@ -219,7 +219,7 @@ class CampaignPart(Part):
 
 
 class DatingPosterior(Part):
-    """When it began and ended by all households' votes together: 5 % to 95 % of the posterior (detection.md §3.3 f)."""
+    """Between which moments it began and ended with 90 % probability (5 % to 95 %), by all households together."""
 
     onset: Bounds
     resolution: Bounds | None = None
