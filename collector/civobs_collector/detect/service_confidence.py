@@ -33,6 +33,8 @@ def confidence_of(
     slowed = kind is EventKind.THROTTLING_TARGETED
     proofs = () if slowed else artefacts(mechanisms)
     against = _obstacles(one, weight, params)
+    if slowed and not any(word.endswith("throttle.sni") for word in mechanisms):
+        against.append("in no test enough pairs of transfers came back to one speed")
     if not slowed and not proofs and known_networks(one) < params["rule.country_networks"]:
         against.append("nothing shows that the name was acted on: a fault between one network and the site looks alike")
     return Confidence(

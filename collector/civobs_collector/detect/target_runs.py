@@ -189,7 +189,8 @@ _HOW: dict[str, str] = {
     Failure.SSL_FAILED_HANDSHAKE: "alert",
     Failure.SSL_INVALID_HOSTNAME: "mitm",
     Failure.SSL_UNKNOWN_AUTHORITY: "mitm",
-    Failure.SSL_INVALID_CERTIFICATE: "mitm",
+    # Expired or malformed: more often the site's own fault, or its server's for one country, than somebody else's.
+    Failure.SSL_INVALID_CERTIFICATE: "certificate",
 }
 
 

@@ -42,6 +42,7 @@ _WHAT: dict[str, str] = {
     "close": "the other side hung up",
     "alert": "the other side broke the handshake off",
     "mitm": "somebody else's certificate came",
+    "certificate": "a certificate came that has expired or cannot be read",
     "refused": "the request was refused",
     "servfail": "the resolver said that it could not find out",
     "empty": "the answer held no address",
