@@ -20,7 +20,6 @@ from civobs_collector.detect.fingerprints import Fingerprints
 from civobs_collector.detect.goodput import Transfer
 from civobs_collector.detect.inputs import Inputs, ProbeInfo
 from civobs_collector.detect.params import Params
-from civobs_collector.detect.record import ConfidenceLabel
 from civobs_collector.detect.target_runs import Detail, Known, Page, Run, Word, words
 from civobs_collector.detect.targets import Votes
 from civobs_collector.detect.throttling import Trial, Verdict, judge, pair_up
@@ -133,7 +132,7 @@ def _slowed(verdict: Verdict, layer: str, params: Params) -> Word | None:
     On a line that is slow or uneven for both names alike, the name is not slowed either.
     """
     if verdict.kind == "throttling_targeted":
-        sure = verdict.label == ConfidenceLabel.PROBABLE
+        sure = verdict.label == "probable"
         return Word(layer, True, f"{layer}.throttle.sni" if sure else f"{layer}.throttle", True)
     alike = verdict.ratio is not None and verdict.ratio < params["throttling.moderate"]
     return Word(layer, False) if alike else None
