@@ -27,9 +27,6 @@ from civobs_collector.detect.page_text import (
 from civobs_collector.detect.page_words import expressions, found, vocabulary
 from civobs_collector.detect.params import Params
 
-MECHANISM = "http.blockpage"
-"""As event records name it."""
-
 _POLICY_PARAMETERS = frozenset(
     [
         "policy",

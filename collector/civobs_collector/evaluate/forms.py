@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from civobs_collector.detect.targets import LAYERS
 from civobs_collector.errors import EvaluationError
 from civobs_collector.evaluate.lines import Column, Tally, rows
 from civobs_collector.evaluate.names import Form
 from civobs_collector.evaluate.steps import Step, step_of
 
-LAYERS = ("dns", "tcp", "tls", "http", "quic")
 ARMS = ("target", "neutral")
 TARGET_ARM, NEUTRAL_ARM = 0, 1
 

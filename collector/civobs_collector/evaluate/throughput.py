@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from civobs_collector.detect.goodput import Transfer
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.throttling import Trial, Verdict, judge, pair_up
-from civobs_collector.evaluate.forms import TARGET_ARM, ThroughputRows
+from civobs_collector.evaluate.forms import NEUTRAL_ARM, TARGET_ARM, ThroughputRows
 from civobs_collector.evaluate.found import Between, Found
 
 Floats = NDArray[np.float64]
@@ -98,7 +98,7 @@ def _trial(rows: ThroughputRows, test: int, arms: dict[int, dict[str, _Replicate
     places = {name: place for place, name in enumerate(names)}
     target, neutral = (
         {places[name]: _transfer(rows, one, meaning) for name, one in arms[arm].items()}
-        for arm in (TARGET_ARM, 1 - TARGET_ARM)
+        for arm in (TARGET_ARM, NEUTRAL_ARM)
     )
     pairs, spare_target, spare_neutral = pair_up(target, neutral)
     return Trial(rows.test.names[test], pairs, None, spare_target, spare_neutral)
