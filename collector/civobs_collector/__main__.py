@@ -2,6 +2,9 @@
 
 import argparse
 import logging
+import os
+import select
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -54,9 +57,12 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one command; an error is one line of cause and one of remedy."""
     try:
-        return _run(argv)
+        code = _run(argv)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError as error:
+        return _unread(error)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("civobs"):
             raise
@@ -66,6 +72,18 @@ def main(argv: list[str] | None = None) -> int:
             "        pip install 'civobs[collector]'\n"
         )
         return 2
+    return code
+
+
+def _unread(error: BrokenPipeError) -> int:
+    """End as programs do whose reader, such as ``head``, has seen enough. Raises what was not of standard output."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    if not poll.poll(0):
+        raise error
+    # Python flushes once more when it ends, and would complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE
 
 
 def _run(argv: list[str] | None) -> int:

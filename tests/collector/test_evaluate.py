@@ -182,3 +182,13 @@ def test_the_help_teaches_by_example(capsys):
     said = capsys.readouterr().out
     assert "time,network,country,target,layer,household,ok,failure" in said
     assert "civobs evaluate --form target votes.csv --json > found.json" in said
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    path = tmp_path / "counts.csv"
+    path.write_text("time,group,count\n2026-03-01T00:00Z,Bago,7\n")
+    command = [sys.executable, "-m", "civobs_collector", "evaluate", "--form", "counts", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        run.stdout.close()
+        said = run.stderr.read()
+    assert (run.returncode, said) == (141, "")
