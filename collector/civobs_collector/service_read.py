@@ -15,7 +15,7 @@ from typing import Any
 
 from civobs_collector.db import target_input
 from civobs_collector.db.connect import Connection
-from civobs_collector.detect.blockpages import Certainty, verdict
+from civobs_collector.detect.blockpages import Certainty, weigh
 from civobs_collector.detect.fingerprints import Fingerprints
 from civobs_collector.detect.goodput import Transfer
 from civobs_collector.detect.inputs import Inputs, ProbeInfo
@@ -51,7 +51,7 @@ def block_pages(conn: Connection, params: Params) -> PageJudge:
             known.append(stored_fingerprints(conn))
         headers = [(one["name"], one["value"]) for one in row.get("headers", ())]
         led_to = next(iter(reversed(row.get("redirects", ()))), None)
-        found = verdict(
+        found = weigh(
             row.get("status"),
             headers,
             row.get("title"),
@@ -61,7 +61,7 @@ def block_pages(conn: Connection, params: Params) -> PageJudge:
             asked=row.get("url"),
             verified=row.get("verified"),
             params=params,
-        )
+        ).match
         return None if found is None else found.certainty
 
     return judged

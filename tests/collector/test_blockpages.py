@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civobs_collector.detect.blockpages import Certainty, is_vague, verdict, weigh
+from civobs_collector.detect.blockpages import Certainty, is_vague, weigh
 from civobs_collector.detect.fingerprints import OWN, Answer, Fingerprint, Fingerprints, Form, PatternError, Role
 from civobs_collector.detect.page_text import normalised, read_page
 from civobs_collector.detect.page_words import vocabulary
@@ -25,7 +25,7 @@ def sample(kind, name):
 
 
 def said_of(page, fingerprints=NONE, **more):
-    return verdict(None, (), None, page, None, fingerprints, **more)
+    return weigh(None, (), None, page, None, fingerprints, **more).match
 
 
 @pytest.mark.parametrize("name", _SAMPLES["ordinary"])
@@ -44,7 +44,7 @@ def test_a_page_of_blocking_without_a_fingerprint_is_likely_and_no_more(name):
 
 def test_the_laboratorys_page_is_known_by_its_fingerprint_also_as_a_row_has_it():
     for body in (LAB_PAGE, LAB_PAGE.strip()):
-        found = verdict(403, {"content-type": "text/html"}, "Forbidden", body, None, Fingerprints(), verified=None)
+        found = weigh(403, {"content-type": "text/html"}, "Forbidden", body, None, Fingerprints(), verified=None).match
         assert found is not None
         assert (found.certainty, found.by) == (Certainty.ARTEFACT, "fingerprint")
         assert found.fingerprint == OWN[0]
@@ -52,7 +52,7 @@ def test_the_laboratorys_page_is_known_by_its_fingerprint_also_as_a_row_has_it()
 
 def test_a_servers_own_forbidden_page_is_not_the_laboratorys():
     page = "<html><head><title>403 Forbidden</title></head><body><h1>Forbidden</h1></body></html>"
-    assert verdict(403, (), "403 Forbidden", page, None, Fingerprints()) is None
+    assert weigh(403, (), "403 Forbidden", page, None, Fingerprints()).match is None
 
 
 FOUND_HERE = Fingerprint("one", "list", "Restricted by Example Telecom", scope="isp")
@@ -160,22 +160,22 @@ def test_what_a_site_says_over_verified_tls_is_its_own_word():
     asked = "https://www.site.example/"
     assert said_of(page, asked=asked, verified=True) is None
     assert said_of(page, asked=asked, verified=False) is not None
-    elsewhere = verdict(200, (), None, page, "https://notice.isp.example/", NONE, asked=asked, verified=True)
+    elsewhere = weigh(200, (), None, page, "https://notice.isp.example/", NONE, asked=asked, verified=True).match
     assert elsewhere is not None
-    assert verdict(200, (), None, page, "https://site.example/uk", NONE, asked=asked, verified=True) is None
+    assert weigh(200, (), None, page, "https://site.example/uk", NONE, asked=asked, verified=True).match is None
 
 
 def test_a_redirect_to_an_address_that_speaks_of_blocking_is_likely():
-    assert verdict(302, (), None, None, "http://blocked.isp.example/?site=…", NONE) is not None
-    own = verdict(302, (), None, None, "http://www.site.example/blocked", NONE, asked="http://site.example/")
+    assert weigh(302, (), None, None, "http://blocked.isp.example/?site=…", NONE).match is not None
+    own = weigh(302, (), None, None, "http://www.site.example/blocked", NONE, asked="http://site.example/").match
     assert own is None
-    assert verdict(301, (), None, None, "https://www.site.example/", NONE) is None
+    assert weigh(301, (), None, None, "https://www.site.example/", NONE).match is None
 
 
 def test_a_redirect_to_a_governments_host_counts_where_the_site_is_not_its_own():
     office = "https://www.gambling.gov.xa/notice"
-    assert verdict(302, (), None, None, office, NONE, asked="http://casino.example/") is not None
-    assert verdict(302, (), None, None, office, NONE, asked="http://gambling.gov.xa/") is None
+    assert weigh(302, (), None, None, office, NONE, asked="http://casino.example/").match is not None
+    assert weigh(302, (), None, None, office, NONE, asked="http://gambling.gov.xa/").match is None
 
 
 def test_the_same_answer_gives_the_same_match_whatever_the_order_of_fingerprints():
@@ -202,7 +202,7 @@ def test_a_page_that_the_probe_read_in_the_wrong_encoding_is_read_again(said):
     as_kept = page.encode("windows-1251").decode("latin-1")
     assert said_of(as_kept) == said_of(page) is not None
     known = Fingerprints((Fingerprint("a", "l", "к ресурсу ограничен по решению", scope="isp"),))
-    found = verdict(200, {"content-type": "text/html; charset=cp1251"}, None, as_kept, None, known)
+    found = weigh(200, {"content-type": "text/html; charset=cp1251"}, None, as_kept, None, known).match
     assert found is not None
     assert found.certainty is Certainty.ARTEFACT
 

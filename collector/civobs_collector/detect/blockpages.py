@@ -112,28 +112,7 @@ class Weighed:
     """Known false positives that match."""
 
 
-def verdict(  # noqa: PLR0913 # an answer has as many parts
-    status: int | None,
-    headers: Mapping[str, str] | Iterable[tuple[str, str]],
-    title: str | None,
-    sample: str | None,
-    location: str | None,
-    fingerprints: Fingerprints,
-    *,
-    asked: str | None = None,
-    verified: bool | None = None,
-    params: Params = _DEFAULTS,
-) -> Match | None:
-    """The match of one answer, None where it is no page of blocking as far as can be told.
-
-    ``location`` is where a redirect led, ``asked`` the URL that was asked for, ``verified`` whether the last hop's TLS
-    was: what a site says itself over verified TLS is its own word, whatever it says.
-    """
-    found = weigh(status, headers, title, sample, location, fingerprints, asked=asked, verified=verified, params=params)
-    return found.match
-
-
-def weigh(  # noqa: PLR0913 # as above
+def weigh(  # noqa: PLR0913 # an answer has as many parts
     status: int | None,
     headers: Mapping[str, str] | Iterable[tuple[str, str]],
     title: str | None,
@@ -145,7 +124,11 @@ def weigh(  # noqa: PLR0913 # as above
     verified: bool | None = None,
     params: Params = _DEFAULTS,
 ) -> Weighed:
-    """The same with all that was found, for people who ask why."""
+    """What was found in one answer; ``match`` is None where it is no page of blocking as far as can be told.
+
+    ``location`` is where a redirect led, ``asked`` the URL that was asked for, ``verified`` whether the last hop's TLS
+    was: what a site says itself over verified TLS is its own word, whatever it says.
+    """
     fields = tuple(headers.items() if isinstance(headers, Mapping) else headers)
     home = host_of(asked) if asked else ""
     if verified and (not location or same_site(host_of(location) or home, home)):
