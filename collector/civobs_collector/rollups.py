@@ -73,6 +73,22 @@ GROUP BY b.bucket, r.probe_key, r.kind, r.target_key, r.family
 ON CONFLICT ({keys}) DO UPDATE SET ({values}) = ({new_values})
 """
 
+_COVERAGE = """
+INSERT INTO coverage_month AS c (probe_key, month, hours)
+SELECT r.probe_key, m.month::date,
+       bit_or(set_bit(0::bit(744), (extract(epoch FROM r.bucket AT TIME ZONE 'UTC' - m.month) / 3600)::int4, 1))
+FROM unnest(%s::timestamptz[], %s::int4[]) AS b (bucket, probe_key)
+JOIN rollup_1h r ON r.probe_key = b.probe_key AND r.bucket = b.bucket AND r.n > r.n_not_run
+JOIN target t ON t.target_key = r.target_key AND t.name = 'L0'
+JOIN kind k ON k.kind = r.kind AND k.name = 'ladder'
+CROSS JOIN LATERAL (SELECT date_trunc('month', r.bucket AT TIME ZONE 'UTC') AS month) m
+GROUP BY 1, 2
+ON CONFLICT (probe_key, month) DO UPDATE SET hours = c.hours | excluded.hours
+  WHERE c.hours | excluded.hours <> c.hours
+"""
+"""A probe that ran has a row of L0, the ladder's lowest rung, whatever came of it. Bits are only ever added, because an
+hour's counts only ever grow."""
+
 
 def roll_up(conn: Connection, now: datetime, limit: int = BUCKETS_AT_ONCE) -> int:
     """Compute up to ``limit`` marked buckets that are over, in one transaction; returns how many there were."""
@@ -86,7 +102,9 @@ def roll_up(conn: Connection, now: datetime, limit: int = BUCKETS_AT_ONCE) -> in
         starts, keys = [row[0] for row in taken], [row[1] for row in taken]
         conn.execute(_five_minutes(), (starts, keys, BUCKET, min(starts), max(starts) + BUCKET))
         hours = sorted({(_hour(start), key) for start, key in taken})
-        conn.execute(_one_hour(), ([hour for hour, _ in hours], [key for _, key in hours]))
+        which = ([hour for hour, _ in hours], [key for _, key in hours])
+        conn.execute(_one_hour(), which)
+        conn.execute(_COVERAGE, which)
     return len(taken)
 
 

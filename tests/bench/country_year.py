@@ -22,7 +22,7 @@ END = datetime(2026, 11, 1, tzinfo=UTC)
 NETWORKS = 4
 LADDER_STEP = timedelta(minutes=5)
 RUNGS = ("L0", "L4", "L5")
-"""The first only in the roll-ups, for the pages."""
+"""The first only in the coverage, for the pages."""
 OUTSIDE = 5
 """Probes in another country, with which a failing service is compared."""
 BLOCKED = 3
@@ -76,9 +76,13 @@ _ROLLUP = """
 INSERT INTO rollup_1h (bucket, probe_key, kind, target_key, family, n, n_ok, n_not_run, ms_hist)
 SELECT date_trunc('hour', ts), probe_key, kind, target_key, 4, count(*), count(*) FILTER (WHERE outcome = 0), 0, '{}'
   FROM measurement WHERE ts >= %(day)s AND ts < %(day)s + interval '1 day' GROUP BY 1, 2, 3, 4;
-INSERT INTO rollup_1h (bucket, probe_key, kind, target_key, family, n, n_ok, n_not_run, ms_hist)
-SELECT at, probe_key, 1, (SELECT target_key FROM target WHERE name = 'L0'), 0, 12, 12, 0, '{}'
-  FROM probe CROSS JOIN generate_series(%(day)s, %(day)s + interval '23 hours', interval '1 hour') at;
+"""
+_COVERAGE = """
+INSERT INTO coverage_month (probe_key, month, hours)
+SELECT probe_key, month::date, bit_or(set_bit(0::bit(744), (extract(epoch FROM at - month) / 3600)::int4, 1))
+  FROM probe
+ CROSS JOIN generate_series(%(start)s AT TIME ZONE 'UTC', %(end)s AT TIME ZONE 'UTC' - interval '1 hour', '1 hour') at
+ CROSS JOIN LATERAL (SELECT date_trunc('month', at) AS month) m GROUP BY 1, 2
 """
 _DARK = """
 INSERT INTO presence SELECT probe_key, %(day)s + interval '5 hours 90 seconds', 'offline', %(session)s || probe_key,
@@ -145,4 +149,5 @@ def fill(dsn: str, size: Size) -> None:
                 if dark:
                     cursor.execute(_DARK, day | {"session": session, "next": f"again{number}-"})
                     session = f"again{number}-"
+        cursor.execute(_COVERAGE, values)
         cursor.execute("VACUUM ANALYZE")

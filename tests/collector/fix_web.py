@@ -287,12 +287,14 @@ def _seed_probe(conn: psycopg.Connection, number: int, cc: str, asn: int, *, hea
 
 
 def _seed_coverage(conn: psycopg.Connection, now: datetime) -> None:
-    """A week of hourly rows for all but Fiji, with six empty hours two days ago."""
+    """A week of hours for all but Fiji, with six empty hours two days ago."""
     hour = now.replace(minute=0, second=0, microsecond=0)
     conn.execute(
-        "INSERT INTO rollup_1h SELECT h, probe_key, 1, 2, 0, 60, 60, 0, 10, 20, 900, '{}'"
+        "INSERT INTO coverage_month SELECT probe_key, month::date,"
+        " bit_or(set_bit(0::bit(744), (extract(epoch FROM at - month) / 3600)::int4, 1))"
         " FROM probe CROSS JOIN generate_series(%s::timestamptz, %s::timestamptz, interval '1 hour') h"
-        " WHERE cc <> 'FJ' AND NOT h BETWEEN %s AND %s",
+        " CROSS JOIN LATERAL (SELECT h AT TIME ZONE 'UTC' AS at, date_trunc('month', h AT TIME ZONE 'UTC') AS month) m"
+        " WHERE cc <> 'FJ' AND NOT h BETWEEN %s AND %s GROUP BY 1, 2",
         (
             hour - timedelta(days=8),
             hour - timedelta(hours=1),

@@ -90,12 +90,29 @@ def _one_who_owns_nothing_drops_the_first_day_and_makes_another(conn):
     assert conn.execute("SELECT to_regclass('event_version_campaign')").fetchone() == ("event_version_campaign",)
 
 
+def _a_month_s_end_in_rollups(conn):
+    conn.execute("""
+        INSERT INTO target (name) VALUES ('L5'), ('L0');
+        INSERT INTO kind VALUES (1, 'ladder') ON CONFLICT DO NOTHING;
+        INSERT INTO rollup_1h SELECT h, probe_key, 1, 2, 0, 2, 0, n_not_run, 1, 2, 3, '{}'
+        FROM generate_series('2026-01-31T22:00Z'::timestamptz, '2026-02-01T01:00Z', interval '1 hour') h,
+             (VALUES (1, 1), (2, 2)) probe (probe_key, n_not_run);
+        INSERT INTO rollup_1h SELECT '2026-01-01Z', 3, kind, target_key, 0, 2, 0, 0, 1, 2, 3, '{}'
+        FROM (VALUES (2, 2), (1, 1)) other (kind, target_key)""")
+
+
+def _the_hours_are_bits_of_two_months(conn):
+    rows = conn.execute("SELECT probe_key, month::text, hours::text FROM coverage_month ORDER BY 1, 2").fetchall()
+    assert rows == [(1, "2026-01-01", "0" * 742 + "11"), (1, "2026-02-01", "11" + "0" * 742)]
+
+
 STEPS = {
     1: (_nothing_yet, _spine_takes_a_row),
     2: (_a_year_of_rollups, _one_probe_is_found_by_the_index),
     3: (_an_event_whose_public_id_was_changed, _an_event_keeps_its_public_id),
     4: (_an_event, _a_pattern_is_stored_once_and_withdrawn_rather_than_changed),
     5: (_two_days_of_measurements, _one_who_owns_nothing_drops_the_first_day_and_makes_another),
+    6: (_a_month_s_end_in_rollups, _the_hours_are_bits_of_two_months),
 }
 """For each migration: rows to have before it, and what must be true after it."""
 

@@ -1,11 +1,11 @@
-"""Measurements as the public may read them, and how many households reported hour by hour.
+"""Measurements as the public may read them.
 
 The household, the probe's id and the free text of a row stay inside: ``detail`` is read through a list of keys that
 cannot describe a home (``PUBLIC_DETAIL``).
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from psycopg.rows import class_row
@@ -51,17 +51,6 @@ class MeasurementFilter:
     outcome: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CoverageCell:
-    """Households of one network with at least one measurement in the bin that begins at ``at``."""
-
-    asn: int
-    at: datetime
-    households: int
-    hours: int
-    """Hours of the bin with at least one measurement."""
-
-
 _LIST_SQL = """
 SELECT m.ts, m.slot_at, m.probe_key, p.probe_id, m.seq, p.cc, p.asn, k.name AS kind, t.name AS target, m.family,
        m.outcome, f.name AS failure, m.value, m.ms, m.clock_err_ms,
@@ -104,25 +93,3 @@ def list_measurements(
     }
     with conn.cursor(row_factory=class_row(MeasurementRow)) as cursor:
         return cursor.execute(_LIST_SQL, values).fetchall()
-
-
-_COVERAGE_SQL = """
-SELECT p.asn, date_bin(%(step)s, r.bucket, %(start)s) AS at, count(DISTINCT p.household_key)::int4 AS households,
-       count(DISTINCT r.bucket)::int4 AS hours
-  FROM rollup_1h r
-  JOIN probe p USING (probe_key)
- WHERE r.bucket >= %(start)s AND r.bucket < %(end)s
-   AND r.target_key = (SELECT target_key FROM target WHERE name = 'L0')
-   AND r.kind = (SELECT kind FROM kind WHERE name = 'ladder') AND r.n > r.n_not_run
-   AND p.cc = %(cc)s AND p.status = 'active' AND NOT p.is_anchor
- GROUP BY 1, 2 ORDER BY 1, 2
-"""
-
-
-def read_coverage(conn: Connection, cc: str, *, start: datetime, end: datetime, step: timedelta) -> list[CoverageCell]:
-    """Count reporting households per network and bin. ``start`` is on the hour; ``step`` is whole hours.
-
-    A household reported if it looked at the ladder: then there is a row of L0, its lowest rung, whatever came of it.
-    """
-    with conn.cursor(row_factory=class_row(CoverageCell)) as cursor:
-        return cursor.execute(_COVERAGE_SQL, {"cc": cc, "start": start, "end": end, "step": step}).fetchall()

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from civobs_collector.db.connect import Connection
+from civobs_collector.db.read_coverage import CoverageCell, read_coverage
 from civobs_collector.db.read_events import EventFilter, read_country_names
 from civobs_collector.db.read_health import read_beats
-from civobs_collector.db.read_measurements import CoverageCell, read_coverage
 from civobs_collector.db.read_probes import NetworkCounts, count_networks
 from civobs_collector.detect.record import Depth, EventKind, Level, Status
 from civobs_collector.publish.charts import Curve, CurvePoint, Lane, Segment, Timeline, households, lane_lines, overlay
@@ -128,31 +128,26 @@ def country_timeline(
     shown: Window,
 ) -> Timeline:
     """Lay out coverage, and the events above it. The running hour holds events only: it is not complete."""
-    bins = shown.bins
-    whole: dict[datetime, list[CoverageCell]] = {}
-    for cell in cells:
-        whole.setdefault(cell.at, []).append(cell)
-    total_h = {moment: max(cell.hours for cell in found) for moment, found in whole.items()}
+    whole = {cell.at: cell for cell in cells if cell.asn is None}
     marks = [event for event in events if event.record.status is not Status.RETRACTED]
     total = sum(count.households for count in counts)
     lanes = [
         Lane(
             country,
             households(total),
-            overlay(_covered(bins, total_h, shown.step), _marks(marks, None, shown)),
+            overlay(_covered(shown, cells, None), _marks(marks, None, shown)),
         )
     ]
     for count in counts:
-        hours = {cell.at: cell.hours for cell in cells if cell.asn == count.asn}
         mine = [event for event in marks if count.asn in event.record.scope.asns]
         lanes.append(
             Lane(
                 network_label(count),
                 households(count.households),
-                overlay(_covered(bins, hours, shown.step), _marks(mine, count.asn, shown)),
+                overlay(_covered(shown, cells, count.asn), _marks(mine, count.asn, shown)),
             )
         )
-    points = tuple(CurvePoint(moment, sum(cell.households for cell in whole.get(moment, ()))) for moment in bins)
+    points = tuple(CurvePoint(moment, whole[moment].households if moment in whole else 0) for moment in shown.bins)
     top = max([total, *(point.main for point in points)])
     curve = Curve("Households that measured", points, top, main_state="u")
     return Timeline(start=shown.start, end=shown.at, lanes=tuple(lanes), curve=curve)
@@ -166,24 +161,19 @@ def network_label(count: NetworkCounts) -> str:
 
 
 def empty_hours(cells: Sequence[CoverageCell], period: Period) -> tuple[int, int]:
-    """Return the hours of the period in which no household measured, and all its hours.
-
-    In steps longer than an hour the best network of each step counts, so the first number is then an upper bound.
-    """
-    best: dict[datetime, int] = {}
-    for cell in cells:
-        best[cell.at] = max(best.get(cell.at, 0), cell.hours)
+    """Return the hours of the period in which no household measured, and all its hours."""
     hours = int(period.length / timedelta(hours=1))
-    return hours - sum(best.values()), hours
+    return hours - sum(cell.hours for cell in cells if cell.asn is None), hours
 
 
-def _covered(bins: Sequence[datetime], hours: dict[datetime, int], step: timedelta) -> list[Segment]:
-    full = int(step / timedelta(hours=1))
-    states = [(moment, _cover_state(hours.get(moment, 0), full)) for moment in bins]
+def _covered(shown: Window, cells: Sequence[CoverageCell], asn: int | None) -> list[Segment]:
+    """Join neighbouring bins of one state, of a network or of the country."""
+    full = int(shown.step / timedelta(hours=1))
+    hours = {cell.at: cell.hours for cell in cells if cell.asn == asn}
     segments: list[Segment] = []
-    for state, group in groupby(states, key=lambda pair: pair[1]):
-        moments = [moment for moment, _ in group]
-        segments.append(Segment(moments[0], moments[-1] + step, state))
+    for state, group in groupby(shown.bins, key=lambda moment: _cover_state(hours.get(moment, 0), full)):
+        moments = list(group)
+        segments.append(Segment(moments[0], moments[-1] + shown.step, state))
     return segments
 
 
