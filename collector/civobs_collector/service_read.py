@@ -20,7 +20,8 @@ from civobs_collector.detect.fingerprints import Fingerprints
 from civobs_collector.detect.goodput import Transfer
 from civobs_collector.detect.inputs import Inputs, ProbeInfo
 from civobs_collector.detect.params import Params
-from civobs_collector.detect.target_runs import Detail, Known, Page, Run, Word, words
+from civobs_collector.detect.target_addresses import AddressFact, Known, known_addresses
+from civobs_collector.detect.target_runs import Detail, Page, Run, Word, words
 from civobs_collector.detect.targets import Votes
 from civobs_collector.detect.throttling import Trial, Verdict, judge, pair_up
 from civobs_collector.detect.votes import Line, Said, bin_of, fold, telling
@@ -78,7 +79,8 @@ def read_votes(
     keys = {key for key, _, _ in spans}
     if not keys:
         return None
-    known = _known(target_input.read_addresses(conn, keys, since, inputs.now))
+    told = target_input.read_addresses(conn, keys, since, inputs.now)
+    known = known_addresses((AddressFact(*row) for row in told), params)
     rows = target_input.read_runs(conn, spans, clock_s=params["target.bin"])
     runs = _judged(rows, known, judge_page)
     bin_s = bin_of([_cadence(slots) for slots in runs.slots.values() if len(slots) > 1], params)
@@ -169,13 +171,6 @@ def _spans(
         else:
             found.append((key, start, end))
     return found
-
-
-def _known(rows: Iterable[tuple[int, str, bool]]) -> dict[int, Known]:
-    met: dict[int, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
-    for key, address, verified in rows:
-        met[key][0 if verified else 1].add(address)
-    return {key: Known(frozenset(verified), frozenset(answered)) for key, (verified, answered) in met.items()}
 
 
 def _judged(rows: Iterable[tuple[Any, ...]], known: dict[int, Known], judge_page: PageJudge) -> _Runs:

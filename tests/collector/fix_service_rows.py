@@ -113,6 +113,19 @@ class Rows:
         self.row(probe, "tls", target, minute, address=TRUE, stage="done", resolvers=["quad"], **more)
         self.row(probe, "reach", target, minute + 1, TIMEOUT, address=FALSE, stage="connect", **more)
 
+    def dead_node(self, probe, target, minute, **more):
+        """All resolvers lead to an address at which nobody is: a machine of a delivery network, for all one knows."""
+        told = {"address": FALSE, "stage": "connect"}
+        for named in ("target", "neutral", "none"):
+            self.row(probe, "tls", target, minute, TIMEOUT, named=named, resolvers=["resolver", "quad"], **told, **more)
+        self.row(probe, "reach", target, minute + 1, TIMEOUT, **told, **more)
+
+    def raced(self, probe, target, minute, **more):
+        """The same, and after the answer to one question comes another one, which is right."""
+        asked = {"resolver": "quad", "transport": "udp", "qtype": "A", "answers": [FALSE]}
+        self.row(probe, "dns", target, minute, others=[{"ms": 31.5, "answers": [TRUE]}], **asked, **more)
+        self.dead_node(probe, target, minute, **more)
+
     def unresolved(self, probe, target, minute, failure=TIMEOUT, **more):
         """The given resolver says nothing of the name."""
         for qtype in ("A", "AAAA"):

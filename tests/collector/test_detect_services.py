@@ -135,6 +135,24 @@ def test_a_lie_of_the_given_resolver_is_told_by_where_it_leads(world):
     assert (event.scope.layers, event.scope.mechanisms) == (("dns",), ("dns.injection",))
 
 
+def test_a_dead_machine_that_a_delivery_network_leads_one_network_to_is_no_lie_and_unconfirmed(world):
+    rows, kenya, *_ = world
+    rows.all(kenya[:2], (SITE,), BLOCKED, rows.dead_node)
+    rows.all(kenya[2:], (SITE,), BLOCKED, rows.works)
+    (event,) = found(world, 24 * 60)
+    assert (event.scope.asns, event.scope.layers, event.scope.mechanisms) == ((101,), ("tcp",), ("tcp.timeout",))
+    assert event.confidence.label == "unconfirmed"
+
+
+def test_an_answer_that_wins_the_race_against_the_right_one_is_a_lie_wherever_it_leads(world):
+    rows, kenya, *_ = world
+    rows.all(kenya[:2], (SITE,), BLOCKED, rows.raced)
+    rows.all(kenya[2:], (SITE,), BLOCKED, rows.works)
+    (event,) = found(world, 24 * 60)
+    assert (event.scope.asns, event.scope.layers, event.scope.mechanisms) == ((101,), ("dns",), ("dns.injection",))
+    assert event.confidence.label == "probable"
+
+
 def test_a_name_that_a_countrys_resolvers_deny_is_blocked_at_the_name(world):
     rows, kenya, *_ = world
     rows.all(kenya, (SITE,), BLOCKED, rows.unresolved, failure=NXDOMAIN)

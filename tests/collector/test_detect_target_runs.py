@@ -2,11 +2,13 @@
 
 import pytest
 
-from civobs_collector.detect.target_runs import Known, Page, Run, commonest, words
+from civobs_collector.detect.target_addresses import Known
+from civobs_collector.detect.target_runs import Page, Run, commonest, words
 from civobs_wire.failure import Failure
 
 TRUE, FALSE = "198.51.100.7", "203.0.113.66"
-KNOWN = Known(verified=frozenset({TRUE}))
+KNOWN = Known(verified=frozenset({TRUE}), lies=frozenset({FALSE}))
+UNPROVEN = Known(verified=frozenset({TRUE}))
 TIMEOUT, RESET, WRONG_NAME = Failure.GENERIC_TIMEOUT_ERROR, Failure.CONNECTION_RESET, Failure.SSL_INVALID_HOSTNAME
 
 
@@ -94,6 +96,21 @@ def test_an_exchange_that_went_well_may_have_brought_somebody_elses_page(page, w
 def test_of_a_page_that_was_not_kept_nothing_is_said():
     assert "http" not in said("http", 1, page=Page.UNKNOWN)
     assert "http" not in said("reach", 1, known=Known(open=frozenset({TRUE})))
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_ok", "failed", "wanted"),
+    [
+        ("tcp", 0, row(TIMEOUT, FALSE), {"tcp": "tcp.timeout"}),
+        ("http", 0, row(TIMEOUT, FALSE, stage="connect"), {"tcp": "tcp.timeout"}),
+        ("tls", 1, shake(TIMEOUT, "connect", address=FALSE), {"tcp": "tcp.timeout"}),
+        ("tls", 2, shake(RESET, "handshake", address=FALSE), {"tls": "tls.reset.sni", "tcp": "ok"}),
+        ("tls", 2, shake(WRONG_NAME, "verify", address=FALSE), {"dns": "dns.injection"}),
+        ("reach", 0, row(WRONG_NAME, FALSE, stage="tls"), {"dns": "dns.injection"}),
+    ],
+)
+def test_at_an_address_that_may_be_the_targets_own_only_anothers_certificate_shows_a_lie(kind, n_ok, failed, wanted):
+    assert said(kind, n_ok, failed, known=UNPROVEN) == wanted
 
 
 def test_an_address_is_no_lie_where_nobody_has_met_the_target_anywhere():

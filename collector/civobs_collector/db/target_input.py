@@ -75,13 +75,13 @@ def read_runs(conn: Connection, spans: Sequence[TargetSpan], *, clock_s: float) 
 
 
 def read_addresses(conn: Connection, targets: Collection[int], since: datetime, now: datetime) -> list[Row]:
-    """target_key, address, and whether the target was met there over verified TLS, or something merely answered."""
+    """target_key, cc, asn, address, and what is known of it by the words of ``Told``; each once."""
     values = {
         "targets": sorted(targets),
         "since": since,
         "now": now,
-        "kinds": _codes(("tcp", "tls", "http", "reach")),
-        **_named("tcp", "tls"),
+        "kinds": _codes(("dns", "tcp", "tls", "http", "reach")),
+        **_named("dns", "tcp", "tls"),
     }
     return conn.execute(_ADDRESSES, values).fetchall()
 

@@ -115,6 +115,8 @@ TABLE: tuple[Param, ...] = (
     ),
     Param("target.clean_votes", 3, "count", "ours: a country is taken to reach the target from three votes on"),
     Param("target.common", 3, "count", "detection.md §3.5: countries in which a target changed at once"),
+    Param("target.fixed", 3, "count", "ours: networks that one name leads to one place: no delivery network's"),
+    Param("target.sink", 3, "count", "ours: targets with nothing in common that fail at one address: a lie's"),
     Param("target.common_window", 3600, "s", "detection.md §3.5: in that hour"),
     Param("hypothesis.hit", 0.9, "share", "detection.md §3.4: evidence cell 0.9 / 0.1"),
     Param("hypothesis.cap", 6, "nats", "detection.md §3.4: no family of evidence weighs more"),

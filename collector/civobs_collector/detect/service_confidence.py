@@ -7,7 +7,7 @@ from civobs_collector.detect.params import Params
 from civobs_collector.detect.record import Confidence, ConfidenceLabel, EventKind
 
 _ARTEFACTS = {
-    "dns.injection": "resolvers gave addresses at which nobody has met the service",
+    "dns.injection": "resolvers gave addresses that are none of the service's",
     "http.blockpage": "a page that says that the request was forbidden came in its place",
     "sni": "the same addresses answered to another name",
     "mitm": "somebody else's certificate came at the service's own addresses",

@@ -2,8 +2,8 @@
 
 An agent reports facts and never says "blocked". Here each run becomes words such as ``tls.reset.sni`` (detection.md
 §3.5): at which layer it failed, how, and what shows that it was the name. A lie of a resolver is an answer that went
-well and leads to an address at which nobody has met the target; so a failure at such an address is the name's, not the
-address's.
+well and leads to an address that is none of the target's (``target_addresses``); so a failure at such an address is the
+name's, not the address's. Somebody else's certificate at an address at which nobody has met the target shows the same.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
+from civobs_collector.detect.target_addresses import Known
 from civobs_wire.failure import Failure
 
 Detail = Mapping[str, Any]
@@ -57,21 +58,6 @@ class Run:
     """Answers that were not the usual one: what came instead of the page."""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is known of a target's addresses."""
-
-    verified: frozenset[str] = frozenset()
-    """Where it was met over verified TLS."""
-    open: frozenset[str] = frozenset()
-    """Where something answered a connect."""
-
-    def is_lie(self, address: str | None) -> bool:
-        """Whether nobody has met the target at an address, where it has been met elsewhere."""
-        met = self.verified or self.open
-        return bool(met) and address is not None and address not in met
-
-
 def words(run: Run, known: Known, page: Page = Page.USUAL) -> list[Word]:
     """What a run says; nothing of layers it did not come to, or could not tell of."""
     match run.kind:
@@ -88,8 +74,8 @@ def words(run: Run, known: Known, page: Page = Page.USUAL) -> list[Word]:
 
 
 def _tcp(run: Run, known: Known) -> list[Word]:
-    lies = [row for row in run.failed if known.is_lie(row.get("address"))]
-    honest = [row for row in run.failed if not known.is_lie(row.get("address"))]
+    lies = [row for row in run.failed if _is_lie(row, known)]
+    honest = [row for row in run.failed if not _is_lie(row, known)]
     found = [_lie()] if lies else []
     if honest and len(honest) >= run.n_ok:
         return [*found, Word("tcp", True, _connect(honest[0]))]
@@ -101,8 +87,8 @@ def _tls(run: Run, known: Known) -> list[Word]:
     beside = len(run.failed) - len(mine)
     if not mine:
         return [Word("tls", False), Word("tcp", False)] if run.n_ok else []
-    lies = [row for row in mine if known.is_lie(row.get("address"))]
-    honest = [row for row in mine if not known.is_lie(row.get("address"))]
+    lies = [row for row in mine if _is_lie(row, known)]
+    honest = [row for row in mine if not _is_lie(row, known)]
     # Rows that went well do not say which name they carried; those beyond the other names' carried the target's.
     by_other_names = min(run.n_ok, max(0, _NAMES_BESIDE - beside))
     good = run.n_ok - by_other_names
@@ -124,7 +110,7 @@ def _http(run: Run, known: Known, page: Page) -> list[Word]:
     match row.get("stage"):
         case "resolve":
             return [Word("dns", True, _unresolved(row))] if _of_dns(row) else []
-        case "connect" | "tls" if known.is_lie(row.get("address")):
+        case "connect" | "tls" if _is_lie(row, known):
             return [_lie()]
         case "connect":
             return [Word("tcp", True, _connect(row))]
@@ -152,7 +138,7 @@ def _quic(run: Run, known: Known) -> list[Word]:
     if not mine:
         return [Word("quic", False)] if run.n_ok else []
     row = mine[0]
-    if row.get("stage") == "resolve" or known.is_lie(row.get("address")) or row.get("tcp_failure") is not None:
+    if row.get("stage") == "resolve" or known.is_strange(row.get("address")) or row.get("tcp_failure") is not None:
         return []
     return [Word("quic", True, f"quic.{_how(row)}" + (".sni" if run.n_ok else ""), True)]
 
@@ -166,6 +152,12 @@ def _dns(run: Run) -> list[Word]:
     if asked:
         return [Word("dns", True, _unresolved(asked[0]))]
     return []
+
+
+def _is_lie(row: Detail, known: Known) -> bool:
+    """Whether a failure shows that the address is none of the target's."""
+    address = row.get("address")
+    return known.is_lie(address) or (_how(row) == "mitm" and known.is_strange(address))
 
 
 def _lie() -> Word:
