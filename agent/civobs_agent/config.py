@@ -95,6 +95,8 @@ class UplinkSettings(Section):
     backoff_s: Seconds = 2.0
     """First wait after a failed connection; doubles with each."""
     backoff_max_s: Seconds = 300.0
+    first_again_s: Seconds = 60.0
+    """First wait, while another broker serves, until the first is asked again; doubles with each, to backoff_max_s."""
     drain_per_s: Seconds = 4.0
     """After an outage, batches other than the ladder's leave at this rate."""
 
@@ -261,6 +263,7 @@ class AgentSettings(Section):
             backoff_s=mine.backoff_s / scale,
             backoff_max_s=mine.backoff_max_s / scale,
             drain_per_s=mine.drain_per_s * scale,
+            first_again_s=mine.first_again_s / scale,
         )
 
 

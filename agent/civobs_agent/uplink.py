@@ -2,6 +2,10 @@
 
 Only a signed receipt lets go of a batch; a broker's PUBACK does not (ingest.md §0.1). Being connected is no sign of
 life either: if batches wait and no receipt comes, the connection is taken for dead, whatever the client says.
+
+Brokers are tried in turn, and the first is the one to be with: by another a probe goes on asking for the first beside
+the connection that stands, and says at each by which it speaks. So the observatory learns that the first is blocked,
+and when it no longer is.
 """
 
 import asyncio
@@ -52,6 +56,18 @@ class UplinkTimes:
     backoff_s: float = 2.0
     backoff_max_s: float = 300.0
     drain_per_s: float = 4.0
+    first_again_s: float = 60.0
+    """Until the first broker is asked again while another serves; doubles up to ``backoff_max_s``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An open link, which of the brokers is at its other end, and what presence says of it."""
+
+    link: Link
+    turn: int
+    session: str
+    keepalive_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +132,7 @@ class Uplink:
         self._on_lost = on_lost
         self._keepalive_s = keepalive_s
         self._times = times or UplinkTimes()
-        self._link: Link | None = None
-        self._session = ""
-        self._session_keepalive_s = 60
+        self._mine: Connection | None = None
         self._silences = 0
         self._out = Outstanding(self._times.window, self._times.retry_s, self._times.retry_max_s)
         self._wake = asyncio.Event()
@@ -133,35 +147,37 @@ class Uplink:
         failures = 0
         turn = 0
         while True:
-            endpoint = self._brokers[turn % len(self._brokers)]
             began = time.monotonic()
             try:
-                reason = await self._deliver_over(endpoint)
+                ended: str | Connection = await self._open(turn)
+                while isinstance(ended, Connection):
+                    turn = ended.turn
+                    ended = await self._deliver_over(ended)
+                reason = ended
             except (LinkError, TimeoutError) as error:
                 reason = str(error) or "no answer in time"
             self.state.connected = False
             self.state.error = reason
-            turn += 1
+            at = self._at(turn)
+            turn = (turn + 1) % len(self._brokers)
             # A connection that lived counts as a success, so the next try comes soon.
             failures = 1 if time.monotonic() - began > self._times.backoff_max_s else failures + 1
             tries_each = (failures - 1) // len(self._brokers)
             wait_s = min(self._times.backoff_max_s, self._times.backoff_s * 2 ** min(tries_each, 20))
             wait_s *= random.uniform(0.5, 1.5)  # noqa: S311 - jitter is no secret
-            logger.info(
-                "uplink down broker=%s:%d cause=%r again_in_s=%.1f", endpoint.host, endpoint.port, reason, wait_s
-            )
+            logger.info("uplink down broker=%s cause=%r again_in_s=%.1f", at, reason, wait_s)
             await asyncio.sleep(wait_s)
 
     async def stop(self) -> None:
         """Say that the agent takes leave, so that its silence is not read as an outage. ``run`` is cancelled before."""
-        link, self._link = self._link, None
-        if link is None:
+        mine, self._mine = self._mine, None
+        if mine is None:
             return
         try:
             async with asyncio.timeout(GOODBYE_S):
-                mid = self._say(link, PresenceState.STOPPED)
+                mid = self._say(mine, PresenceState.STOPPED)
                 while True:
-                    match await link.events.get():
+                    match await mine.link.events.get():
                         case Acked(mid=acked) if acked == mid:
                             break
                         case Closed():
@@ -170,47 +186,80 @@ class Uplink:
                             continue
         except (LinkError, TimeoutError):
             logger.debug("left without a word")
-        await link.close(GOODBYE_S / 2)
+        await mine.link.close(GOODBYE_S / 2)
         self.state.connected = False
 
     # One connection.
 
-    async def _deliver_over(self, endpoint: BrokerEndpoint) -> str:
-        """Connect, greet, deliver until the connection ends; gives the reason. Raises LinkError, TimeoutError."""
+    def _at(self, turn: int) -> str:
+        return f"{self._brokers[turn].host}:{self._brokers[turn].port}"
+
+    async def _open(self, turn: int) -> Connection:
+        """Connect and subscribe. Raises LinkError, TimeoutError."""
         link = Link(self._sender.probe_id)
-        self._session = secrets.token_hex(16)
-        self._session_keepalive_s = self._keepalive_s()
-        will = Will(self._sender.topic(Leaf.PRESENCE), self._presence(PresenceState.OFFLINE))
-        leaving = False
+        mine = Connection(link, turn, secrets.token_hex(16), self._keepalive_s())
+        will = Will(self._sender.topic(Leaf.PRESENCE), self._presence(mine, PresenceState.OFFLINE))
         try:
             async with asyncio.timeout(self._times.connect_timeout_s):
-                await link.connect(endpoint, self._sender.trust, will, self._session_keepalive_s)
+                await link.connect(self._brokers[turn], self._sender.trust, will, mine.keepalive_s)
                 await link.subscribe(self._sender.topic(Leaf.RECEIPT), self._sender.topic(Leaf.PLAN))
-            self._say(link, PresenceState.ONLINE)
-            self._link = link
+        except BaseException:
+            link.drop()
+            raise
+        return mine
+
+    async def _open_first(self) -> Connection:
+        """A connection to the first broker, however many tries it takes."""
+        wait_s = self._times.first_again_s
+        while True:
+            await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
+            wait_s = min(2 * wait_s, self._times.backoff_max_s)
+            try:
+                return await self._open(0)
+            except (LinkError, TimeoutError) as error:
+                logger.debug("the first broker is still away: %s", error)
+
+    async def _deliver_over(self, mine: Connection) -> str | Connection:
+        """Greet and deliver until the connection ends; gives the reason, or the one that replaces it.
+
+        Raises LinkError.
+        """
+        leaving = False
+        better = asyncio.create_task(self._open_first()) if mine.turn else None
+        if better is not None:
+            better.add_done_callback(lambda _: self.wake())
+        try:
+            self._say(mine, PresenceState.ONLINE)
+            self._mine = mine
             self.state.connected = True
-            self.state.broker = f"{endpoint.host}:{endpoint.port}"
+            self.state.broker = self._at(mine.turn)
             self.state.error = None
-            logger.info("uplink up broker=%s:%d", endpoint.host, endpoint.port)
-            return await self._deliver(link)
+            logger.info("uplink up broker=%s", self.state.broker)
+            ended = await self._deliver(mine.link, better)
+            if isinstance(ended, Connection):
+                better = None
         except asyncio.CancelledError:
             # `stop` says good-bye over this link, if it came so far.
-            leaving = self._link is link
+            leaving = self._mine is mine
             raise
         finally:
             self._out.disconnected()
+            if better is not None:
+                _let_go(better)
             if not leaving:
-                self._link = None
-                link.drop()
+                self._mine = None
+                mine.link.drop()
+        return ended
 
-    async def _deliver(self, link: Link) -> str:
+    async def _deliver(self, link: Link, better: "asyncio.Task[Connection] | None") -> str | Connection:
+        """Send and receive; gives why the connection ended, or what ``better`` has to replace it."""
         now = time.monotonic()
         times = self._times
         out = self._out
         pace = Pace(times.drain_per_s, times.window, now)
         heard_at = now
         listens_until = now + FIRST_WORD_S
-        while True:
+        while better is None or not better.done():
             now = time.monotonic()
             if now >= listens_until:
                 self._send(link, out, pace, now)
@@ -234,6 +283,7 @@ class Uplink:
                     return f"connection lost: {reason}"
                 case None:
                     pass
+        return better.result()
 
     def _acked(self, event: Acked, out: Outstanding) -> None:
         if not event.stored:
@@ -317,19 +367,27 @@ class Uplink:
 
     # Presence.
 
-    def _say(self, link: Link, state: PresenceState) -> int:
-        return link.publish(self._sender.topic(Leaf.PRESENCE), self._presence(state), retain=True)
+    def _say(self, mine: Connection, state: PresenceState) -> int:
+        return mine.link.publish(self._sender.topic(Leaf.PRESENCE), self._presence(mine, state), retain=True)
 
-    def _presence(self, state: PresenceState) -> bytes:
+    def _presence(self, mine: Connection, state: PresenceState) -> bytes:
         now = self._clock.moment()
         presence = Presence(
             probe_id=self._sender.probe_id,
             state=state,
             boot_id=self._clock.boot_id,
-            session=self._session,
+            session=mine.session,
             at=now.at,
             clock_err_ms=now.err_ms,
-            keepalive_s=self._session_keepalive_s,
+            keepalive_s=mine.keepalive_s,
             agent=AGENT,
+            broker=mine.turn,
         )
         return pack_presence(presence, self._sender.signing_key)
+
+
+def _let_go(opening: "asyncio.Task[Connection]") -> None:
+    """Stop opening a connection, and drop one that is open already."""
+    if opening.done() and not opening.cancelled() and opening.exception() is None:
+        opening.result().link.drop()
+    opening.cancel()

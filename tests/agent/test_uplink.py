@@ -11,6 +11,7 @@ from civobs_agent.outstanding import Outstanding, Pace
 from civobs_agent.sealing import Keep, Lane, Sealed
 from civobs_agent.spool import Spool, SpoolLimits
 from civobs_agent.uplink import Sender, Uplink, UplinkTimes
+from civobs_lab.broker import Broker, bridge_to
 from civobs_wire.enrol import BrokerEndpoint
 from civobs_wire.receipt import Receipt, pack_receipt
 from civobs_wire.topics import Leaf
@@ -232,14 +233,42 @@ def test_a_broker_that_does_not_answer_is_passed_over(broker, receiver, spool, h
         asyncio.run(scenario())
 
 
+def test_by_another_broker_the_first_is_asked_again_and_is_taken_when_it_answers(
+    broker, receiver, spool, hand_clock, probe_key, tmp_path
+):
+    first = Broker(tmp_path / "first", options=bridge_to("127.0.0.1", broker.port))
+    times = UplinkTimes(connect_timeout_s=5, backoff_s=0.05, backoff_max_s=0.1, first_again_s=0.05)
+
+    async def scenario():
+        ports = [first.port, broker.port]
+        async with running(uplink_to(receiver, spool, hand_clock, probe_key, ports, times)) as uplink:
+            await until(lambda: "online" in receiver.said)
+            fill(spool, hand_clock, 1)
+            uplink.wake()
+            await until(lambda: spool.state().batches == 0)
+            first.start()
+            try:
+                await until(lambda: receiver.said.count("online") == 2)
+                assert uplink.state.broker == f"127.0.0.1:{first.port}"
+                fill(spool, hand_clock, 1)
+                uplink.wake()
+                await until(lambda: spool.state().batches == 0)
+            finally:
+                first.kill()
+
+    asyncio.run(scenario())
+    assert [presence.broker for presence in receiver.presence[:2]] == [1, 0]
+    assert receiver.said[:2] == ["online", "online"], "it left the other in order"
+
+
 def test_a_probe_that_vanishes_leaves_its_will(broker, receiver, spool, hand_clock, probe_key):
     async def scenario():
         uplink = uplink_to(receiver, spool, hand_clock, probe_key, [broker.port])
         task = asyncio.create_task(uplink.run())
         await until(lambda: "online" in receiver.said)
-        link = uplink._link
-        assert link is not None
-        socket_of = link._client.socket()
+        mine = uplink._mine
+        assert mine is not None
+        socket_of = mine.link._client.socket()
         assert socket_of is not None
         socket_of.shutdown(socket.SHUT_RDWR)
         await until(lambda: "offline" in receiver.said)

@@ -46,11 +46,13 @@ class World:
     def country(self, cc: str, networks: dict[int, int], **more) -> list[int]:
         return [self.probe(cc, asn, **more) for asn, n in networks.items() for _ in range(n)]
 
-    def online(self, key: int, minute: float, *, reboot: bool = False, late: bool = False) -> None:
+    def online(
+        self, key: int, minute: float, *, reboot: bool = False, late: bool = False, broker: int | None = 0
+    ) -> None:
         old = self.sessions.get(key, ("", 0))[1]
         number = next(self.numbers)
         self.sessions[key] = (f"{number:032x}", number if reboot or not old else old)
-        self._say(key, "online", minute, late=late)
+        self._say(key, "online", minute, late=late, broker=broker)
 
     def lose(self, key: int, minute: float, *, late: bool = False) -> None:
         """The will comes at ``minute``."""
@@ -59,9 +61,10 @@ class World:
     def stop(self, key: int, minute: float) -> None:
         self._say(key, "stopped", minute)
 
-    def _say(self, key: int, state: str, minute: float, *, late: bool = False) -> None:
+    def _say(self, key: int, state: str, minute: float, *, late: bool = False, broker: int | None = None) -> None:
         session, boot_number = self.sessions[key]
-        self.presence.append(PresenceFact(key, at(minute), state, session, boot(boot_number), 60, late))
+        said = PresenceFact(key, at(minute), state, session, boot(boot_number), 60, late, broker=broker)
+        self.presence.append(said)
 
     def rows(  # noqa: PLR0917
         self,

@@ -97,7 +97,7 @@ class Device:
     def message(self, number: int, *rows: Any, **other: Any) -> bytes:
         return pack(self.batch(number, *rows, **other), self.key)
 
-    def presence(self, state: PresenceState, session: str) -> bytes:
+    def presence(self, state: PresenceState, session: str, broker: int | None = None) -> bytes:
         said = Presence(
             probe_id=self.probe_id,
             state=state,
@@ -107,6 +107,7 @@ class Device:
             clock_err_ms=20,
             keepalive_s=60,
             agent="test 1",
+            broker=broker,
         )
         return pack_presence(said, self.key)
 

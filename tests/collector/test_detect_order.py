@@ -97,6 +97,13 @@ def lost_the_observatory(world, keys, start, end):
         world.rows(key, 4, OK, start - 60, end + 30)
 
 
+def lost_the_first_broker(world, keys, start, end):
+    for key in keys:
+        world.rows(key, 4, OK, start - 60, end + 30)
+        world.online(key, start + 1, broker=1)
+        world.online(key, end + 1)
+
+
 def reached_a_list(world, keys, start, end):
     shutdown(world, keys, start, end)
     for key in keys:
@@ -130,7 +137,10 @@ WAYS = {
     "outage": lost_names,
 }
 TROUBLES = st.tuples(
-    st.sampled_from([*WAYS.values(), reached_a_list]), st.integers(0, 3), st.integers(200, 900), st.integers(20, 200)
+    st.sampled_from([*WAYS.values(), lost_the_first_broker, reached_a_list]),
+    st.integers(0, 3),
+    st.integers(200, 900),
+    st.integers(20, 200),
 )
 
 

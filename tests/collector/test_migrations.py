@@ -106,6 +106,22 @@ def _the_hours_are_bits_of_two_months(conn):
     assert rows == [(1, "2026-01-01", "0" * 742 + "11"), (1, "2026-02-01", "11" + "0" * 742)]
 
 
+def _a_statement_of_presence(conn):
+    (home,) = conn.execute("INSERT INTO household DEFAULT VALUES RETURNING household_key").fetchone()
+    conn.execute(
+        "INSERT INTO probe (probe_id, household_key, signing_key, csr_pem, cc, agent)"
+        " VALUES ('7k3m9qxp4a2bc5de', %s, %s, '', 'KE', 'test')",
+        (home, bytes(32)),
+    )
+    conn.execute(
+        "INSERT INTO presence SELECT probe_key, now(), 'online', 's', gen_random_uuid(), now(), 0, 60, false FROM probe"
+    )
+
+
+def _it_does_not_say_by_which_broker(conn):
+    assert conn.execute("SELECT broker FROM presence").fetchall() == [(None,)]
+
+
 STEPS = {
     1: (_nothing_yet, _spine_takes_a_row),
     2: (_a_year_of_rollups, _one_probe_is_found_by_the_index),
@@ -113,6 +129,7 @@ STEPS = {
     4: (_an_event, _a_pattern_is_stored_once_and_withdrawn_rather_than_changed),
     5: (_two_days_of_measurements, _one_who_owns_nothing_drops_the_first_day_and_makes_another),
     6: (_a_month_s_end_in_rollups, _the_hours_are_bits_of_two_months),
+    7: (_a_statement_of_presence, _it_does_not_say_by_which_broker),
 }
 """For each migration: rows to have before it, and what must be true after it."""
 

@@ -17,8 +17,8 @@ def site(lasting_mosquitto, plain_dsn, tmp_path):
         yield site
 
 
-def say(site, device, state, session):
-    site.wire.send(device.topic(Leaf.PRESENCE), device.presence(state, session), retain=True)
+def say(site, device, state, session, broker=None):
+    site.wire.send(device.topic(Leaf.PRESENCE), device.presence(state, session, broker), retain=True)
 
 
 def heard(site):
@@ -31,6 +31,15 @@ def test_a_greeting_and_a_farewell_are_kept_as_they_come(site):
     say(site, device, PresenceState.ONLINE, session)
     say(site, device, PresenceState.OFFLINE, session)
     wait_for(lambda: heard(site) == [("online", session, False), ("offline", session, False)])
+
+
+def test_by_which_broker_a_probe_speaks_is_kept_where_it_says_so(site):
+    device = site.device()
+    site.ingest().start()
+    for broker in (0, 1, None):
+        say(site, device, PresenceState.ONLINE, secrets.token_hex(16), broker)
+    wait_for(lambda: len(heard(site)) == 3)
+    assert site.query("SELECT broker FROM presence ORDER BY received_at") == [(0,), (1,), (None,)]
 
 
 def test_what_was_said_while_the_collector_was_away_is_late(site):

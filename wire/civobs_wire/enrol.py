@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from civobs_wire.limits import MAX_BROKERS
 from civobs_wire.measurement import Frozen
 from civobs_wire.plan import Tier
 from civobs_wire.scalars import Document, Name, Nonce, ProbeId, PublicKey, UtcTime
@@ -59,7 +60,7 @@ class EnrolResponse(Frozen):
     """Verifies plans."""
     receipt_key: PublicKey
     """Verifies receipts and the authenticated time."""
-    brokers: Annotated[tuple[BrokerEndpoint, ...], Field(min_length=1, max_length=8)]
+    brokers: Annotated[tuple[BrokerEndpoint, ...], Field(min_length=1, max_length=MAX_BROKERS)]
     cert_chain: Document | None = None
     plan: Document | None = None
     """The signed plan, base64, so that measuring can begin before the broker is reached."""

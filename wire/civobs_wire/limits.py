@@ -21,6 +21,9 @@ MAX_TEXT = 2048
 MAX_NAME = 200
 """Characters of an id or a name."""
 
+MAX_BROKERS = 8
+"""Brokers that a probe may be told of."""
+
 MAX_CHECKS = 32
 """Single checks in a rung of the ladder."""
 

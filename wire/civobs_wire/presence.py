@@ -5,12 +5,13 @@ published: the broker sends it at most one and a half keepalives after the last 
 """
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from civobs_wire.envelope import Signer, Verifier, open_sealed, seal
 from civobs_wire.errors import ContentError
+from civobs_wire.limits import MAX_BROKERS
 from civobs_wire.measurement import Frozen
 from civobs_wire.scalars import BootId, Count2, Count4, Name, Nonce, ProbeId, UtcTime
 
@@ -41,6 +42,8 @@ class Presence(Frozen):
     clock_err_ms: Count4
     keepalive_s: Count2
     agent: Name
+    broker: Annotated[int, Field(ge=0, lt=MAX_BROKERS)] | None = None
+    """Which of the brokers that the enrolment names carries this, counted from 0; null where the probe does not say."""
 
 
 def pack_presence(presence: Presence, key: Signer) -> bytes:

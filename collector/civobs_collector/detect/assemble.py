@@ -232,7 +232,8 @@ def _times(case: Case, timeline: Timeline, params: Params) -> _Times:
     changes: dict[str, list[Change]] = {PRESENCE: [], "ladder.L4": [], "ladder.L3": [], "ladder.L5": []}
     joint = []
     for home in case.homes:
-        presence = [dating.presence_spells(line, params) for line in home.lines]
+        by_broker = segment.view is View.BROKER
+        presence = [dating.presence_spells(line, params, detours=by_broker) for line in home.lines]
         rows = [dating.rung_spells(line, INTERNATIONAL) for line in home.lines]
         domestic = [dating.rung_spells(line, dating.DOMESTIC) for line in home.lines]
         names = [dating.rung_spells(line, NAMES) for line in home.lines]
@@ -339,7 +340,8 @@ def _share_up(case: Case, signal: str, part: slice) -> float:
         votes = case.eligible[line.probe.probe_key][part]
         if signal == PRESENCE:
             said = line.online[part]
-            good, bad = said == Seen.ONLINE, np.isin(said, (Seen.LOST, Seen.LOST_REBOOT))
+            good = np.isin(said, (Seen.ONLINE,) if case.segment.view is View.BROKER else (Seen.ONLINE, Seen.ELSEWHERE))
+            bad = ~good & np.isin(said, (Seen.LOST, Seen.LOST_REBOOT, Seen.ELSEWHERE))
         else:
             verdict = line.rungs.get(int(signal[-1]))
             if verdict is None:

@@ -73,15 +73,16 @@ class Spell:
         return self.onset.lo <= other.until and other.onset.lo <= self.until
 
 
-def presence_spells(line: ProbeLine, params: Params) -> list[Spell]:
-    """Absences of a probe as the broker saw them."""
+def presence_spells(line: ProbeLine, params: Params, *, detours: bool = False) -> list[Spell]:
+    """Absences of a probe as the broker saw them, or, with its detours, as its first broker did."""
     reconnect = params["presence.reconnect"]
+    lost = sorted((*line.losses, *line.detours), key=lambda one: one.latest) if detours else line.losses
     return [
         Spell.of(
             Interval(one.earliest, one.latest),
             None if one.back is None else Interval(max(one.latest, one.back - reconnect), one.back),
         )
-        for one in line.losses
+        for one in lost
         if not one.pending
     ]
 

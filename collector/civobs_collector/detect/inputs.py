@@ -39,6 +39,8 @@ class PresenceFact:
     late: bool = False
     live_at: datetime | None = None
     """Of a will: when the collector last received a batch of this probe before it, if it knows."""
+    broker: int | None = None
+    """Which of its brokers, counted from 0, the probe says it speaks by; None where it does not say."""
 
 
 class RunOutcome(IntEnum):

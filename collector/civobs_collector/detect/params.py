@@ -37,6 +37,8 @@ TABLE: tuple[Param, ...] = (
     Param("presence.will_keepalives", 1.5, "share", "MQTT v5 §3.1.2.10: the broker's limit in keepalives"),
     Param("presence.reconnect", 300, "s", "a probe that has its network back tries the broker at least this often"),
     Param("presence.broker_step", 8, "real s", "Mosquitto 2.0 looks for silent clients every 6 s, in whole seconds"),
+    Param("detour.keepalives", 2, "share", "a client asks after a keepalive of silence, and gives up after another"),
+    Param("detour.stay", 0.5, "share", "ours: where half of the probes elsewhere still have a broker, it works"),
     Param("presence.beat_gap", 150, "s", "half a bin without a sign of life: the collector is taken to be away"),
     Param("presence.beat_gap_floor", 30, "real s", "beats come by the wall clock, also in a lab that runs fast"),
     Param("guard.share", 0.2, "share", "detection.md §3.2: collector guard"),

@@ -29,6 +29,8 @@ class Seen(IntEnum):
     """Lost, and the debounce has not passed yet."""
     STOPPED = 5
     """The agent took leave: no evidence."""
+    ELSEWHERE = 6
+    """Online by another broker than the first, which probes of other countries still have (``detours``)."""
 
 
 @dataclass(frozen=True, slots=True)

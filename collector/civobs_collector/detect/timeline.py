@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from civobs_collector.detect import lists
+from civobs_collector.detect.detours import around_a_block, told_apart
 from civobs_collector.detect.inputs import Inputs, LadderRun, ProbeInfo, RunOutcome
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.presence import Loss, Seen, Span, by_probe, losses, spans, suspect_losses
@@ -36,7 +37,7 @@ class Code(IntEnum):
     """Nothing, or nothing yet: the collector was away, the agent stopped, the debounce still runs."""
     UP = 1
     CONFLICT = 2
-    """The Internet was there (L4 ok), the broker was not reached."""
+    """The Internet was there (L4 ok, or another broker was reached), the first broker was not."""
     DOWN = 3
     """Stored rows say that L4 failed in every family that used to work."""
     LOST = 4
@@ -85,6 +86,8 @@ def _table() -> Codes:
     table[Seen.ONLINE, [*silent, Rung.AGENT_DOWN, Rung.PAUSED]] = Code.UP
     table[Seen.LOST, list(silent)] = Code.LOST
     table[Seen.LOST_REBOOT, [*silent, Rung.AGENT_DOWN]] = Code.DARK
+    # Whoever comes by another broker has the Internet, also before the rows of it are here.
+    table[Seen.ELSEWHERE, [*silent, Rung.OK, Rung.FEW, Rung.AGENT_DOWN, Rung.PAUSED]] = Code.CONFLICT
     return table
 
 
@@ -139,6 +142,8 @@ class ProbeLine:
     """By rung and family, in order of time."""
     last_row: float
     """When the newest stored row of the ladder was taken; minus infinity without any."""
+    detours: tuple[Loss, ...] = ()
+    """When its first broker was out of its reach, and another was not."""
 
 
 @dataclass(slots=True)
@@ -170,10 +175,13 @@ def build(inputs: Inputs, params: Params) -> Timeline:
     blamed: dict[int, list[Span]] = defaultdict(list)
     for one in suspects:
         blamed[one.probe_key].append(Span(one.earliest, one.back or axis.now, Seen.NOTHING))
+    around = around_a_block(facts, probes, axis.now, params)
+    said |= {key: told_apart(said[key], away_from_first, axis.now) for key, away_from_first in around.items()}
     lines = {}
     for key in sorted(probes):
         true_losses = tuple(one for one in lost.get(key, ()) if not one.short and one not in suspects)
         lines[key] = _line(probes[key], (said.get(key, []), blamed[key], away), true_losses, runs[key], axis, params)
+        lines[key].detours = around.get(key, ())
     return Timeline(axis, lines, tuple(sorted(suspects, key=lambda one: (one.latest, one.probe_key))))
 
 

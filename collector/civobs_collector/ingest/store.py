@@ -185,16 +185,16 @@ def insert_presence(conn: Connection, heard: Sequence[Heard]) -> None:
             (
                 *(one.sender.probe_key, one.arrived.received_at, one.presence.state.value, one.presence.session),
                 *(one.presence.boot_id, one.presence.at, one.presence.clock_err_ms, one.presence.keepalive_s),
-                one.arrived.late,
+                *(one.arrived.late, one.presence.broker),
             )
             for one in sorted(heard, key=lambda one: (one.sender.probe_key, one.arrived.received_at))
         ),
-        9,
+        10,
     )
     conn.execute(
         "INSERT INTO presence (probe_key, received_at, state, session, boot_id, said_at, clock_err_ms, keepalive_s,"
-        " late) SELECT * FROM unnest(%s::int4[], %s::timestamptz[], %s::text[], %s::text[], %s::uuid[],"
-        " %s::timestamptz[], %s::int4[], %s::int4[], %s::bool[]) ON CONFLICT DO NOTHING",
+        " late, broker) SELECT * FROM unnest(%s::int4[], %s::timestamptz[], %s::text[], %s::text[], %s::uuid[],"
+        " %s::timestamptz[], %s::int4[], %s::int4[], %s::bool[], %s::int2[]) ON CONFLICT DO NOTHING",
         columns,
     )
 

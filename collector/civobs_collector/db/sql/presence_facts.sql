@@ -5,7 +5,8 @@ WITH said AS (
   UNION ALL
   (SELECT DISTINCT ON (probe_key) * FROM presence WHERE received_at < %(since)s ORDER BY probe_key, received_at DESC)
 )
-SELECT said.probe_key, said.received_at, said.state, said.session, said.boot_id, said.keepalive_s, said.late, live.at
+SELECT said.probe_key, said.received_at, said.state, said.session, said.boot_id, said.keepalive_s, said.late, live.at,
+       said.broker
 FROM said
 LEFT JOIN LATERAL (
   SELECT max(b.received_at) AS at FROM batch b
