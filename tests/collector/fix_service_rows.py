@@ -60,7 +60,7 @@ class Rows:
         code = None if failure is None else FAILURE_CODES[failure]
         numbers = KIND_CODES[kind], code, int(failure is not None), family, validity, text
         slot = at(minute // 60 * 60)
-        value = detail.get("goodput_bps", detail.get("status"))
+        value = detail.get("goodput_bps", detail.get("status", detail.get("share")))
         self.waiting.append((at(minute), slot, probe, key, next(self.numbers), value, 10, *numbers))
 
     def store(self):
@@ -132,6 +132,10 @@ class Rows:
             asked = {"resolver": "resolver", "transport": "udp", "qtype": qtype}
             self.row(probe, "dns", target, minute, failure, **asked, **more)
         self.row(probe, "reach", target, minute + 1, failure, stage="resolve", **more)
+
+    def abroad(self, probe, minute, *, share):
+        """That share of the hosts abroad answers."""
+        self.row(probe, "ladder", "L4", minute, share=share)
 
     def pairs(self, probe, target, minute, *, slow_bps, fast_bps=8e6, n=7):
         """Pairs of transfers of four seconds, the target's at one rate and the neutral one's at another."""

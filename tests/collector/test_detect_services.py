@@ -202,6 +202,27 @@ def test_a_line_on_which_nothing_works_says_nothing_of_its_targets(plain_dsn):
         assert found((rows, settings_for(plain_dsn)), 24 * 60) == []
 
 
+@pytest.mark.parametrize(
+    ("share", "targets"), [(0.9, (OTHER, SITE)), (0.9, (OTHER, SITE, THIRD)), (0.1, (OTHER, SITE))]
+)
+def test_all_that_is_measured_may_be_blocked_at_once_where_the_ladder_says_that_the_line_works(
+    plain_dsn, share, targets
+):
+    with connect(DatabaseSettings(dsn=plain_dsn), "test") as conn:
+        rows = Rows(conn)
+        kenya, abroad = [rows.probe("KE", 101 + n % 2) for n in range(3)], [rows.probe("TZ", 201) for _ in range(3)]
+        rows.all(abroad, targets, range(24), rows.works)
+        rows.all(kenya, targets, (*NORMAL, *AFTER), rows.works)
+        rows.all(kenya, targets, BLOCKED, rows.silent)
+        for probe in (*kenya, *abroad):
+            for minute in range(0, 24 * 60, 5):
+                rows.abroad(probe, minute, share=share)
+        events = [one for one in found((rows, settings_for(plain_dsn)), 24 * 60) if one.kind == "blocking"]
+        assert [(one.scope.targets, one.scope.mechanisms) for one in events] == (
+            [(targets, ("tcp.timeout",))] if share > 0.5 else []
+        )
+
+
 def test_failures_of_a_family_that_does_not_work_say_nothing_of_the_target(world):
     rows, kenya, *_ = world
     rows.all(kenya, (SITE,), BLOCKED, rows.works)

@@ -165,9 +165,8 @@ def _lost(case: _Case, items: Sequence[Item]) -> set[Item]:
 
 def _silent(case: _Case, item: Item) -> bool:
     """Whether what was heard of it may mean that nothing came back."""
-    silent = dict(zip(case.votes.failures, target_cells.silent_words(case.votes.failures).tolist(), strict=True))
-    words = _failures(case, [item])
-    return 2 * sum(n for word, n in words if silent[word]) > sum(n for _, n in words)
+    at = _votes(case, [item])
+    return bool(2 * case.ordered.silent[at].sum() > case.ordered.bad[at].sum())
 
 
 def _opened(case: _Case, items: Sequence[Item]) -> dict[Item, float]:

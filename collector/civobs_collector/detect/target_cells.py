@@ -34,6 +34,8 @@ class Ordered:
     weight: Floats
     bad: Flags
     failure: NDArray[np.int32]
+    silent: Flags
+    """That it failed may mean that nothing comes back over the line."""
     first_at: Floats
     last_at: Floats
     of_series: "SeriesNames"
@@ -81,7 +83,8 @@ def order(votes: Votes, now: float, params: Params) -> Ordered:
     _, household = np.unique(votes.household, return_inverse=True)
     bins = votes.bin - (votes.bin.min() if len(votes.bin) else 0)
     width, people = int(bins.max(initial=0)) + 1, int(household.max(initial=0)) + 1
-    by = np.flatnonzero((votes.first_at <= now) & ~_mute(votes, bins, household, params))
+    silent = _silent(votes)
+    by = np.flatnonzero((votes.first_at <= now) & ~_mute(votes, bins, household, silent, params))
     key = (series[by] * width + bins[by]) * people + household[by]
     sort = np.argsort(key, kind="stable")
     if (np.diff(key[sort]) == 0).any():
@@ -95,6 +98,7 @@ def order(votes: Votes, now: float, params: Params) -> Ordered:
         votes.weight[by],
         votes.bad[by],
         votes.failure[by],
+        silent[by],
         votes.first_at[by],
         votes.last_at[by],
         names,
@@ -142,9 +146,11 @@ def flakiness(cells: Cells, names: SeriesNames, params: Params) -> Floats:
     return found
 
 
-def silent_words(failures: tuple[str, ...]) -> Flags:
-    """Which words of failure may mean that nothing came back."""
-    return np.array([not any(part in word.lower() for part in _SPOKEN) for word in failures], dtype=bool)
+def _silent(votes: Votes) -> Flags:
+    """Bad votes that may mean that nothing comes back over the line."""
+    words = np.array([not any(part in word.lower() for part in _SPOKEN) for word in votes.failures], dtype=bool)
+    found: Flags = votes.bad & words[votes.failure] if len(words) else votes.bad
+    return found if votes.alive is None else found & ~votes.alive
 
 
 def _zeros(n: int) -> Ints:
@@ -170,9 +176,8 @@ def _one_each(sort: Ints, key: Ints, bad: Flags) -> Ints:
     return chosen
 
 
-def _mute(votes: Votes, bins: Ints, household: Ints, params: Params) -> Flags:
+def _mute(votes: Votes, bins: Ints, household: Ints, silent: Flags, params: Params) -> Flags:
     """Bad votes of a household that had lost its line, or its resolver, in the bin or in one next to it."""
-    silent = silent_words(votes.failures)[votes.failure] if votes.failures else np.ones(len(bins), dtype=bool)
     place = household * (int(bins.max(initial=0)) + 3) + bins + 1
     dark = _dark(place, votes, silent, params)
     dns = votes.layer == LAYERS.index("dns")
@@ -187,7 +192,7 @@ def _dark(place: Ints, votes: Votes, silent: Flags, params: Params, *, only: Fla
     if not len(chosen):
         return _zeros(0)
     key = place[chosen] * max(1, len(votes.targets)) + votes.target[chosen]
-    alive = ~(votes.bad[chosen] & silent[chosen])
+    alive = ~silent[chosen]
     order_ = np.argsort(key, kind="stable")
     key, alive = key[order_], alive[order_]
     begin = np.flatnonzero(np.append(True, key[1:] != key[:-1]))

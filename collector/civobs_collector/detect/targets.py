@@ -40,3 +40,5 @@ class Votes:
     last_at: NDArray[np.float64]
     control: NDArray[np.bool_]
     """Of an anchor or of a country that is not judged: it speaks for the world outside only."""
+    alive: NDArray[np.bool_] | None = None
+    """Of a line that is known to have worked, whatever else failed; None where nothing of the kind is known."""

@@ -1,14 +1,15 @@
 """From runs to votes: one a household, target, layer and bin.
 
 What a household says counts only while its line is known to have worked: with another target reached at about the same
-time, or with a proof in the run itself. A line, a resolver or a family that fails altogether says nothing of a target.
+time, with a proof in the run itself, or, where all fail for long, by its ladder. A line, a resolver or a family that
+fails altogether says nothing of a target.
 """
 
 import math
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,8 @@ class Said:
     last_at: float
     word: Word
     family: int = 0
+    alive: bool = False
+    """Nothing else was reached, and the ladder told throughout that the line worked."""
 
 
 def bin_of(cadences: Sequence[float], params: Params) -> float:
@@ -47,7 +50,10 @@ def bin_of(cadences: Sequence[float], params: Params) -> float:
 
 
 class Line:
-    """When a probe's way to the world was known not to work: between rows of L4 that say so, to the next that does."""
+    """When a probe's way to the world was known not to work: between rows of L4 that say so, to the next that does.
+
+    And when it was known to work: from the first to the last of rows that say so without a hole between them.
+    """
 
     def __init__(self, runs: Sequence[LadderRun]) -> None:
         found: dict[tuple[int, int], list[LadderRun]] = defaultdict(list)
@@ -55,12 +61,22 @@ class Line:
             if run.rung == INTERNATIONAL:
                 found[run.probe_key, run.family].append(run)
         self._spans = {key: _down(mine) for key, mine in found.items()}
+        self._good = {
+            key: sorted((r.first_at.timestamp(), r.last_at.timestamp()) for r in mine if r.outcome is RunOutcome.OK)
+            for key, mine in found.items()
+        }
 
     def worked(self, one: "Said") -> bool:
         """Whether nothing says that it did not, by the family of the run."""
         spans = self._spans.get((one.probe_key, one.family), [])
         index = bisect_left(spans, (one.first_at, math.inf)) - 1
         return index < 0 or spans[index][1] <= one.first_at
+
+    def lasted(self, probe_key: int, family: int, first: float, last: float) -> bool:
+        """Whether it is known to have worked all the time between two moments, in seconds since 1970."""
+        spans = self._good.get((probe_key, family), [])
+        index = bisect_left(spans, (first, math.inf)) - 1
+        return index >= 0 and last <= spans[index][1]
 
 
 def _down(runs: Sequence[LadderRun]) -> list[tuple[float, float]]:
@@ -84,7 +100,7 @@ def telling(
     """What may be voted with. ``reached``: which targets a probe reached in a bin, over any layer.
 
     A failure counts beside another target that was reached in the same bin, or of one alone that failed, in the next
-    to it; and not where most targets failed.
+    to it; and not where most targets failed, unless that lasts and the line is known to have worked throughout.
     """
     failing: dict[tuple[int, int], set[int]] = defaultdict(set)
     for one in said:
@@ -104,7 +120,44 @@ def telling(
         others = _NONE.union(*(reached.get((one.probe_key, at + step), _NONE) for step in steps)) - {one.target}
         return bool(others) and len(bad - others) <= most * len(bad | others)
 
-    return [one for one in said if not one.word.bad or fine(one)]
+    found, doubtful = [], defaultdict(list)
+    for one in said:
+        if not one.word.bad or fine(one):
+            found.append(one)
+        elif one.word.layer != "dns":
+            # What a resolver that is dead does to all names tells nothing of them.
+            doubtful[one.probe_key, one.family].append(one)
+    seen = {probe_key: [] for probe_key, _ in doubtful}
+    for probe_key, at in sorted({*reached, *failing}):
+        if probe_key in seen:
+            seen[probe_key].append(at)
+    for (probe_key, _), rows in sorted(doubtful.items()):
+        for stretch in _stretches(rows, seen[probe_key], bin_s):
+            found.extend(_borne_out(stretch, line, params))
+    return found
+
+
+def _stretches(rows: Sequence[Said], bins: Sequence[int], bin_s: float) -> list[list[Said]]:
+    """Rows of one probe, in those of its bins that follow one another. ``bins``: all of which something is known."""
+    by: dict[int, list[Said]] = defaultdict(list)
+    for one in rows:
+        by[_bin(one.first_at, bin_s)].append(one)
+    found: list[list[Said]] = [[]]
+    for at in bins:
+        if at in by:
+            found[-1] += by[at]
+        elif found[-1]:
+            found.append([])
+    return [one for one in found if one]
+
+
+def _borne_out(rows: Sequence[Said], line: Line, params: Params) -> list[Said]:
+    """What was doubted, where the ladder bears it out: rows of L4 came between the first and the last, and were good."""
+    first, last = min(one.first_at for one in rows), max(one.last_at for one in rows)
+    key, family = rows[0].probe_key, rows[0].family
+    if last - first < params["ladder.gap"] or not line.lasted(key, family, first, last):
+        return []
+    return [replace(one, alive=True) for one in rows]
 
 
 _NONE: frozenset[int] = frozenset()
@@ -153,6 +206,7 @@ def fold(
         first_at=_floats(first for _, _, first, _ in rows),
         last_at=_floats(last for _, _, _, last in rows),
         control=np.array([probe.is_anchor for probe in owners], dtype=np.bool_),
+        alive=np.array([any(one.alive for one in cells[key]) for key in keys], dtype=np.bool_),
     )
 
 

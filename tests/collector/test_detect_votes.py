@@ -1,0 +1,117 @@
+"""From what probes say to votes: what counts, whose voice weighs how much, and what a dead line says of a target."""
+
+from datetime import timedelta
+
+import pytest
+
+from civobs_collector.detect.inputs import LadderRun, ProbeInfo, RunOutcome
+from civobs_collector.detect.params import Params
+from civobs_collector.detect.target_runs import Word
+from civobs_collector.detect.votes import Line, Said, fold, telling
+from tests.collector.fix_detect import LONG_AGO, T0, at
+
+PARAMS = Params()
+BIN = 3600.0
+ALL_DAY = LadderRun(1, 4, 4, RunOutcome.OK, T0, at(1440), 289)
+SILENT, RESET, NAMELESS = (
+    Word("tcp", True, "tcp.timeout"),
+    Word("tls", True, "tls.reset"),
+    Word("dns", True, "dns.timeout"),
+)
+
+
+def said(word, minute, target=1, probe=1):
+    when = at(minute).timestamp()
+    return Said(probe, target, when, when + 20, word, 4)
+
+
+def hours(word, minutes, targets=(1, 2)):
+    return [said(word, minute + target, target) for minute in minutes for target in targets]
+
+
+def reached(minutes, targets, probe=1):
+    return {(probe, int(at(minute).timestamp() // BIN)): frozenset(targets) for minute in minutes}
+
+
+def kept(rows, ladder=(ALL_DAY,), met=()):
+    return telling(rows, dict(met), Line(ladder), BIN, PARAMS)
+
+
+@pytest.mark.parametrize("targets", [(1,), (1, 2), range(1, 21)], ids=["one", "two", "twenty"])
+def test_all_targets_failing_for_hours_count_where_the_ladder_says_that_the_line_works(targets):
+    rows = hours(SILENT, range(60, 360, 60), targets)
+    assert len(kept(rows)) == len(rows)
+    assert all(one.alive for one in kept(rows))
+
+
+@pytest.mark.parametrize(
+    "ladder",
+    [
+        pytest.param((), id="no-ladder"),
+        pytest.param((LadderRun(1, 4, 4, RunOutcome.OK, T0, at(90), 19),), id="not-to-the-end"),
+        pytest.param((LadderRun(1, 4, 6, RunOutcome.OK, T0, at(1440), 289),), id="the-other-family"),
+        pytest.param((LadderRun(1, 4, 4, RunOutcome.FEW, T0, at(1440), 289),), id="a-few-hosts-only"),
+        pytest.param((LadderRun(1, 3, 4, RunOutcome.OK, T0, at(1440), 289),), id="at-home-only"),
+        pytest.param((LadderRun(2, 4, 4, RunOutcome.OK, T0, at(1440), 289),), id="another-probe"),
+    ],
+)
+def test_all_targets_failing_say_nothing_where_the_line_may_be_dead(ladder):
+    assert kept(hours(SILENT, range(60, 360, 60)), ladder) == []
+
+
+def test_what_fails_between_two_rows_of_the_ladder_may_be_the_line():
+    assert kept(hours(SILENT, [60])) == []
+    again = hours(SILENT, [60, 180])
+    assert kept(again, met=reached([120], [1, 2])) == []
+    assert len(kept(again, met=reached([240], [1, 2]))) == len(again)
+
+
+def test_a_resolver_that_is_dead_says_nothing_of_the_names_it_was_asked():
+    assert kept(hours(NAMELESS, range(60, 360, 60))) == []
+
+
+def test_most_targets_failing_beside_one_that_works_count_where_the_ladder_bears_it_out():
+    rows, minutes = hours(RESET, range(60, 360, 60), range(1, 11)), range(60, 360, 60)
+    assert len(kept(rows, met=reached(minutes, [99]))) == len(rows)
+    assert kept(rows, (), met=reached(minutes, [99])) == []
+
+
+def probe(key, household=None, **more):
+    given = {"enrolled_at": LONG_AGO, **more}
+    return ProbeInfo(key, f"{key:016d}", household or 100 + key, "KE", 101, **given)
+
+
+def votes_of(rows, *probes):
+    return fold(rows, {one.probe_key: one for one in probes}, {1: "a.example", 2: "b.example"}, BIN, PARAMS)
+
+
+def test_a_household_has_one_vote_however_many_probes_and_runs_it_has():
+    probes = [probe(number, household=7) for number in (1, 2, 3, 4)]
+    rows = [said(SILENT, minute, probe=one.probe_key) for one in probes for minute in (1, 20, 40)]
+    votes = votes_of(rows, *probes)
+    assert (votes.household.tolist(), votes.bad.tolist(), votes.weight.tolist()) == ([7], [True], [1.0])
+
+
+def test_of_two_probes_that_disagree_the_household_says_that_it_failed_and_of_three_what_two_say():
+    works = Word("tcp", False)
+    two = [said(SILENT, 1, probe=1), said(works, 2, probe=2)]
+    probes = [probe(number, household=7) for number in (1, 2, 3)]
+    assert votes_of(two, *probes).bad.tolist() == [True]
+    assert votes_of([*two, said(works, 3, probe=3)], *probes).bad.tolist() == [False]
+
+
+def test_a_household_enrolled_within_fourteen_days_weighs_half():
+    fortnight = timedelta(days=14)
+    new, old = probe(1, enrolled_at=at(60) - fortnight + timedelta(hours=2)), probe(2, enrolled_at=at(0) - fortnight)
+    rows = [said(SILENT, minute, probe=key) for minute in (70, 240) for key in (1, 2)]
+    votes = votes_of(rows, new, old)
+    assert dict(
+        zip(zip(votes.household.tolist(), votes.bin.tolist(), strict=True), votes.weight.tolist(), strict=True)
+    ) == {
+        (home, int(at(minute).timestamp() // BIN)): weight
+        for home, minute, weight in [(101, 70, 0.5), (101, 240, 1.0), (102, 70, 1.0), (102, 240, 1.0)]
+    }
+
+
+def test_a_probe_that_is_not_listed_has_no_vote():
+    assert len(votes_of([said(SILENT, 1, probe=9)], probe(1)).bin) == 0
