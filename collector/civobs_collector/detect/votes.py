@@ -120,21 +120,33 @@ def telling(
         others = _NONE.union(*(reached.get((one.probe_key, at + step), _NONE) for step in steps)) - {one.target}
         return bool(others) and len(bad - others) <= most * len(bad | others)
 
-    found, doubtful = [], defaultdict(list)
+    found, doubtful = [], []
     for one in said:
-        if not one.word.bad or fine(one):
-            found.append(one)
-        elif one.word.layer != "dns":
-            # What a resolver that is dead does to all names tells nothing of them.
-            doubtful[one.probe_key, one.family].append(one)
-    seen = {probe_key: [] for probe_key, _ in doubtful}
-    for probe_key, at in sorted({*reached, *failing}):
-        if probe_key in seen:
-            seen[probe_key].append(at)
-    for (probe_key, _), rows in sorted(doubtful.items()):
-        for stretch in _stretches(rows, seen[probe_key], bin_s):
-            found.extend(_borne_out(stretch, line, params))
-    return found
+        (found if not one.word.bad or fine(one) else doubtful).append(one)
+    return found + _borne_out(doubtful, {*reached, *failing}, line, bin_s, params)
+
+
+def _borne_out(
+    doubtful: Iterable[Said], known: Iterable[tuple[int, int]], line: Line, bin_s: float, params: Params
+) -> list[Said]:
+    """Of what was doubted, what the ladder bears out. ``known``: probes and bins of which anything is known.
+
+    What a resolver that is dead does to all names tells nothing of them.
+    """
+    by: dict[tuple[int, int], list[Said]] = defaultdict(list)
+    for one in doubtful:
+        if one.word.layer != "dns":
+            by[one.probe_key, one.family].append(one)
+    bins: dict[int, list[int]] = defaultdict(list)
+    for probe_key, at in sorted(known) if by else ():
+        bins[probe_key].append(at)
+    return [
+        replace(one, alive=True)
+        for (probe_key, _), rows in sorted(by.items())
+        for stretch in _stretches(rows, bins[probe_key], bin_s)
+        if _lasted(stretch, line, params)
+        for one in stretch
+    ]
 
 
 def _stretches(rows: Sequence[Said], bins: Sequence[int], bin_s: float) -> list[list[Said]]:
@@ -151,13 +163,11 @@ def _stretches(rows: Sequence[Said], bins: Sequence[int], bin_s: float) -> list[
     return [one for one in found if one]
 
 
-def _borne_out(rows: Sequence[Said], line: Line, params: Params) -> list[Said]:
-    """What was doubted, where the ladder bears it out: rows of L4 came between the first and the last, and were good."""
+def _lasted(rows: Sequence[Said], line: Line, params: Params) -> bool:
+    """Whether rows of L4 came between the first and the last, and all were good."""
     first, last = min(one.first_at for one in rows), max(one.last_at for one in rows)
     key, family = rows[0].probe_key, rows[0].family
-    if last - first < params["ladder.gap"] or not line.lasted(key, family, first, last):
-        return []
-    return [replace(one, alive=True) for one in rows]
+    return last - first >= params["ladder.gap"] and line.lasted(key, family, first, last)
 
 
 _NONE: frozenset[int] = frozenset()
