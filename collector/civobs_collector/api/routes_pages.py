@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from civobs_collector.api.deps import ConnDep, Served, ServedDep
+from civobs_collector.api.deps import ConnDep, ServedDep
 from civobs_collector.api.problems import not_found
 from civobs_collector.api.routes_events import FRESH, event_headers, find_event, find_versions, grid_response
 from civobs_collector.db.connect import Connection
@@ -41,7 +41,7 @@ def country(
         raise not_found(f"There is no period of that name; there are {', '.join(one.id for one in PERIODS)}.")
     page = None
     if len(cc) == 2 and cc.isascii() and cc.isalpha():
-        view = View(_this_minute(), local_clock(cc), served.drawings, served.settings.api.public_url)
+        view = View(_this_minute(), local_clock(cc), served.settings.api.public_url)
         page = country_page(conn, cc, period, view)
     if page is None:
         raise not_found("The observatory has no probe and no event in this country, so it can say nothing about it.")
@@ -84,15 +84,15 @@ def version_csv(conn: ConnDep, served: ServedDep, public_id: str, version: int) 
 
 @router.get("/events/{public_id}/v{version:int}")
 def version_page(request: Request, conn: ConnDep, served: ServedDep, public_id: str, version: int) -> Response:
-    return _event(request, conn, served, find_event(conn, served, public_id, version), frozen=True)
+    return _event(request, conn, find_event(conn, served, public_id, version), frozen=True)
 
 
 @router.get("/events/{public_id}")
 def newest_page(request: Request, conn: ConnDep, served: ServedDep, public_id: str) -> Response:
-    return _event(request, conn, served, find_event(conn, served, public_id, None), frozen=False)
+    return _event(request, conn, find_event(conn, served, public_id, None), frozen=False)
 
 
-def _event(request: Request, conn: Connection, served: Served, event: PublishedEvent, *, frozen: bool) -> Response:
+def _event(request: Request, conn: Connection, event: PublishedEvent, *, frozen: bool) -> Response:
     """Answer with the page, or with JSON to a program that asks for JSON and not for a page (RFC 9110 §12)."""
     accept = request.headers.get("accept", "")
     if "application/json" in accept and "text/html" not in accept:
@@ -101,7 +101,7 @@ def _event(request: Request, conn: Connection, served: Served, event: PublishedE
         lines = read_history(conn, event.public_id)
         local = local_clock(event.record.scope.cc)
         accessed = None if frozen else datetime.now(UTC).date()
-        response = HTMLResponse(event_page(event, lines, local, served.drawings, accessed=accessed))
+        response = HTMLResponse(event_page(event, lines, local, accessed=accessed))
         response.headers.update(event_headers(event, frozen=frozen))
     response.headers["Vary"] = "Accept"
     return response
@@ -117,5 +117,5 @@ def _page(text: str) -> Response:
 
 
 def _this_minute() -> datetime:
-    """Now, to the minute: so that a chart drawn for one reader serves the next."""
+    """Now, as exactly as a page says it."""
     return datetime.now(UTC).replace(second=0, microsecond=0)

@@ -15,7 +15,7 @@ from civobs_collector.publish.charts import Curve, CurvePoint, Lane, Segment, Ti
 from civobs_collector.publish.published import PublishedEvent, over_at, status_words, title
 from civobs_collector.publish.times import LocalClock, middle, utc_text
 from civobs_collector.publish.words import CONFIDENCES
-from civobs_collector.web.draw import Drawings
+from civobs_collector.web.draw import chart
 from civobs_collector.web.overview_page import HEARD_WITHIN, collector_away, countries_now
 from civobs_collector.web.stored import load_events
 from civobs_collector.web.templates import render
@@ -55,7 +55,6 @@ class View:
 
     at: datetime
     local: LocalClock
-    drawings: Drawings
     base_url: str
 
 
@@ -94,7 +93,6 @@ def country_page(conn: Connection, cc: str, period: Period, view: View) -> str |
     country = names.get(cc, cc)
     timeline = country_timeline(country, counts, cells, events, shown)
     empty_h, all_h = empty_hours(cells, period)
-    key = f"{cc}/{period.id}/{hash(timeline)}"
     return render(
         "country.html",
         {
@@ -107,7 +105,7 @@ def country_page(conn: Connection, cc: str, period: Period, view: View) -> str |
             "period": period,
             "periods": PERIODS,
             "counts": [count for count in counts if count.households],
-            "chart": view.drawings.both(key, timeline, _describe(country, timeline, empty_h)),
+            "chart": chart(timeline, _describe(country, timeline, empty_h)),
             "lines": lane_lines(timeline.lanes),
             "states": STATES,
             "empty_h": empty_h,

@@ -23,7 +23,7 @@ from civobs_collector.publish.published import (
 )
 from civobs_collector.publish.services import SERVICE_KINDS
 from civobs_collector.publish.times import LocalClock, count, utc_text
-from civobs_collector.web.draw import Drawings
+from civobs_collector.web.draw import chart
 from civobs_collector.web.service_part import services_part
 from civobs_collector.web.templates import render
 
@@ -44,14 +44,12 @@ def event_page(
     event: PublishedEvent,
     history: Sequence[VersionLine],
     local: LocalClock,
-    drawings: Drawings,
     *,
     accessed: date | None,
 ) -> str:
     """Render a version. Without ``accessed`` the page is frozen: it holds nothing that a later day would change."""
     timeline = event_timeline(event)
     headline = title(event)
-    key = f"{event.public_id}/v{event.version}"
     lines = [line for line in history if line.version <= event.version]
     return render(
         "event.html",
@@ -63,7 +61,7 @@ def event_page(
             "sentences": [who(event), began(event, local), ended(event, local), how_sure(event)],
             "status": status_words(event.record),
             "facts": facts(event),
-            "chart": drawings.both(key, timeline, describe(event, timeline)),
+            "chart": chart(timeline, describe(event, timeline)),
             "span": (timeline.start, timeline.end),
             "step": timedelta(seconds=event.record.grid.bin_s),
             "lines": lane_lines(timeline.lanes),
