@@ -4,22 +4,23 @@ The database layer knows no detector and the detector no database; what a column
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
 
 from civobs_collector.db import detect_input, events
 from civobs_collector.db.connect import Connection
+from civobs_collector.db.ladder import Limits, Span, read_ladder
 from civobs_collector.detect.inputs import Inputs, LadderRun, PresenceFact, ProbeInfo, RunOutcome
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.presence import by_probe, losses
 from civobs_collector.detect.record import EventRecord, Level
 from civobs_collector.detect.timeline import INTERNATIONAL, NAMES, trouble_spans
 from civobs_collector.detect.versions import Chain, NewVersion
+from civobs_collector.rollups import ladder_limits
 
 logger = logging.getLogger(__name__)
 
@@ -30,16 +31,16 @@ def read_inputs(conn: Connection, since: datetime, now: datetime, params: Params
     """Everything that is stored for the window. The other rungs are read only around what went wrong."""
     probes = tuple(ProbeInfo(*row) for row in detect_input.read_probes(conn))
     presence = tuple(PresenceFact(*row) for row in detect_input.read_presence(conn, since, now))
-    limits = {"gap_s": params["ladder.gap"], "clock_s": params["ladder.clock"], "few": params["ladder.few"]}
+    limits = ladder_limits(params)
     whole = [(one.probe_key, since, now) for one in probes if one.active]
-    decisive = paired(detect_input.read_ladder(conn, (INTERNATIONAL, NAMES), whole, **limits))
+    decisive = _runs(conn, (INTERNATIONAL, NAMES), whole, limits)
     until = now.timestamp()
     gone = {
         key: [(one.earliest, one.back or until) for one in losses(facts, until, params)]
         for key, facts in by_probe(presence).items()
     }
     spans = trouble_spans(decisive, gone, params["rule.merge"])
-    others = paired(detect_input.read_ladder(conn, _OTHER_RUNGS, spans, **limits))
+    others = _runs(conn, _OTHER_RUNGS, spans, limits)
     networks = detect_input.read_networks(conn)
     countries = [cc for _, cc, _ in networks if cc is not None]
     gap = max(params["presence.beat_gap"], params["presence.beat_gap_floor"])
@@ -55,20 +56,13 @@ def read_inputs(conn: Connection, since: datetime, now: datetime, params: Params
     )
 
 
-def paired(rows: Iterable[tuple[Any, ...]]) -> tuple[LadderRun, ...]:
-    """First and last rows, in order, to runs."""
-    return tuple(_paired(rows))
-
-
-def _paired(rows: Iterable[tuple[Any, ...]]) -> Iterator[LadderRun]:
-    first: tuple[datetime, int, int]
-    for probe_key, rung, family, said, at, err_ms, number, is_first, is_last in rows:
-        if is_first:
-            first = at, err_ms, number
-        if is_last:
-            first_at, first_err, first_number = first
-            n, outcome = number - first_number + 1, RunOutcome(said)
-            yield LadderRun(probe_key, int(rung[1:]), family, outcome, first_at, at, n, first_err / 1000, err_ms / 1000)
+def _runs(conn: Connection, rungs: Sequence[int], spans: Sequence[Span], limits: Limits) -> tuple[LadderRun, ...]:
+    return tuple(
+        LadderRun(key, int(rung[1:]), family, RunOutcome(said), first_at, last_at, n, first_err / 1000, last_err / 1000)
+        for key, rung, family, said, first_at, last_at, n, first_err, last_err in read_ladder(
+            conn, rungs, spans, limits
+        )
+    )
 
 
 def read_chains(conn: Connection, since: datetime) -> tuple[list[Chain], frozenset[UUID]]:

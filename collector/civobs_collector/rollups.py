@@ -2,7 +2,8 @@
 
 Ingest marks each (bucket, probe) it writes into; this job takes marks away and computes those buckets anew from the
 rows, so late batches are in the roll-ups like prompt ones. Taking a mark and writing its roll-up are one transaction.
-A mark that an ingest transaction holds is passed over, and taken next time.
+A mark that an ingest transaction holds is passed over, and taken next time. The ladder's runs are folded with them, and
+once a day is over as a whole (``db.ladder``): days stored before there were folds, or by other limits, come in time.
 
 Percentiles do not add up, so each bucket keeps a histogram over fixed edges. Durations are of rows that ended well.
 """
@@ -16,6 +17,8 @@ from psycopg import sql
 
 from civobs_collector.config import DatabaseSettings
 from civobs_collector.db.connect import Connection, connect
+from civobs_collector.db.ladder import Limits, Stretch, drop_folds, fold_days, fold_touched
+from civobs_collector.detect.params import Params
 from civobs_collector.errors import DatabaseError
 
 logger = logging.getLogger(__name__)
@@ -31,8 +34,11 @@ FIVE_MINUTES_KEPT = timedelta(days=365)
 SETTLE = timedelta(seconds=30)
 """A bucket is left alone until it has been over for this long: most of its rows have come then."""
 BUCKETS_AT_ONCE = 500
+DAYS_AT_ONCE = 100
 _PAUSE_S = 10.0
 _RETENTION_EVERY = timedelta(hours=1)
+_DAYS_EVERY = timedelta(minutes=1)
+"""How often days without a fold are looked for: a late batch comes in many parts, and each would have its day anew."""
 _LOCK = 0x6369_726F
 """Advisory lock: one job rolls up at a time, because two could compute one hour from different halves."""
 
@@ -90,7 +96,16 @@ ON CONFLICT (probe_key, month) DO UPDATE SET hours = c.hours | excluded.hours
 hour's counts only ever grow."""
 
 
-def roll_up(conn: Connection, now: datetime, limit: int = BUCKETS_AT_ONCE) -> int:
+def ladder_limits(params: Params) -> Limits:
+    """What makes rows of the ladder alike and neighbours: folds are made by it and read by it."""
+    return Limits(params["ladder.gap"], params["ladder.clock"], params["ladder.few"])
+
+
+LIMITS = ladder_limits(Params())
+"""Those of a clock that does not run fast."""
+
+
+def roll_up(conn: Connection, now: datetime, limits: Limits = LIMITS, limit: int = BUCKETS_AT_ONCE) -> int:
     """Compute up to ``limit`` marked buckets that are over, in one transaction; returns how many there were."""
     with conn.transaction():
         if not _alone(conn):
@@ -105,7 +120,17 @@ def roll_up(conn: Connection, now: datetime, limit: int = BUCKETS_AT_ONCE) -> in
         which = ([hour for hour, _ in hours], [key for _, key in hours])
         conn.execute(_one_hour(), which)
         conn.execute(_COVERAGE, which)
+        fold_touched(conn, taken, now, limits)
     return len(taken)
+
+
+def fold_whole_days(conn: Connection, now: datetime, limits: Limits = LIMITS, limit: int = DAYS_AT_ONCE) -> int:
+    """Fold up to ``limit`` days of single probes that are over and rolled up, in one transaction; returns how many."""
+    last = Stretch.DAY.start(now - BUCKET - SETTLE) - Stretch.DAY.length
+    with conn.transaction():
+        if not _alone(conn):
+            return 0
+        return fold_days(conn, Stretch.DAY.start(now - RAW_KEPT), last, limits, limit)
 
 
 def drop_old(conn: Connection, now: datetime) -> list[str]:
@@ -120,24 +145,29 @@ def drop_old(conn: Connection, now: datetime) -> list[str]:
             logger.warning("retention waits: buckets=%d are not rolled up yet", row[0])
             return []
         conn.execute("DELETE FROM rollup_5m WHERE bucket < %s", (now - FIVE_MINUTES_KEPT,))
+        drop_folds(conn, before)
         return [str(name) for (name,) in conn.execute("SELECT drop_days(%s)", (before,)).fetchall()]
 
 
-def run_rollups(settings: DatabaseSettings, halt: threading.Event) -> None:
+def run_rollups(settings: DatabaseSettings, limits: Limits, halt: threading.Event) -> None:
     """Roll up and drop until ``halt`` is set; trouble with the database is said once and waited out."""
-    said, next_retention = "", datetime.min.replace(tzinfo=UTC)
+    said = ""
+    next_retention = next_days = datetime.min.replace(tzinfo=UTC)
     while not halt.is_set():
         try:
             with connect(settings, "rollups", autocommit=True) as conn:
                 said = ""
                 while not halt.is_set():
                     now = datetime.now(UTC)
-                    done = roll_up(conn, now)
+                    done = roll_up(conn, now, limits)
                     if now >= next_retention:
                         drop_old(conn, now)
                         next_retention = now + _RETENTION_EVERY
-                    if done < BUCKETS_AT_ONCE:
-                        halt.wait(_PAUSE_S)
+                    if done == BUCKETS_AT_ONCE:
+                        continue
+                    if now >= next_days and fold_whole_days(conn, now, limits) < DAYS_AT_ONCE:
+                        next_days = now + _DAYS_EVERY
+                    halt.wait(_PAUSE_S if now < next_days else 0)
         except (psycopg.Error, DatabaseError) as error:
             if not said:
                 said = str(error)

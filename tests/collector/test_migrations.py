@@ -122,6 +122,21 @@ def _it_does_not_say_by_which_broker(conn):
     assert conn.execute("SELECT broker FROM presence").fetchall() == [(None,)]
 
 
+def _nobody_has_said_what_the_line_is(conn):
+    assert conn.execute("SELECT access FROM probe").fetchall() == [(None,)]
+    with pytest.raises(psycopg.errors.CheckViolation), conn.transaction():
+        conn.execute("UPDATE probe SET access = 'satellite'")
+    conn.execute("UPDATE probe SET access = 'mobile'")
+
+
+def _an_hour_of_a_probe_can_be_folded_once(conn):
+    insert = "INSERT INTO {} VALUES (1, '2026-11-22T12:00Z', 7, %s, %s, %s, %s, %s, %s, %s, %s)"
+    for table in ("ladder_1h", "ladder_1d"):
+        conn.execute(insert.format(table), [[]] * 8)
+        with pytest.raises(psycopg.errors.UniqueViolation), conn.transaction():
+            conn.execute(insert.format(table), [[]] * 8)
+
+
 STEPS = {
     1: (_nothing_yet, _spine_takes_a_row),
     2: (_a_year_of_rollups, _one_probe_is_found_by_the_index),
@@ -130,6 +145,8 @@ STEPS = {
     5: (_two_days_of_measurements, _one_who_owns_nothing_drops_the_first_day_and_makes_another),
     6: (_a_month_s_end_in_rollups, _the_hours_are_bits_of_two_months),
     7: (_a_statement_of_presence, _it_does_not_say_by_which_broker),
+    8: (_two_days_of_measurements, _an_hour_of_a_probe_can_be_folded_once),
+    9: (_a_statement_of_presence, _nobody_has_said_what_the_line_is),
 }
 """For each migration: rows to have before it, and what must be true after it."""
 

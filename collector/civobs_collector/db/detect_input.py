@@ -1,23 +1,16 @@
 """What the detector reads: one query a source, each linear in the rows of the window.
 
-A month of ladder rows is folded to runs of like outcomes in the database, so a few thousand rows travel instead of
-millions. Rows come back as tuples: what they mean to the detector is said in ``detect_read``.
+Rows come back as tuples: what they mean to the detector is said in ``detect_read``. The ladder has a module of its own.
 """
 
-from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from importlib import resources
 from typing import Any
 
 from civobs_collector.db.connect import Connection
-from civobs_wire.failure import FAILURE_CODES, Failure
-from civobs_wire.measurement import KIND_CODES
 
 Rows = list[tuple[Any, ...]]
-Span = tuple[int, datetime, datetime]
-"""A probe's key and a stretch of time."""
 
-_RUNS = (resources.files("civobs_collector.db") / "sql" / "ladder_runs.sql").read_text(encoding="utf-8")
 _PRESENCE = (resources.files("civobs_collector.db") / "sql" / "presence_facts.sql").read_text(encoding="utf-8")
 
 
@@ -36,34 +29,6 @@ def read_presence(conn: Connection, since: datetime, now: datetime) -> Rows:
     came.
     """
     return conn.execute(_PRESENCE, {"since": since, "now": now}).fetchall()
-
-
-def read_ladder(
-    conn: Connection, rungs: Sequence[int], spans: Iterable[Span], *, gap_s: float, clock_s: float, few: float
-) -> Rows:
-    """First and last rows of the runs of these rungs within the spans, by probe, rung, family and time.
-
-    probe_key, rung as ``L4``, family, outcome (0 ok, 1 failed, 2 agent down, 3 paused, 4 not run otherwise, 5 clock not
-    known, 6 ok by a few), ts, clock_err_ms, number within all rows, is_first, is_last. A hole longer than ``gap_s``
-    ends a run; rows whose clock may be wrong by more than ``clock_s`` have outcome 5, rows of L4 of which no more than
-    the share ``few`` answered, and of L2 of which not all did, have 6. Of L5 the outcome is that of finding the name.
-    """
-    keys, starts, ends = zip(*spans, strict=True) if (spans := list(spans)) else ((), (), ())
-    return conn.execute(
-        _RUNS,
-        {
-            "kind": KIND_CODES["ladder"],
-            "rungs": [f"L{rung}" for rung in rungs],
-            "keys": list(keys),
-            "starts": list(starts),
-            "ends": list(ends),
-            "gap": timedelta(seconds=gap_s),
-            "clock_ms": clock_s * 1000,
-            "few": few,
-            "agent_down": FAILURE_CODES[Failure.AGENT_DOWN],
-            "paused": [FAILURE_CODES[Failure.PAUSED], FAILURE_CODES[Failure.SHUTTING_DOWN]],
-        },
-    ).fetchall()
 
 
 def read_away(conn: Connection, since: datetime, now: datetime, *, gap_s: float) -> Rows:

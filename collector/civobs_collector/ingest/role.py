@@ -11,6 +11,7 @@ from collections.abc import Callable
 from civobs_collector.config import CollectorSettings, IngestSettings
 from civobs_collector.db.connect import Connection, connect
 from civobs_collector.db.migrate import require_current
+from civobs_collector.detect.params import scaled
 from civobs_collector.errors import DatabaseError
 from civobs_collector.evidence.archive import Archive, check_folder
 from civobs_collector.ingest.commit import Committer
@@ -18,7 +19,7 @@ from civobs_collector.ingest.link import Link
 from civobs_collector.ingest.writer import Writer
 from civobs_collector.keys import read_private
 from civobs_collector.metrics import IngestMetrics, ingest_metrics
-from civobs_collector.rollups import run_rollups
+from civobs_collector.rollups import ladder_limits, run_rollups
 from civobs_wire.topics import Leaf, subscriptions
 
 logger = logging.getLogger(__name__)
@@ -84,11 +85,12 @@ async def run(settings: CollectorSettings, stop: asyncio.Event) -> None:
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     halt = threading.Event()
+    limits = ladder_limits(scaled(settings.detect.time_scale))
     async with asyncio.TaskGroup() as group:
         work = [
             group.create_task(asyncio.to_thread(_until_halted, writer.run, halt), name="ingest.writer"),
             group.create_task(
-                asyncio.to_thread(_until_halted, lambda event: run_rollups(settings.database, event), halt),
+                asyncio.to_thread(_until_halted, lambda event: run_rollups(settings.database, limits, event), halt),
                 name="ingest.rollups",
             ),
         ]
