@@ -225,6 +225,17 @@ def test_probes_are_counts_by_network(site):
     assert (fiji["households"], fiji["households_heard"]) == (1, 0)
 
 
+def test_of_a_country_it_is_said_which_kinds_of_access_are_observed(site):
+    answer = site.client.get("/api/v1/countries", params={"cc": "KE"})
+    (kenya,) = models.CountryList.model_validate(answer.json()).items
+    assert {one.access: (one.sight, one.households) for one in kenya.access} == {
+        "fixed": ("not_known", 0),
+        "mobile": ("not_known", 0),
+    }
+    assert kenya.households > 0
+    assert kenya.not_seen[0] in site.client.get("/countries/KE").text
+
+
 def test_what_was_refused_is_counted_by_reason(site):
     lines = models.Quarantine.model_validate(site.client.get("/api/v1/quarantine").json()).items
     assert [(line.reason, line.n) for line in lines] == [("wrong_signature", 3)]

@@ -5,9 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from civobs_collector import crockford
-from tests.collector.test_enrolment import enrolled
+from civobs_collector.db.probes import Place
+from civobs_collector.db.read_probes import count_access
+from civobs_collector.enrolment import enrol
+from tests.collector.test_enrolment import enrolled, new_claim, request
 
 pytestmark = pytest.mark.db
 
@@ -24,6 +28,13 @@ def test_a_claim_code_is_shown_once_and_kept_as_a_digest(operator, dsn):
         row = conn.execute("SELECT cc, asn, admin1, is_anchor, probe_key, claim::text FROM claim").fetchone()
     assert row[:5] == ("KE", 37100, "Nairobi", False, None)
     assert code not in row[5]
+
+
+def test_what_line_a_household_has_is_said_with_the_claim_or_later(operator, dsn):
+    said = operator.civobs("probes", "claim", "--cc", "KE", "--access", "mobile", "--json")
+    assert said.json["access"] == "mobile"
+    with psycopg.connect(dsn) as conn:
+        assert conn.execute("SELECT access FROM claim").fetchall() == [("mobile",)]
 
 
 def test_each_claim_makes_a_household_unless_one_is_named(operator):
@@ -68,6 +79,16 @@ def test_a_probe_can_be_listed_shown_and_quarantined(keyed, dsn):
     assert keyed.civobs("probes", "quarantine", probe_id).code == 0
     assert keyed.civobs("probes", "list", "--status", "quarantined", "--json").json[0]["probe_id"] == probe_id
     assert "is active, was quarantined" in keyed.civobs("probes", "activate", probe_id).out
+
+
+def test_a_probe_has_the_line_of_its_claim_until_another_is_said(keyed, dsn):
+    with psycopg.connect(dsn) as conn:
+        code = new_claim(conn, place=Place("KE", 37100, access="fixed"))
+        probe_id = enrol(conn, request(code, Ed25519PrivateKey.generate()), keyed.settings).probe_id
+        enrolled(conn, keyed.settings)
+        assert [(one.access, one.households) for one in count_access(conn, "KE")] == [("fixed", 1), (None, 1)]
+    assert "is mobile, was fixed" in keyed.civobs("probes", "access", probe_id, "mobile").out
+    assert keyed.civobs("probes", "show", probe_id, "--json").json["access"] == "mobile"
 
 
 def test_a_revoked_probe_stays_revoked(keyed, dsn):

@@ -58,13 +58,13 @@ def test_a_campaign_is_taken_from_the_newest_version():
     assert collect.event_run(chain[:1]).campaign is None
 
 
-def test_only_a_record_that_says_so_says_that_a_country_cannot_be_seen():
-    def said(**scope):
-        record = RECORD | {"scope": RECORD["scope"] | scope}
-        return collect.event_run([{"public_id": None, "published_at": AT, "record": record}])
+def test_only_an_answer_that_says_so_says_that_a_kind_of_access_cannot_be_seen():
+    def said(cc, mobile):
+        return {"cc": cc, "access": [{"access": "fixed", "sight": "observed"}, {"access": "mobile", "sight": mobile}]}
 
-    assert collect.said_not_observable((said(), said(access="not_observable", cc="XB"))) == ("XB",)
-    assert collect.said_not_observable((said(),)) == ()
+    answer = {"items": [said("XA", "observed"), said("XB", "not_observable"), said("XC", "not_known")]}
+    assert collect.said_not_observable(answer) == ("XB",)
+    assert collect.said_not_observable({"items": []}) == ()
 
 
 # Against a database.

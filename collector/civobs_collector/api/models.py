@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from civobs_collector.detect.access import Access, Sight
 from civobs_collector.publish.codf import CodfEvent
 from civobs_collector.publish.event_json import PublicEvent
 from civobs_collector.publish.words import LICENCE_ID
@@ -63,6 +64,50 @@ class NetworkList(Answer):
 
     as_of: datetime
     items: tuple[NetworkLine, ...]
+
+
+_COUNTRY = {
+    "cc": "KE",
+    "country": "Kenya",
+    "households": 6,
+    "access": [
+        {"access": "fixed", "sight": "observed", "households": 6},
+        {"access": "mobile", "sight": "not_observable", "households": 0},
+    ],
+    "not_seen": ["Mobile networks are not observed here: nothing can be said about them."],
+}
+
+
+class AccessLine(Answer):
+    """One kind of access in one country."""
+
+    access: Access
+    sight: Sight = Field(
+        description="not_known: of some households it is not known what they have. Of what is not observed, or not "
+        "known to be, nothing is said: it is never the same as no event"
+    )
+    households: int = Field(description="Households with an active probe that are known to have it")
+
+
+class CountryLine(Answer):
+    """What can be seen in a country, and what cannot."""
+
+    model_config = _example(_COUNTRY)
+
+    cc: str
+    country: str
+    households: int = Field(description="Households with an active probe")
+    access: tuple[AccessLine, ...]
+    not_seen: tuple[str, ...] = Field(description="The same in sentences")
+
+
+class CountryList(Answer):
+    """What can be seen where."""
+
+    model_config = _example({"as_of": "2026-11-22T10:00:00Z", "items": [_COUNTRY]})
+
+    as_of: datetime
+    items: tuple[CountryLine, ...]
 
 
 _MEASUREMENT = {

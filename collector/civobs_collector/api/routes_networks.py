@@ -1,14 +1,25 @@
-"""``/api/v1/probes``, ``/networks`` and ``/quarantine``: who measures where and what was refused, in counts."""
+"""``/api/v1/probes``, ``/countries`` and ``/quarantine``: who measures where and what was refused, in counts."""
 
 from datetime import UTC, datetime
+from itertools import groupby
 
 from fastapi import APIRouter
 
 from civobs_collector.api.deps import ConnDep
-from civobs_collector.api.models import NetworkLine, NetworkList, ProbeCounts, Quarantine, QuarantineLine
+from civobs_collector.api.models import (
+    AccessLine,
+    CountryLine,
+    CountryList,
+    NetworkLine,
+    NetworkList,
+    ProbeCounts,
+    Quarantine,
+    QuarantineLine,
+)
 from civobs_collector.db.read_events import read_country_names
 from civobs_collector.db.read_health import count_quarantine
-from civobs_collector.db.read_probes import count_networks
+from civobs_collector.db.read_probes import count_access, count_networks
+from civobs_collector.detect.access import sights, unseen
 from civobs_collector.web.overview_page import HEARD_WITHIN
 from civobs_wire.scalars import CountryCode
 
@@ -36,6 +47,28 @@ def probes(conn: ConnDep, cc: CountryCode | None = None) -> NetworkList:
         for one in count_networks(conn, at - HEARD_WITHIN, cc)
     )
     return NetworkList(as_of=at, items=lines)
+
+
+@router.get("/countries", summary="Countries, and the kinds of access that are observed in each")
+def countries(conn: ConnDep, cc: CountryCode | None = None) -> CountryList:
+    """Where no household has a mobile line, a shutdown of mobile networks cannot be seen, and that is said here."""
+    names = read_country_names(conn)
+    items = []
+    for code, group in groupby(count_access(conn, cc), key=lambda one: one.cc):
+        households = {one.access: one.households for one in group}
+        items.append(
+            CountryLine(
+                cc=code,
+                country=names.get(code, code),
+                households=sum(households.values()),
+                access=tuple(
+                    AccessLine(access=kind, sight=sight, households=households.get(kind, 0))
+                    for kind, sight in sights(households).items()
+                ),
+                not_seen=unseen(households),
+            )
+        )
+    return CountryList(as_of=datetime.now(UTC), items=tuple(items))
 
 
 @router.get("/quarantine", summary="Batches that were refused, by reason")

@@ -20,8 +20,10 @@ from civobs_collector.db.probes import (
     make_household,
     name_network,
     read_activity,
+    set_access,
     set_status,
 )
+from civobs_collector.detect.access import Access
 from civobs_collector.enrolment import claim_digest
 from civobs_collector.errors import ConfigError, NotFoundError
 from civobs_collector.printing import print_json, print_line, print_table
@@ -55,6 +57,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     claim.add_argument("--cc", required=True, type=_country, help="country, ISO 3166-1 alpha-2")
     claim.add_argument("--asn", type=_asn, default=0, help="network the device will be in, if known")
     claim.add_argument("--admin1", type=_name, help="province or county, if the household agrees to it")
+    claim.add_argument("--access", choices=list(Access), help="the household's line (default: not known)")
     claim.add_argument("--household", type=int, metavar="KEY", help="an existing household (default: a new one)")
     claim.add_argument("--anchor", action="store_true", help="the observatory's own control, not a home")
 
@@ -62,6 +65,10 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         change = _action(actions, name, text, _change)
         change.add_argument("probe_id")
         change.set_defaults(status=status)
+
+    access = _action(actions, "access", "say whether a probe's line is fixed or mobile", _access)
+    access.add_argument("probe_id")
+    access.add_argument("access", choices=list(Access))
 
     network = _action(actions, "network", "give a network its name", _network)
     network.add_argument("--asn", required=True, type=_asn)
@@ -119,7 +126,7 @@ def _claim(conn: Connection, arguments: argparse.Namespace) -> None:
         raise NotFoundError(f"there is no household {household}", "leave --household out to make a new one")
     household = make_household(conn) if household is None else household
     code = new_claim_code()
-    place = Place(arguments.cc, arguments.asn, arguments.admin1, arguments.anchor)
+    place = Place(arguments.cc, arguments.asn, arguments.admin1, arguments.anchor, arguments.access)
     expires_at = make_claim(conn, claim_digest(code), household, place, days=CLAIM_DAYS)
     if arguments.json:
         print_json({"claim": code, "expires_at": expires_at, "household_key": household, **asdict(place)})
@@ -137,6 +144,15 @@ def _change(conn: Connection, arguments: argparse.Namespace) -> None:
         print_json({"probe_id": probe.probe_id, "before": probe.status, "status": status})
     else:
         print_line(f"probe {probe.probe_id} is {status}, was {probe.status}")
+
+
+def _access(conn: Connection, arguments: argparse.Namespace) -> None:
+    probe = _found(conn, arguments.probe_id)
+    set_access(conn, probe.probe_id, arguments.access)
+    if arguments.json:
+        print_json({"probe_id": probe.probe_id, "before": probe.access, "access": arguments.access})
+    else:
+        print_line(f"the line of probe {probe.probe_id} is {arguments.access}, was {probe.access or 'not known'}")
 
 
 def _network(conn: Connection, arguments: argparse.Namespace) -> None:

@@ -15,10 +15,10 @@ _PRESENCE = (resources.files("civobs_collector.db") / "sql" / "presence_facts.sq
 
 
 def read_probes(conn: Connection) -> Rows:
-    """probe_key, probe_id, household, cc, asn, enrolled_at, admin1, is_anchor, active."""
+    """probe_key, probe_id, household, cc, asn, enrolled_at, admin1, is_anchor, active, access."""
     return conn.execute(
-        "SELECT probe_key, probe_id, household_key, cc, asn, enrolled_at, admin1, is_anchor, status = 'active'"
-        " FROM probe ORDER BY probe_key"
+        "SELECT probe_key, probe_id, household_key, cc, asn, enrolled_at, admin1, is_anchor, status = 'active',"
+        " access FROM probe ORDER BY probe_key"
     ).fetchall()
 
 

@@ -34,6 +34,8 @@ class Probe:
     asn: int
     admin1: str | None
     is_anchor: bool
+    access: str | None
+    """``fixed`` or ``mobile``; None where nobody has said."""
     status: str
     """A ``ProbeStatus``."""
     consent_tier: int
@@ -62,6 +64,7 @@ class Place:
     asn: int = 0
     admin1: str | None = None
     is_anchor: bool = False
+    access: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class Claim:
     asn: int
     admin1: str | None
     is_anchor: bool
+    access: str | None
     expired: bool
     probe_key: int | None
 
@@ -89,8 +93,8 @@ class Device:
 
 
 _PROBES_SQL = """
-SELECT probe_key, probe_id, household_key, signing_key, cc, asn, admin1, is_anchor, status, consent_tier, board, agent,
-       enrolled_at
+SELECT probe_key, probe_id, household_key, signing_key, cc, asn, admin1, is_anchor, access, status, consent_tier,
+       board, agent, enrolled_at
   FROM probe
  WHERE (%(cc)s::text IS NULL OR cc = %(cc)s)
    AND (%(status)s::text IS NULL OR status = %(status)s)
@@ -158,6 +162,11 @@ def set_status(conn: Connection, probe_id: str, status: ProbeStatus) -> bool:
     return changed.rowcount == 1
 
 
+def set_access(conn: Connection, probe_id: str, access: str) -> None:
+    """Say what a probe's household has."""
+    conn.execute("UPDATE probe SET access = %s WHERE probe_id = %s", (access, probe_id))
+
+
 def make_household(conn: Connection) -> int:
     """A new household's key."""
     row = conn.execute("INSERT INTO household DEFAULT VALUES RETURNING household_key").fetchone()
@@ -177,9 +186,10 @@ def country_exists(conn: Connection, cc: str) -> bool:
 def make_claim(conn: Connection, claim_sha256: bytes, household_key: int, place: Place, *, days: float) -> datetime:
     """Keep the digest of a claim code; the time until which it can be used, by the database's clock."""
     row = conn.execute(
-        "INSERT INTO claim (claim_sha256, household_key, cc, asn, admin1, is_anchor, expires_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s, now() + make_interval(secs => %s)) RETURNING expires_at",
-        (claim_sha256, household_key, place.cc, place.asn, place.admin1, place.is_anchor, days * 86_400),
+        "INSERT INTO claim (claim_sha256, household_key, cc, asn, admin1, is_anchor, access, expires_at)"
+        " VALUES (%(claim_sha256)s, %(household_key)s, %(cc)s, %(asn)s, %(admin1)s, %(is_anchor)s, %(access)s,"
+        " now() + make_interval(secs => %(secs)s)) RETURNING expires_at",
+        {"claim_sha256": claim_sha256, "household_key": household_key, "secs": days * 86_400, **asdict(place)},
     ).fetchone()
     if row is None:
         raise AssertionError("RETURNING gives the row that was inserted")
@@ -191,7 +201,7 @@ def lock_claim(conn: Connection, claim_sha256: bytes) -> Claim | None:
     """Read a claim and keep others from using it until the transaction ends."""
     with conn.cursor(row_factory=class_row(Claim)) as cursor:
         return cursor.execute(
-            "SELECT household_key, cc, asn, admin1, is_anchor, expires_at <= now() AS expired, probe_key"
+            "SELECT household_key, cc, asn, admin1, is_anchor, access, expires_at <= now() AS expired, probe_key"
             " FROM claim WHERE claim_sha256 = %s FOR UPDATE",
             (claim_sha256,),
         ).fetchone()
@@ -199,10 +209,10 @@ def lock_claim(conn: Connection, claim_sha256: bytes) -> Claim | None:
 
 _INSERT_PROBE_SQL = """
 WITH made AS (
-  INSERT INTO probe (probe_id, household_key, signing_key, csr_pem, cc, asn, admin1, is_anchor, consent_tier, board,
-                     agent)
+  INSERT INTO probe (probe_id, household_key, signing_key, csr_pem, cc, asn, admin1, is_anchor, access,
+                     consent_tier, board, agent)
   VALUES (%(probe_id)s, %(household_key)s, %(signing_key)s, %(csr_pem)s, %(cc)s, %(asn)s, %(admin1)s, %(is_anchor)s,
-          %(consent_tier)s, %(board)s, %(agent)s)
+          %(access)s, %(consent_tier)s, %(board)s, %(agent)s)
   RETURNING probe_key
 ), used AS (
   UPDATE claim SET probe_key = made.probe_key FROM made WHERE claim_sha256 = %(claim_sha256)s

@@ -49,3 +49,26 @@ def count_networks(conn: Connection, since: datetime, cc: str | None = None) -> 
     """Count probes and households per country and network."""
     with conn.cursor(row_factory=class_row(NetworkCounts)) as cursor:
         return cursor.execute(_COUNTS_SQL, {"since": since, "cc": cc}).fetchall()
+
+
+@dataclass(frozen=True, slots=True)
+class AccessCounts:
+    """Households of one country with an active probe, by what their line is."""
+
+    cc: str
+    access: str | None
+    """``fixed`` or ``mobile``; None where it is not known."""
+    households: int
+
+
+_ACCESS_SQL = """
+SELECT cc, access, count(DISTINCT household_key) AS households FROM probe
+ WHERE status = 'active' AND NOT is_anchor AND (%(cc)s::text IS NULL OR cc = %(cc)s)
+ GROUP BY cc, access ORDER BY cc, access NULLS LAST
+"""
+
+
+def count_access(conn: Connection, cc: str | None = None) -> list[AccessCounts]:
+    """Count households per country and kind of access."""
+    with conn.cursor(row_factory=class_row(AccessCounts)) as cursor:
+        return cursor.execute(_ACCESS_SQL, {"cc": cc}).fetchall()

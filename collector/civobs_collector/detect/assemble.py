@@ -9,7 +9,7 @@ from uuid import UUID
 import numpy as np
 
 from civobs_collector import __version__
-from civobs_collector.detect import crosschecks, dating, hypotheses, posterior, scope
+from civobs_collector.detect import access, crosschecks, dating, hypotheses, posterior, scope
 from civobs_collector.detect.chart import chart
 from civobs_collector.detect.confidence import Support, confidence_of
 from civobs_collector.detect.dating import Change, Interval
@@ -108,7 +108,7 @@ def record_of(case: Case, timeline: Timeline, inputs: Inputs, params: Params) ->
         status=Status.CLOSED if segment.closed else Status.OPEN,
         provisional=backfill < params["late.share"] and over_since < params["late.limit"],
         depth=depth_of(segment.view, lines, part),
-        scope=_scope(case),
+        scope=_scope(case, inputs),
         onset=onset,
         resolution=resolution,
         per_signal=_per_signal(case, times, params),
@@ -124,6 +124,7 @@ def record_of(case: Case, timeline: Timeline, inputs: Inputs, params: Params) ->
             case.asns_observed,
             inputs.known_networks.get(segment.key.cc, 0),
             affected.user_share,
+            access.in_country(inputs.probes, segment.key.cc),
         ),
         limits=_limits(segment, told),
         method=Method(
@@ -352,7 +353,7 @@ def _share_up(case: Case, signal: str, part: slice) -> float:
     return round(up / known, 4) if known else 0.0
 
 
-def _scope(case: Case) -> Scope:
+def _scope(case: Case, inputs: Inputs) -> Scope:
     key = case.segment.key
     lines = [line for home in case.homes for line in home.lines]
     return Scope(
@@ -361,6 +362,7 @@ def _scope(case: Case) -> Scope:
         asns=case.asns,
         asns_observed=case.asns_observed,
         admin1=tuple(sorted({line.probe.admin1 for line in lines if line.probe.admin1})),
+        access=access.of_homes(inputs.probes, (home.household for home in case.homes)),
         probe_id=min(line.probe.probe_id for line in lines) if key.level is Level.PROBE else None,
     )
 

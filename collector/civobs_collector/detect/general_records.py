@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from civobs_collector import __version__
-from civobs_collector.detect import scope
+from civobs_collector.detect import access, scope
 from civobs_collector.detect.general import General
 from civobs_collector.detect.inputs import Inputs
 from civobs_collector.detect.params import Params
@@ -44,7 +44,6 @@ LIMITS: tuple[str, ...] = (
     "Slow means slow against the same hours of earlier weeks, towards the observatory's own servers.",
     "A way that is overloaded beyond the households' reach can look alike.",
     "Only households that allow tests of speed take part.",
-    "Mobile networks are not observed: nothing is said about them.",
     "Who did it and why is not known from measurements; it is only ever taken from a named source.",
 )
 START_UNKNOWN = "When it began is not known: there is no earlier transfer to compare with."
@@ -74,7 +73,13 @@ def _record(one: General, inputs: Inputs, params: Params) -> EventRecord:
         status=Status.CLOSED if resolution is not None or lapsed else Status.OPEN,
         provisional=resolution is None and not lapsed,
         depth=Depth.PARTIAL,
-        scope=Scope(level=Level.NETWORK, cc=one.cc, asns=(one.asn,), asns_observed=(one.asn,)),
+        scope=Scope(
+            level=Level.NETWORK,
+            cc=one.cc,
+            asns=(one.asn,),
+            asns_observed=(one.asn,),
+            access=access.of_homes(inputs.probes, hit),
+        ),
         onset=onset,
         resolution=resolution,
         per_signal=(_signal(one, onset, resolution),),
@@ -90,7 +95,10 @@ def _record(one: General, inputs: Inputs, params: Params) -> EventRecord:
         severity=severity_of(known - slow, known, (lo + hi) / 2, (last - first) / 3600),
         hypotheses={},
         confidence=_confidence(one, len(hit), len(homes)),
-        coverage_note=scope.coverage_note(len(homes), (one.asn,), inputs.known_networks.get(one.cc, 0), shares),
+        coverage_note=scope.coverage_note(
+            *(len(homes), (one.asn,), inputs.known_networks.get(one.cc, 0), shares),
+            access.in_country(inputs.probes, one.cc),
+        ),
         limits=(*unknown, *LIMITS),
         method=Method(detector_version=f"civobs {__version__}", params_id=params.params_id, rules=one.rules),
         grid=_chart(one, params),

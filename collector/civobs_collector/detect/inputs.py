@@ -23,6 +23,8 @@ class ProbeInfo:
     admin1: str | None = None
     is_anchor: bool = False
     active: bool = True
+    access: str | None = None
+    """``fixed`` or ``mobile``; None where nobody has said."""
 
 
 @dataclass(frozen=True, slots=True)

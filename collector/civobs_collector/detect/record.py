@@ -115,7 +115,8 @@ class Scope(Part):
     """Names of these networks as they were known at publication."""
     admin1: tuple[str, ...] = ()
     access: str = "fixed"
-    """``fixed``, ``mobile``, ``both``; what no probe could see is said in the coverage note."""
+    """``fixed``, ``mobile``, ``both`` or ``unknown``: what the affected have. What could not be seen is said in the
+    coverage note."""
     probe_id: str | None = None
     """Level ``probe`` only; never shown in public."""
     targets: tuple[str, ...] = ()

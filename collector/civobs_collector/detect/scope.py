@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from scipy.stats import beta
 
+from civobs_collector.detect import access
+
 LIMITS: tuple[str, ...] = (
     "Times, scope and counts speak of the households observed, not of all users.",
-    "Mobile networks are not observed: nothing is said about them.",
     "The cause is not known from measurements; it is only ever taken from a named source.",
 )
 END_UNKNOWN = (
@@ -39,15 +40,17 @@ def user_share(asns: Sequence[int], shares: Mapping[int, float]) -> float | None
     return round(min(1.0, sum(known)), 4) if known else None
 
 
-def coverage_note(households: int, asns: Sequence[int], known_networks: int, share: float | None) -> str:
-    """What the observatory could see at the time."""
+def coverage_note(
+    households: int, asns: Sequence[int], known_networks: int, share: float | None, kinds: access.Kinds
+) -> str:
+    """What the observatory could see at the time; ``kinds`` of access are the country's."""
     of = f" of {known_networks}" if known_networks > len(asns) else ""
     users = f", {share:.0%} of users" if share is not None else ", share of users not known"
     networks = f"{len(asns)}{of} {'network' if len(asns) == 1 else 'networks'}" if asns else "networks not known"
     note = f"Observed: {_n(households, 'household')} in {networks}{users}."
     if households == 1:
         note += " A single household cannot tell an outage of its country or network from one of its own line."
-    return note
+    return " ".join((note, *access.unseen(kinds)))
 
 
 def _n(count: int, word: str) -> str:

@@ -13,7 +13,7 @@ from typing import overload
 from uuid import UUID
 
 from civobs_collector import __version__
-from civobs_collector.detect import scope
+from civobs_collector.detect import access, scope
 from civobs_collector.detect.blocking import Blocking, find
 from civobs_collector.detect.dating import Interval as Dated
 from civobs_collector.detect.dating import quantiles
@@ -44,7 +44,6 @@ from civobs_collector.detect.timeline import moment
 
 LIMITS: tuple[str, ...] = (
     "Only the services on the list of targets are tested, from the households observed.",
-    "Mobile networks are not observed: nothing is said about them.",
     "Who did it and why is not known from measurements; it is only ever taken from a named source.",
 )
 START_UNKNOWN = "When it began is not known: it was so already in the earliest measurements that were looked at."
@@ -126,6 +125,7 @@ def _record(kind: EventKind, one: Blocking, votes: Votes, inputs: Inputs, params
             cc=one.cc,
             asns=one.asns,
             asns_observed=networks,
+            access=access.of_homes(inputs.probes, seen.homes_down),
             targets=one.targets,
             layers=_layers(one, mechanisms),
             mechanisms=mechanisms,
@@ -146,7 +146,10 @@ def _record(kind: EventKind, one: Blocking, votes: Votes, inputs: Inputs, params
         hypotheses=(weights := hypotheses_of(kind, one)),
         likeliest=next((name for name, p in weights.items() if p >= params["hypothesis.label"]), "undetermined"),
         confidence=confidence_of(kind, one, mechanisms, seen.weight, params),
-        coverage_note=scope.coverage_note(len(seen.homes), networks, inputs.known_networks.get(one.cc, 0), shares),
+        coverage_note=scope.coverage_note(
+            *(len(seen.homes), networks, inputs.known_networks.get(one.cc, 0), shares),
+            access.in_country(inputs.probes, one.cc),
+        ),
         limits=_limits(one),
         method=Method(
             detector_version=f"civobs {__version__}",

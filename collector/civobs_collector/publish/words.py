@@ -166,9 +166,10 @@ REASONS: dict[str, str] = {
 }
 
 ACCESS: dict[str, str] = {
-    "fixed": "fixed lines at home; mobile access was not observed",
-    "mobile": "mobile access; fixed lines were not observed",
+    "fixed": "fixed lines at home",
+    "mobile": "mobile access",
     "both": "fixed and mobile access",
+    "unknown": "lines of which it is not known whether they are fixed or mobile",
 }
 
 HYPOTHESES: dict[str, str] = {

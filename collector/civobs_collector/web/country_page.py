@@ -9,7 +9,8 @@ from civobs_collector.db.connect import Connection
 from civobs_collector.db.read_coverage import CoverageCell, read_coverage
 from civobs_collector.db.read_events import EventFilter, read_country_names
 from civobs_collector.db.read_health import read_beats
-from civobs_collector.db.read_probes import NetworkCounts, count_networks
+from civobs_collector.db.read_probes import NetworkCounts, count_access, count_networks
+from civobs_collector.detect.access import unseen
 from civobs_collector.detect.record import Depth, EventKind, Level, Status
 from civobs_collector.publish.charts import Curve, CurvePoint, Lane, Segment, Timeline, households, lane_lines, overlay
 from civobs_collector.publish.published import PublishedEvent, over_at, status_words, title
@@ -104,6 +105,7 @@ def country_page(conn: Connection, cc: str, period: Period, view: View) -> str |
             "local": view.local,
             "period": period,
             "periods": PERIODS,
+            "unseen": unseen(one.access for one in count_access(conn, cc)),
             "counts": [count for count in counts if count.households],
             "chart": chart(timeline, _describe(country, timeline, empty_h)),
             "lines": lane_lines(timeline.lanes),

@@ -114,15 +114,17 @@ def read_ledger(query: Query, recorded: Mapping[str, int]) -> LedgerRun:
 
 
 def not_observable(lab: Lab) -> tuple[str, ...]:
-    """Countries of which the record says that a kind of access cannot be seen (detection.md §5, ``scope.access``).
+    """Countries of which the observatory's public API says that a kind of access cannot be seen there.
 
-    The sentence on mobile networks that every event carries is not counted: it stands there whatever happened, and
-    nowhere where there is no event.
+    An observatory that does not answer says nothing.
     """
-    return said_not_observable(events(lab))
+    try:
+        return said_not_observable(lab.observatory.ask("/api/v1/countries"))
+    except OSError:
+        return ()
 
 
-def said_not_observable(published: tuple[EventRun, ...]) -> tuple[str, ...]:
-    """The same of events that have been read."""
-    said = {event.versions[-1].cc for event in published if event.versions[-1].access == NOT_OBSERVABLE}
+def said_not_observable(answer: Mapping[str, Any]) -> tuple[str, ...]:
+    """The same of an answer."""
+    said = (one["cc"] for one in answer["items"] if any(each["sight"] == NOT_OBSERVABLE for each in one["access"]))
     return tuple(sorted(said))

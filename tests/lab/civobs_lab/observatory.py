@@ -10,6 +10,7 @@ import io
 import json
 import socket
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +34,7 @@ BROKER_PORT = 1883
 API_PORT = 8080
 START_S = 60.0
 """For a loaded two-core machine; what has died is noticed at once."""
+ANSWER_S = 10.0
 _DATABASE = "civobs"
 
 Part = Literal["broker", "collector", "database", "second broker"]
@@ -157,8 +159,18 @@ class Observatory:
 
     def claim(self, network: Network, region: str) -> str:
         """A claim code for one household."""
-        words = ("--cc", network.cc, "--asn", str(network.asn), "--admin1", region)
+        words = ("--cc", network.cc, "--asn", str(network.asn), "--admin1", region, "--access", network.access)
         return str(json.loads(self.civobs("probes", "claim", *words, "--json"))["claim"])
+
+    def ask(self, path: str) -> dict[str, Any]:
+        """What its public API answers, as somebody in its own place asks it. Raises OSError."""
+
+        def asked() -> dict[str, Any]:
+            with urllib.request.urlopen(f"{self.url}{path}", timeout=ANSWER_S) as answer:
+                found: dict[str, Any] = json.load(answer)
+                return found
+
+        return self._network[self._here[1].name].namespace.run(asked)
 
     def civobs(self, *words: str) -> str:
         """Run one command of ``civobs``, in this process because an interpreter's start costs a second."""

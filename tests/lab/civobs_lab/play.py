@@ -261,9 +261,9 @@ class _Run:
         if not _answers(lab):
             lab.mend()
         self._events = collect.events(lab)
-        self._not_observable = collect.not_observable(lab)
         self._played_until = datetime.now(UTC)
         lab.mend()
+        self._not_observable = collect.not_observable(lab)
         self._broken.clear()
         recorded = collect.recorded_rows(lab)
         self._wait(lab, lambda: collect.ledger(lab, recorded).lost == 0, run_times.DELIVER_S)

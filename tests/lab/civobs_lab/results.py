@@ -142,7 +142,7 @@ class RunResult(_Part):
     countries: tuple[str, ...]
     """With probes in them: where a false alarm could have been raised."""
     not_observable: tuple[str, ...] = ()
-    """Countries of which the public record says that a kind of access cannot be seen."""
+    """Countries of which the public API says that a kind of access cannot be seen."""
     truths: tuple[TruthRun, ...]
     events: tuple[EventRun, ...] = ()
     ledger: LedgerRun | None = None
