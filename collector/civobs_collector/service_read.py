@@ -17,6 +17,7 @@ from civobs_collector.db import target_input
 from civobs_collector.db.connect import Connection
 from civobs_collector.detect.blockpages import Certainty, weigh
 from civobs_collector.detect.fingerprints import Fingerprints
+from civobs_collector.detect.flapping import Flapping
 from civobs_collector.detect.goodput import Transfer
 from civobs_collector.detect.inputs import Inputs, ProbeInfo
 from civobs_collector.detect.params import Params
@@ -86,7 +87,8 @@ def read_votes(
     bin_s = bin_of([_cadence(slots) for slots in runs.slots.values() if len(slots) > 1], params)
     reached = _reached(conn, [one for one in runs.said if one.word.bad], bin_s)
     kept = telling(runs.said, reached, Line(inputs.runs), bin_s, params)
-    return fold(kept, _active(inputs), target_input.read_target_names(conn, keys), bin_s, params)
+    names = target_input.read_target_names(conn, keys)
+    return fold(kept, _active(inputs), names, bin_s, params, flapping=Flapping(inputs, params))
 
 
 def read_transfers(conn: Connection, inputs: Inputs, since: datetime, params: Params) -> Votes | None:
@@ -108,7 +110,7 @@ def read_transfers(conn: Connection, inputs: Inputs, since: datetime, params: Pa
         return None
     bin_s = bin_of([_cadence(times) for times in taken.values() if len(times) > 1], params)
     names = target_input.read_target_names(conn, {one.target for one in said})
-    return fold(said, active, names, bin_s, params)
+    return fold(said, active, names, bin_s, params, flapping=Flapping(inputs, params))
 
 
 _VERDICTS: dict[tuple[bytes, str], Verdict] = {}

@@ -62,20 +62,20 @@ def test_a_quiet_world_has_no_event() -> None:
     assert found(hourly(HOME + ABROAD, HOURS, lambda one: False, ("a.example", "b.example"), noise=0.03)) == []
 
 
-def test_a_site_that_is_down_everywhere_is_a_site_failure() -> None:
+def test_case_9_a_site_that_is_down_everywhere_is_a_site_failure() -> None:
     events = found(hourly(HOME + ABROAD, HOURS, lambda one: within(one, 60, 90)))
     assert events
     assert {one.held for one in events} == {"site_failure"}
 
 
-def test_a_change_in_five_countries_in_one_hour_is_held_as_a_common_cause() -> None:
+def test_case_9_a_change_in_five_countries_in_one_hour_is_held_as_a_common_cause() -> None:
     moved = {"AA", "BB", "CC", "DD", "EE"}
     events = found(hourly(HOME + ABROAD, HOURS, lambda one: one.cc in moved and within(one, 60, 90)))
     assert {one.cc for one in events} == moved
     assert {one.held for one in events} == {"common_cause"}
 
 
-def test_nightly_windows_are_occurrences_and_none_is_merged_across_a_night() -> None:
+def test_case_7_nightly_windows_are_occurrences_and_none_is_merged_across_a_night() -> None:
     rows = hourly(HOME + ABROAD, HOURS, lambda one: one.cc == "AA" and 8 <= one.hour % 24 < 12)
     events = published(rows)
     assert len(events) == DAYS

@@ -1,7 +1,23 @@
 """The cases of detection that every implementation must pass, on facts written by hand.
 
-A number in a test's name is that of the case in the specification, detection.md §4. Case 9 is among the tests of
-blocking, 10 among those of throttling.
+A number in a test's name is that of the case in the specification, detection.md §4; ``pytest -k case_9_`` finds it.
+
+| Case | Lost lines (here) | Services |
+|---|---|---|
+| 1 an empty hour opens, and stays provisional | ``case_1_`` | |
+| 2 late rows revise and leave the first record | ``case_2_`` | ``test_detect_services.py`` |
+| 3 any order, twice, gives the same bytes | ``case_3_``, ``test_detect_order.py`` | ``test_detect_properties.py`` |
+| 4 the collector's own failure opens nothing | ``case_4_`` | |
+| 5 one household has one vote | ``case_5_`` | ``case_5_`` in ``test_detect_votes.py`` |
+| 6 a wrong clock neither makes nor moves an event | ``case_6_`` | |
+| 7 curfews and exams are occurrences | ``case_7_`` | ``case_7_`` in ``test_detect_blocking.py`` |
+| 8 ten days are still open on day ten | ``case_8_`` | |
+| 9 site failure, common cause | | ``case_9_`` in ``test_detect_blocking.py`` |
+| 10 congestion, and a plateau on one arm | | ``case_10_`` in ``test_detect_throttling.py`` |
+| 11 a regional blackout is power | ``case_11_`` | |
+| 12 forged crowds stay unconfirmed | ``case_12_`` | ``case_12_`` in ``test_detect_forged.py`` |
+| 13 one probe is never more than unconfirmed | ``case_13_`` | ``case_13_`` in ``test_detect_services.py`` |
+| 14 every time has an interval and a signal | ``case_14_`` | |
 """
 
 import random

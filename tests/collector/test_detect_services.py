@@ -230,7 +230,7 @@ def test_failures_of_a_family_that_does_not_work_say_nothing_of_the_target(world
     assert found(world, 24 * 60) == []
 
 
-def test_one_household_alone_publishes_nothing(world):
+def test_case_13_one_household_alone_publishes_nothing(world):
     rows, kenya, *_ = world
     rows.all(kenya[:1], (SITE,), BLOCKED, rows.reset_by_name)
     rows.all(kenya[1:], (SITE,), BLOCKED, rows.works)
@@ -261,7 +261,7 @@ def test_the_order_in_which_rows_came_changes_nothing(world):
     assert tried(world) == before
 
 
-def test_late_rows_of_another_network_revise_what_was_published(world):
+def test_case_2_late_rows_of_another_network_revise_what_was_published(world):
     rows, kenya, *_ = world
     rows.all(kenya[:2], (SITE,), BLOCKED, rows.reset_by_name)
     (first,) = found(world, 24 * 60)

@@ -45,7 +45,7 @@ def against(target: float, neutral: float, pairs: int = 8, **more) -> Trial:
     return Trial("t", tuple((wavy(target, k), wavy(neutral, k + 1)) for k in range(pairs)), **more)
 
 
-def test_a_plateau_at_140_kbit_on_the_target_arm_only_is_extreme_targeted_throttling():
+def test_case_10_a_plateau_at_140_kbit_on_the_target_arm_only_is_extreme_targeted_throttling():
     verdict = judge(made(Run(limit=Limit(140e3))), PARAMS)
     assert (verdict.kind, verdict.level, verdict.label) == ("throttling_targeted", "extreme", "probable")
     assert verdict.plateau_bps == pytest.approx(140e3, rel=0.05)
@@ -53,7 +53,7 @@ def test_a_plateau_at_140_kbit_on_the_target_arm_only_is_extreme_targeted_thrott
     assert "held at 139 kbit/s" in verdict.why
 
 
-def test_evening_congestion_on_both_arms_is_congestion():
+def test_case_10_evening_congestion_on_both_arms_is_congestion():
     for seed in range(6):
         assert judge(made(Run(EVENING), seed), PARAMS).kind == "congestion"
 

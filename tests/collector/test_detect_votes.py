@@ -1,10 +1,14 @@
 """From what probes say to votes: what counts, whose voice weighs how much, and what a dead line says of a target."""
 
+from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
+from uuid import UUID
 
 import pytest
 
-from civobs_collector.detect.inputs import LadderRun, ProbeInfo, RunOutcome
+from civobs_collector.detect.flapping import Flapping
+from civobs_collector.detect.inputs import Inputs, LadderRun, PresenceFact, ProbeInfo, RunOutcome
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.target_runs import Word
 from civobs_collector.detect.votes import Line, Said, fold, telling
@@ -81,11 +85,13 @@ def probe(key, household=None, **more):
     return ProbeInfo(key, f"{key:016d}", household or 100 + key, "KE", 101, **given)
 
 
-def votes_of(rows, *probes):
-    return fold(rows, {one.probe_key: one for one in probes}, {1: "a.example", 2: "b.example"}, BIN, PARAMS)
+def votes_of(rows, *probes, runs=()):
+    names = {1: "a.example", 2: "b.example"}
+    flapping = Flapping(Inputs(T0, at(1440), probes, runs=tuple(runs)), PARAMS)
+    return fold(rows, {one.probe_key: one for one in probes}, names, BIN, PARAMS, flapping=flapping)
 
 
-def test_a_household_has_one_vote_however_many_probes_and_runs_it_has():
+def test_case_5_a_household_has_one_vote_however_many_probes_and_runs_it_has():
     probes = [probe(number, household=7) for number in (1, 2, 3, 4)]
     rows = [said(SILENT, minute, probe=one.probe_key) for one in probes for minute in (1, 20, 40)]
     votes = votes_of(rows, *probes)
@@ -115,3 +121,41 @@ def test_a_household_enrolled_within_fourteen_days_weighs_half():
 
 def test_a_probe_that_is_not_listed_has_no_vote():
     assert len(votes_of([said(SILENT, 1, probe=9)], probe(1)).bin) == 0
+
+
+def comes_and_goes(key, minutes, family=4):
+    """Rows of L4 that fail for ten minutes from each of these on."""
+    edges = [0, *minutes, 1440]
+    runs = [LadderRun(key, 4, family, RunOutcome.FAILED, at(minute), at(minute + 5), 2) for minute in minutes]
+    for before, after in pairwise(edges):
+        runs.append(LadderRun(key, 4, family, RunOutcome.OK, at(before + 10), at(after - 5), 9))
+    return runs
+
+
+FOUR_TIMES = (100, 300, 500, 700)
+
+
+def test_a_household_whose_line_comes_and_goes_by_itself_weighs_half_for_a_day():
+    rows = [said(SILENT, minute, probe=1) for minute in (200, 800)]
+    votes = votes_of(rows, probe(1), probe(2), runs=comes_and_goes(1, FOUR_TIMES))
+    assert votes.weight.tolist() == [1.0, 0.5]
+    assert not Flapping(Inputs(T0, at(1440), (probe(1),), runs=()), PARAMS).at(1, at(800).timestamp())
+
+
+def test_losses_that_others_share_are_not_the_households_own():
+    runs = comes_and_goes(1, FOUR_TIMES) + comes_and_goes(2, FOUR_TIMES)
+    assert votes_of([said(SILENT, 800, probe=1)], probe(1), probe(2), runs=runs).weight.tolist() == [1.0]
+    assert votes_of([said(SILENT, 800, probe=1)], probe(1, 7), probe(2, 7), runs=runs).weight.tolist() == [0.5]
+
+
+def test_two_families_that_are_lost_together_are_lost_once():
+    runs = comes_and_goes(1, FOUR_TIMES[:3]) + comes_and_goes(1, FOUR_TIMES[:3], family=6)
+    assert votes_of([said(SILENT, 800, probe=1)], probe(1), runs=runs).weight.tolist() == [1.0]
+
+
+def test_without_a_ladder_lost_connections_to_the_broker_tell_of_an_unsteady_line():
+    lost = tuple(PresenceFact(1, at(minute), "offline", "s", UUID(int=1), 60) for minute in FOUR_TIMES)
+    seen = Inputs(T0, at(1440), (probe(1),), presence=lost)
+    assert Flapping(seen, PARAMS).at(1, at(800).timestamp())
+    climbed = replace(seen, runs=(LadderRun(1, 4, 4, RunOutcome.OK, T0, at(1440), 289),))
+    assert not Flapping(climbed, PARAMS).at(1, at(800).timestamp())

@@ -79,9 +79,9 @@ class Blocking:
     """End of the bin in which a live detector would have opened it."""
     networks: tuple[NetworkSpan, ...]
     posterior: float
-    n_down: int
-    """Households to which a target failed for the most part, each counted once."""
-    n_observed: int
+    down: frozenset[int]
+    """Households to which a target failed for the most part."""
+    observed: frozenset[int]
     """Households of these networks with a vote on these targets meanwhile."""
     out_bad: int
     """Household-votes elsewhere that were bad in the same bins, and all of them (``out_n``)."""
@@ -94,6 +94,16 @@ class Blocking:
     held: str
     """Why it is not to be published: ``""``, ``site_failure``, ``common_cause``, ``no_comparison``."""
     rules: tuple[str, ...]
+
+    @property
+    def n_down(self) -> int:
+        """How many households could not use it."""
+        return len(self.down)
+
+    @property
+    def n_observed(self) -> int:
+        """Of how many that were asked."""
+        return len(self.observed)
 
 
 def find(votes: Votes, now: float, params: Params) -> tuple[Blocking, ...]:
@@ -242,8 +252,8 @@ def _event(case: _Case, cluster: Sequence[Item], held: Held, opened: Mapping[Ite
         opened_at=min(one.opened_at for one in networks),
         networks=networks,
         posterior=max(span.posterior for one in cluster for span in one.spans),
-        n_down=down,
-        n_observed=observed,
+        down=down,
+        observed=observed,
         out_bad=weighed.abroad.bad + weighed.nearby.bad,
         out_n=weighed.abroad.n + weighed.nearby.n,
         past_bad=weighed.before.bad,
@@ -291,8 +301,8 @@ def _network(case: _Case, asn: int, opened: Mapping[Item, float]) -> NetworkSpan
         start=first.onset,
         end=None if any(one.ongoing for one in some) else last.end,
         opened_at=min(one.opened_at for one in pieces),
-        n_down=down,
-        n_observed=observed,
+        n_down=len(down),
+        n_observed=len(observed),
         pieces=pieces,
     )
 
@@ -323,12 +333,13 @@ def _votes(case: _Case, some: Sequence[Item]) -> NDArray[np.int64]:
     return np.concatenate(parts)
 
 
-def _households(case: _Case, some: Sequence[Item]) -> tuple[int, int]:
+def _households(case: _Case, some: Sequence[Item]) -> tuple[frozenset[int], frozenset[int]]:
     """Households to which it failed for the most part, and all that said something."""
     at = _votes(case, some)
-    _, which = np.unique(case.ordered.household[at], return_inverse=True)
-    said = np.bincount(which, np.where(case.ordered.bad[at], 1, -1))
-    return int((said > 0).sum()), len(said)
+    codes, which = np.unique(case.ordered.household[at], return_inverse=True)
+    homes = case.ordered.households[codes]
+    failed = np.bincount(which, np.where(case.ordered.bad[at], 1, -1)) > 0
+    return frozenset(homes[failed].tolist()), frozenset(homes.tolist())
 
 
 def _failures(case: _Case, some: Sequence[Item]) -> tuple[tuple[str, int], ...]:

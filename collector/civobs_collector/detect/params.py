@@ -128,6 +128,7 @@ TABLE: tuple[Param, ...] = (
     Param("confidence.households", 2, "count", "detection.md §3.8"),
     Param("confidence.new_age", 14 * _DAY, "s", "detection.md §3.8: probes younger than 14 d"),
     Param("confidence.new_weight", 0.5, "share", "detection.md §3.8: count half"),
+    Param("confidence.flapping_weight", 0.5, "share", "as a new one: what it cannot use may be its own line's fault"),
     # Connectivity: lists of hosts, dating, cross-checks.
     Param("ladder.few", 0.4, "share", "two of five anchors abroad: of fewer than three no list can be told"),
     Param("posterior.tail", 0.05, "share", "detection.md §3.3 (f): 5 to 95 %"),

@@ -1,6 +1,7 @@
 """How sure a finding on targets is, and why (detection.md §3.5, §3.8). A machine never says ``confirmed``."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from civobs_collector.detect.blocking import Blocking
 from civobs_collector.detect.params import Params
@@ -15,6 +16,16 @@ _ARTEFACTS = {
 """What shows that somebody acts on the name, by a mechanism or its last word."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whose word a finding is."""
+
+    weight: float
+    """Of the households that failed; new ones, and those whose line comes and goes, count half."""
+    elders: frozenset[int]
+    """Households that had taken part for longer than ``confidence.new_age`` when it began."""
+
+
 def artefacts(mechanisms: Sequence[str]) -> tuple[str, ...]:
     """What was seen that a fault of the way cannot leave behind."""
     found = {_ARTEFACTS.get(word) or _ARTEFACTS.get(word.rpartition(".")[2]) for word in mechanisms}
@@ -27,12 +38,12 @@ def known_networks(one: Blocking) -> int:
 
 
 def confidence_of(
-    kind: EventKind, one: Blocking, mechanisms: Sequence[str], weight: float, params: Params
+    kind: EventKind, one: Blocking, mechanisms: Sequence[str], standing: Standing, params: Params
 ) -> Confidence:
     """The label, with the counts behind it as sentences."""
     slowed = kind is EventKind.THROTTLING_TARGETED
     proofs = () if slowed else artefacts(mechanisms)
-    against = _obstacles(one, weight, params)
+    against = _obstacles(one, standing, params)
     if slowed and not any(word.endswith("throttle.sni") for word in mechanisms):
         against.append("in no test enough pairs of transfers came back to one speed")
     if not slowed and not proofs and known_networks(one) < params["rule.country_networks"]:
@@ -54,13 +65,19 @@ def _reasons(one: Blocking, *, slowed: bool) -> list[str]:
     return found
 
 
-def _obstacles(one: Blocking, weight: float, params: Params) -> list[str]:
+def _obstacles(one: Blocking, standing: Standing, params: Params) -> list[str]:
     """Why it is not probable; none means that it is."""
     found = []
+    known, down = len(one.observed & standing.elders), len(one.down & standing.elders)
     if one.posterior < params["confidence.probable"]:
         found.append(f"posterior under {params['confidence.probable']:.2f}")
-    if weight < params["confidence.households"]:
-        found.append("too few households, where one enrolled within 14 days counts half")
+    if standing.weight < params["confidence.households"]:
+        found.append("too few households, where one enrolled within 14 days or on an unsteady line counts half")
+    if known_networks(one) < params["rule.country_networks"] and not down:
+        found.append("only newly enrolled households of one network")
+    # A crowd enrolled for the purpose may report what it likes: those known for longer have to bear it out.
+    if down < params["rule.majority"] * known:
+        found.append(f"most of the {known} households that have taken part for longer than 14 days could use it")
     if not one.out_n:
         found.append("nobody elsewhere measured the same targets in the same hours")
     return found

@@ -35,7 +35,7 @@ from civobs_collector.detect.record import (
     Transition,
 )
 from civobs_collector.detect.service_checks import checks_of, dating_of
-from civobs_collector.detect.service_confidence import confidence_of, hypotheses_of, known_networks
+from civobs_collector.detect.service_confidence import Standing, confidence_of, hypotheses_of, known_networks
 from civobs_collector.detect.service_grid import Interval, Seen, chart, seen_by
 from civobs_collector.detect.severity import severity_of
 from civobs_collector.detect.target_runs import commonest
@@ -145,7 +145,7 @@ def _record(kind: EventKind, one: Blocking, votes: Votes, inputs: Inputs, params
         severity=severity_of(*seen.during(), (lo + hi) / 2, hours),
         hypotheses=(weights := hypotheses_of(kind, one)),
         likeliest=next((name for name, p in weights.items() if p >= params["hypothesis.label"]), "undetermined"),
-        confidence=confidence_of(kind, one, mechanisms, seen.weight, params),
+        confidence=confidence_of(kind, one, mechanisms, _standing(one, seen, inputs, params), params),
         coverage_note=scope.coverage_note(
             *(len(seen.homes), networks, inputs.known_networks.get(one.cc, 0), shares),
             access.in_country(inputs.probes, one.cc),
@@ -166,6 +166,12 @@ def _record(kind: EventKind, one: Blocking, votes: Votes, inputs: Inputs, params
         dating=dating_of(seen, inputs.now.timestamp(), params, ended=resolution is not None),
         cross_checks=checks_of(seen, params),
     )
+
+
+def _standing(one: Blocking, seen: Seen, inputs: Inputs, params: Params) -> Standing:
+    since = one.first_bad - params["confidence.new_age"]
+    elders = frozenset(probe.household for probe in inputs.probes if probe.enrolled_at.timestamp() <= since)
+    return Standing(seen.weight, elders)
 
 
 def _onset(one: Blocking) -> Transition:

@@ -30,7 +30,8 @@ class Ordered:
     series: Ints
     bin: Ints
     household: Ints
-    """As coded; ``households`` has what they are called."""
+    """As coded: by their places in ``households``."""
+    households: Ints
     weight: Floats
     bad: Flags
     failure: NDArray[np.int32]
@@ -80,7 +81,7 @@ class Cells:
 def order(votes: Votes, now: float, params: Params) -> Ordered:
     """Sorted votes up to ``now``, without those that say nothing about their target."""
     series, names = _series(votes)
-    _, household = np.unique(votes.household, return_inverse=True)
+    households, household = np.unique(votes.household, return_inverse=True)
     bins = votes.bin - (votes.bin.min() if len(votes.bin) else 0)
     width, people = int(bins.max(initial=0)) + 1, int(household.max(initial=0)) + 1
     silent = _silent(votes)
@@ -95,6 +96,7 @@ def order(votes: Votes, now: float, params: Params) -> Ordered:
         series[by],
         votes.bin[by],
         household[by],
+        households,
         votes.weight[by],
         votes.bad[by],
         votes.failure[by],

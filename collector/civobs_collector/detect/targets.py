@@ -22,7 +22,7 @@ class Votes:
     """``floor(time / bin_s)``, time in seconds since 1970."""
     household: NDArray[np.int64]
     weight: NDArray[np.float64]
-    """1, or 0.5 for a household enrolled less than 14 d before."""
+    """1, or less for a household enrolled less than 14 d before, or whose line comes and goes."""
     asn: NDArray[np.int64]
     cc: NDArray[np.int32]
     target: NDArray[np.int32]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from civobs_collector.detect.flapping import Flapping
 from civobs_collector.detect.inputs import LadderRun, ProbeInfo, RunOutcome
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.target_runs import Word
@@ -120,7 +121,8 @@ def telling(
         others = _NONE.union(*(reached.get((one.probe_key, at + step), _NONE) for step in steps)) - {one.target}
         return bool(others) and len(bad - others) <= most * len(bad | others)
 
-    found, doubtful = [], []
+    found: list[Said] = []
+    doubtful: list[Said] = []
     for one in said:
         (found if not one.word.bad or fine(one) else doubtful).append(one)
     return found + _borne_out(doubtful, {*reached, *failing}, line, bin_s, params)
@@ -174,7 +176,13 @@ _NONE: frozenset[int] = frozenset()
 
 
 def fold(
-    said: Sequence[Said], probes: Mapping[int, ProbeInfo], names: Mapping[int, str], bin_s: float, params: Params
+    said: Sequence[Said],
+    probes: Mapping[int, ProbeInfo],
+    names: Mapping[int, str],
+    bin_s: float,
+    params: Params,
+    *,
+    flapping: Flapping,
 ) -> Votes:
     """One vote a household, target, layer and bin: what most of its runs say; of two equally many, that it failed."""
     said = [one for one in said if one.probe_key in probes]
@@ -195,13 +203,12 @@ def fold(
     rows = [_vote(cells[key]) for key in keys]
     owners = [probes[min(one.probe_key for one in cells[key])] for key in keys]
     columns = np.array(keys, dtype=np.int64).reshape(len(keys), 4)
-    new = params["confidence.new_age"]
     return Votes(
         bin_s=bin_s,
         bin=columns[:, 3],
         household=columns[:, 0],
         weight=_floats(
-            params["confidence.new_weight"] if at * bin_s - probe.enrolled_at.timestamp() < new else 1.0
+            _weight(probe, at * bin_s, flapping, params)
             for probe, at in zip(owners, columns[:, 3].tolist(), strict=True)
         ),
         asn=np.array([probe.asn for probe in owners], dtype=np.int64),
@@ -218,6 +225,13 @@ def fold(
         control=np.array([probe.is_anchor for probe in owners], dtype=np.bool_),
         alive=np.array([any(one.alive for one in cells[key]) for key in keys], dtype=np.bool_),
     )
+
+
+def _weight(probe: ProbeInfo, at: float, flapping: Flapping, params: Params) -> float:
+    """Of a household's word at a moment, in seconds since 1970."""
+    new = at - probe.enrolled_at.timestamp() < params["confidence.new_age"]
+    weight = params["confidence.new_weight"] if new else 1.0
+    return weight * params["confidence.flapping_weight"] if flapping.at(probe.probe_key, at) else weight
 
 
 def _floats(values: Iterable[float]) -> NDArray[np.float64]:
