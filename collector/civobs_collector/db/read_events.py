@@ -16,7 +16,7 @@ from civobs_collector.db.events import LAST_SEEN
 
 @dataclass(frozen=True, slots=True)
 class EventVersionRow:
-    """One version of one event; ``record`` is the JSON as it was published."""
+    """One version of one event; ``record`` is the JSON as it was published, in lists without the rows of its grid."""
 
     public_id: str
     version: int
@@ -52,6 +52,8 @@ class EventFilter:
 
 
 _COLUMNS = "public_id, version, published_at, change_kind, reason, record"
+_LINE_COLUMNS = _COLUMNS.replace("record", "jsonb_set(record, '{grid,rows}', '[]') AS record")
+"""A grid is most of a record, and a list shows none."""
 
 
 def read_event(conn: Connection, public_id: str) -> EventVersionRow | None:
@@ -95,7 +97,7 @@ def read_versions(conn: Connection, public_id: str) -> list[EventVersionRow]:
 
 
 _LIST_SQL = f"""
-SELECT {_COLUMNS} FROM event_current
+SELECT {_LINE_COLUMNS} FROM event_current
  WHERE level <> 'probe' AND public_id IS NOT NULL
    AND (%(cc)s::text IS NULL OR cc = %(cc)s)
    AND (%(asn)s::int8 IS NULL OR record->'scope'->'asns' @> to_jsonb(%(asn)s::int8))
@@ -114,7 +116,10 @@ SELECT {_COLUMNS} FROM event_current
 def list_events(
     conn: Connection, wanted: EventFilter, limit: int, after: tuple[datetime, str] | None = None
 ) -> list[EventVersionRow]:
-    """Return newest versions, latest onset first; ``after`` is (onset_earliest, public_id) of the last one seen."""
+    """Return newest versions, latest onset first, without the rows of their grids.
+
+    ``after`` is (onset_earliest, public_id) of the last one seen.
+    """
     values = {
         "cc": wanted.cc,
         "asn": wanted.asn,

@@ -24,7 +24,7 @@ def load_event(conn: Connection, public_id: str, version: int | None, base_url: 
 def load_events(
     conn: Connection, wanted: EventFilter, limit: int, base_url: str, after: tuple[datetime, str] | None = None
 ) -> list[PublishedEvent]:
-    """Load newest versions, latest onset first."""
+    """Load newest versions without the rows of their grids, latest onset first."""
     return _published(list_events(conn, wanted, limit, after), base_url)
 
 
