@@ -24,7 +24,7 @@ from civobs_collector.rollups import ladder_limits
 
 logger = logging.getLogger(__name__)
 
-_OTHER_RUNGS = (1, 2, 3)
+_OTHER_RUNGS = (0, 1, 2, 3)
 
 
 def read_inputs(conn: Connection, since: datetime, now: datetime, params: Params) -> Inputs:
@@ -99,7 +99,8 @@ def completed(conn: Connection, new: NewVersion, now: datetime) -> NewVersion:
     record, scope = new.record, new.record.scope
     country, names = events.names_of(conn, scope.cc, {*scope.asns, *scope.asns_observed})
     until = record.resolution.latest if record.resolution is not None else now
-    which = events.BatchFilter(scope.cc, scope.asns, record.onset.earliest, until, scope.probe_id)
+    regions = scope.admin1 if scope.level is Level.REGION else ()
+    which = events.BatchFilter(scope.cc, scope.asns, record.onset.earliest, until, scope.probe_id, regions)
     evidence = record.evidence.model_copy(update={"n_batches": events.count_batches(conn, which)})
     scope = scope.model_copy(update={"country": country, "names": names})
     return replace(new, record=record.model_copy(update={"evidence": evidence, "scope": scope}))

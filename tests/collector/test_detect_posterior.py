@@ -60,3 +60,14 @@ def test_an_event_that_lasts_has_no_posterior_of_its_end():
     shutdown(world, world.country("KE", {101: 3, 102: 3}), 600)
     (event,) = world.events(700)
     assert event.dating.resolution is None
+
+
+def test_what_is_published_is_never_surer_than_experience():
+    world = World()
+    keys = world.country("KE", {101: 10, 102: 10})
+    shutdown(world, keys, 600, 780)
+    for key in keys:
+        world.cut(key, 600, 780)
+    (event,) = world.events(900)
+    assert event.confidence.posterior == PARAMS["confidence.most"]
+    assert event.confidence.label == "probable"

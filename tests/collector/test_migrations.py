@@ -137,6 +137,17 @@ def _an_hour_of_a_probe_can_be_folded_once(conn):
             conn.execute(insert.format(table), [[]] * 8)
 
 
+def _an_event_of_a_region_is_stored_and_of_a_town_is_not(conn):
+    insert = """
+        INSERT INTO event_version VALUES (
+          '01900000-0000-7000-8000-000000000001', 1, now(), 'new', 'detected', '1', 'open', 'power', %s, 'KE', NULL,
+          now(), now(), NULL, NULL, '{}')"""
+    with pytest.raises(psycopg.IntegrityError), conn.transaction():
+        conn.execute(insert, ("town",))
+    conn.execute(insert, ("region",))
+    assert conn.execute("SELECT level FROM event_current").fetchone() == ("region",)
+
+
 STEPS = {
     1: (_nothing_yet, _spine_takes_a_row),
     2: (_a_year_of_rollups, _one_probe_is_found_by_the_index),
@@ -147,6 +158,7 @@ STEPS = {
     7: (_a_statement_of_presence, _it_does_not_say_by_which_broker),
     8: (_two_days_of_measurements, _an_hour_of_a_probe_can_be_folded_once),
     9: (_a_statement_of_presence, _nobody_has_said_what_the_line_is),
+    10: (_an_event, _an_event_of_a_region_is_stored_and_of_a_town_is_not),
 }
 """For each migration: rows to have before it, and what must be true after it."""
 

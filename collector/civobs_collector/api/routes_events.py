@@ -51,7 +51,7 @@ class EventQuery(BaseModel):
     asn: Asn | None = None
     kind: EventKind | None = None
     status: Status | None = None
-    level: Literal["network", "country"] | None = None
+    level: Literal["network", "region", "country"] | None = None
     campaign: Annotated[UUID | None, Field(description="Occurrences of one campaign")] = None
     start: Annotated[UtcTime | None, Field(alias="from", description="Not over before this time")] = None
     end: Annotated[UtcTime | None, Field(alias="to", description="Begun before this time")] = None

@@ -121,13 +121,14 @@ def _mint(conn: Connection, columns: VersionColumns) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BatchFilter:
-    """Whose batches, sealed when: those of the networks, or of one probe if ``probe_id`` is given."""
+    """Whose batches, sealed when: of the networks, of these in some regions, or of one probe if it is given."""
 
     cc: str
     asns: Sequence[int]
     start: datetime
     end: datetime
     probe_id: str | None = None
+    admin1: Sequence[str] = ()
 
 
 def count_batches(conn: Connection, which: BatchFilter) -> int:
@@ -135,8 +136,13 @@ def count_batches(conn: Connection, which: BatchFilter) -> int:
     (found,) = conn.execute(
         "SELECT count(*) FROM batch b JOIN probe p USING (probe_key) WHERE p.cc = %s"
         " AND CASE WHEN %s::text IS NULL THEN p.asn = ANY(%s) ELSE p.probe_id = %s END"
+        " AND (cardinality(%s::text[]) = 0 OR p.admin1 = ANY(%s))"
         " AND NOT p.is_anchor AND b.sealed_at >= %s AND b.sealed_at <= %s",
-        (which.cc, which.probe_id, list(which.asns), which.probe_id, which.start, which.end),
+        (
+            *(which.cc, which.probe_id, list(which.asns), which.probe_id),
+            *(list(which.admin1), list(which.admin1)),
+            *(which.start, which.end),
+        ),
     ).fetchone() or (0,)
     return int(found)
 

@@ -64,6 +64,8 @@ class Case:
     """All probes of the group."""
     n_around: int
     """Households of the country with a vote at the time, affected or not."""
+    n_regions_around: int
+    """Regions of the country in which somebody had one."""
     asns_observed: tuple[int, ...]
     asns: tuple[int, ...]
     charted: tuple[Group, ...]
@@ -176,7 +178,9 @@ def _reach(case: Case) -> hypotheses.Reach:
         n_households=len(case.homes),
         n_households_observed=case.n_around,
         n_regions=len({line.probe.admin1 for line in affected if line.probe.admin1}),
-        n_regions_observed=len({line.probe.admin1 for line in case.members if line.probe.admin1}),
+        n_regions_observed=case.n_regions_around
+        if case.segment.key.level is Level.REGION
+        else len({line.probe.admin1 for line in case.members if line.probe.admin1}),
     )
 
 
@@ -241,6 +245,8 @@ def _times(case: Case, timeline: Timeline, params: Params) -> _Times:
         both = presence
         if segment.view is View.INTERNET:
             both = [dating.combined(*one) for one in zip(presence, rows, home.lines, strict=True)]
+        elif segment.view is View.POWER:
+            both = [dating.power_spells(line, params) for line in home.lines]
         elif segment.view is View.NAMES:
             both = names
         for name, found in ((PRESENCE, presence), ("ladder.L4", rows), ("ladder.L3", domestic), ("ladder.L5", names)):
@@ -282,7 +288,9 @@ def _returned(changes: Sequence[Change], case: Case, params: Params) -> tuple[In
     still_out = math.floor(params["rule.leave"] * case.segment.n_peak)
     back = [one.resolution for one in changes if one.resolution is not None]
     k = max(1, min(len(case.homes) - still_out, len(back)))
-    return dating.kth(back, k), k, back
+    # A line comes back for all who hang on it, electricity street by street: its end reaches to the last of them.
+    gap = params["rule.merge"] if case.segment.view is View.POWER else 0.0
+    return dating.train(back, k, gap), k, back
 
 
 def _transition(bounds: Interval, shares: Sequence[float | None]) -> Transition:

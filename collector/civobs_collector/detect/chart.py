@@ -9,6 +9,8 @@ from civobs_collector.detect.record import Grid, GridRow, Level
 from civobs_collector.detect.segments import Segment
 from civobs_collector.detect.timeline import Axis, moment
 
+_LABELS = {Level.COUNTRY: "{cc}", Level.REGION: "{admin1}", Level.NETWORK: "AS{asn}", Level.PROBE: "household"}
+
 
 def chart(groups: Sequence[Group], segment: Segment, axis: Axis, params: Params) -> Grid:
     """An hour before until an hour after, or now.
@@ -33,7 +35,7 @@ def _row(group: Group, start: int, end: int, fold: int, params: Params) -> GridR
     n = int(group.eligible[:, start:end].any(axis=1).sum())
     key = group.key
     return GridRow(
-        label=key.cc if key.level is Level.COUNTRY else f"AS{key.asn}" if key.level is Level.NETWORK else "household",
+        label=_LABELS[key.level].format(cc=key.cc, asn=key.asn, admin1=key.admin1),
         asn=key.asn if key.level is Level.NETWORK else None,
         n=n,
         up=tuple(int(up[at]) for at in picked),

@@ -41,10 +41,19 @@ def confidence_of(support: Support, params: Params) -> Confidence:
     label = ConfidenceLabel.UNCONFIRMED if obstacles else ConfidenceLabel.PROBABLE
     return Confidence(
         label=label,
-        posterior=round(min(support.posterior, 0.9999), 4),
+        posterior=stated(support.posterior, params),
         families=families,
         reasons=(*_reasons(support, params), *obstacles),
     )
+
+
+def stated(posterior: float, params: Params) -> float:
+    """What is published of the filter's belief, never surer than experience allows.
+
+    The filter takes every bin for fresh evidence, though one bad hour of two homes fills many: it is soon certain that
+    they are out, and knows nothing of whether one thing took them.
+    """
+    return round(min(posterior, params["confidence.most"]), 4)
 
 
 def _reasons(support: Support, params: Params) -> list[str]:

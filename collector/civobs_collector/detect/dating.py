@@ -16,6 +16,8 @@ from civobs_collector.detect.inputs import LadderRun, RunOutcome
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.timeline import INTERNATIONAL, ProbeLine
 
+POWER = 0
+"""Rung L0: the device runs; of it alone there are rows for slots in which it did not."""
 DOMESTIC = 3
 """Rung L3: whether hosts within the country answer."""
 
@@ -92,6 +94,24 @@ def rung_spells(line: ProbeLine, rung: int) -> list[Spell]:
     families = [telling(runs) for (at_rung, _), runs in sorted(line.runs.items()) if at_rung == rung]
     joined = both_down([_family_spells(runs) for runs in families])
     return [spell for spell in joined if not _contradicted(spell, families)]
+
+
+def power_spells(line: ProbeLine, params: Params) -> list[Spell]:
+    """Absences of a device as the broker saw them, between the rows it took itself.
+
+    It had power when it took its last row, and none yet in the last slot of which it says that it was not running; how
+    soon a device that starts will try the broker says nothing of when it could.
+    """
+    taken = [run for (rung, _), runs in sorted(line.runs.items()) if rung == POWER for run in runs]
+    off = [run.last_at.timestamp() - run.last_err_s for run in taken if run.outcome is RunOutcome.AGENT_DOWN]
+    found = []
+    for seen in presence_spells(line, params):
+        spell = _not_before(seen, last_ok_before([taken], seen.onset.hi))
+        still = [at for at in off if spell.onset.lo < at <= spell.until]
+        if spell.resolution is not None and still:
+            spell = Spell.of(spell.onset, Interval(max(still), spell.resolution.hi))
+        found.append(spell)
+    return found
 
 
 def telling(runs: Iterable[LadderRun]) -> list[LadderRun]:
@@ -178,9 +198,10 @@ def combined(presence: Sequence[Spell], ladder: Sequence[Spell], line: ProbeLine
 
 
 def _prefer(ladder: Interval | None, presence: Interval | None) -> Interval | None:
+    """A return by both. A connection is a bound; how soon the probe would have tried is its habit, and none."""
     if ladder is None or presence is None:
         return ladder or presence
-    return ladder.and_(presence) or ladder
+    return Interval(ladder.lo, min(ladder.hi, presence.hi)) if presence.hi >= ladder.lo else ladder
 
 
 def _not_before(seen: Spell, last_ok: float | None) -> Spell:
@@ -218,6 +239,22 @@ def kth(intervals: Sequence[Interval], k: int) -> Interval | None:
         return None
     at = min(max(k, 1), len(intervals)) - 1
     return Interval(sorted(i.lo for i in intervals)[at], sorted(i.hi for i in intervals)[at])
+
+
+def train(intervals: Sequence[Interval], k: int, gap: float) -> Interval | None:
+    """From the k-th of these times to the last that follows, each less than ``gap`` seconds after the one before.
+
+    What ends in steps ends somewhere between them, and nobody can say which of the steps it was.
+    """
+    first = kth(intervals, k)
+    if first is None:
+        return None
+    hi = first.hi
+    for later in sorted(one.hi for one in intervals if one.hi > first.hi):
+        if later - hi >= gap:
+            break
+        hi = later
+    return Interval(first.lo, hi)
 
 
 def quantiles(intervals: Sequence[Interval], shares: Sequence[float] = (0.1, 0.5, 0.9)) -> list[float | None]:

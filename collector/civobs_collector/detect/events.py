@@ -16,14 +16,15 @@ import numpy as np
 from civobs_collector.detect import filter as state_filter
 from civobs_collector.detect.assemble import Case, Household, record_of
 from civobs_collector.detect.filter import Floats
-from civobs_collector.detect.grid import Group, GroupKey, Roster, View, roster
-from civobs_collector.detect.inputs import Inputs
+from civobs_collector.detect.grid import Flags, Group, GroupKey, Roster, View, roster
+from civobs_collector.detect.inputs import Inputs, ProbeInfo
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.record import EventRecord, Level
-from civobs_collector.detect.segments import Segment, affected, find, several_networks
+from civobs_collector.detect.segments import Segment, affected, find, several_networks, several_regions
 from civobs_collector.detect.timeline import ProbeLine, Timeline, build
 
-_SIZE = {Level.COUNTRY: 0, Level.NETWORK: 1, Level.PROBE: 2}
+_SIZE = {Level.COUNTRY: 0, Level.REGION: 1, Level.NETWORK: 1, Level.PROBE: 2}
+"""A region and a network may each reach beyond the other: of the two the one with more households explains more."""
 _AT_ONCE = 256
 """Groups the filter follows side by side: 25 MB for two weeks of bins."""
 _SHARED = (View.BROKER, View.NAMES)
@@ -32,10 +33,20 @@ _VIEW = {View.INTERNET: 0, View.BROKER: 1, View.POWER: 2, View.NAMES: 3}
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A segment with the networks of its households."""
+    """A segment with the probes of its households."""
 
     segment: Segment
-    asns: frozenset[int]
+    probes: frozenset[ProbeInfo]
+
+    @property
+    def asns(self) -> frozenset[int]:
+        """Networks of its households, as far as they are known."""
+        return frozenset(one.asn for one in self.probes if one.asn)
+
+    def lies_in(self, key: GroupKey) -> bool:
+        """Whether half of its households, or more, are of a region or a network."""
+        homes = {one.household for one in self.probes}
+        return 2 * len({one.household for one in self.probes if _is_of(one, key)}) >= len(homes)
 
 
 @dataclass(slots=True)
@@ -46,12 +57,19 @@ class _World:
     roster: Roster
     groups: dict[tuple[GroupKey, View], Group]
 
-    def networks(self, cc: str, view: View) -> list[Group]:
+    def parts(self, cc: str, level: Level, view: View) -> list[Group]:
+        """All networks of a country, or all its regions."""
         return [
-            group
-            for (key, seen), group in self.groups.items()
-            if key.level is Level.NETWORK and key.cc == cc and seen is view
+            group for (key, seen), group in self.groups.items() if key.level is level and key.cc == cc and seen is view
         ]
+
+    def networks_in(self, region: Group) -> list[Group]:
+        """The part of each network that lies in a region."""
+        homes: dict[int, set[int]] = defaultdict(set)
+        for line in _lines(self, region.key):
+            if line.probe.asn:
+                homes[line.probe.asn].add(line.probe.household)
+        return [region.of(homes[asn]) for asn in sorted(homes)]
 
 
 def compute(inputs: Inputs, params: Params) -> tuple[EventRecord, ...]:
@@ -70,13 +88,27 @@ def _observe(timeline: Timeline, votes: Roster) -> _World:
 def _segments(world: _World, params: Params) -> list[_Found]:
     found: list[_Found] = []
     for group, belief in _believed(world.groups.values(), params):
-        key, view = group.key, group.view
-        allowed = None
-        if key.level is Level.COUNTRY:
-            allowed = several_networks(world.networks(key.cc, view), world.timeline.axis.n, params)
-        segments = find(group, belief, allowed, params)
-        found.extend(_Found(segment, _asns(world, group, segment)) for segment in segments)
+        segments = find(group, belief, _allowed(world, group, params), params)
+        found.extend(_Found(segment, _probes(world, group, segment)) for segment in segments)
     return found
+
+
+def _allowed(world: _World, group: Group, params: Params) -> Flags | None:
+    """Bins in which a group of several networks may be said to be out; None where it is not asked."""
+    key, view, n_bins = group.key, group.view, world.timeline.axis.n
+    match key.level:
+        case Level.COUNTRY:
+            networks, needed = world.parts(key.cc, Level.NETWORK, view), params.count("rule.country_networks")
+            several = several_networks(networks, n_bins, needed, params)
+            return several & several_regions(group, world.parts(key.cc, Level.REGION, view), params)
+        case Level.REGION:
+            # A region that holds all who are observed is the country.
+            part = world.groups[GroupKey(Level.COUNTRY, key.cc), view].n_known > group.n_known
+            return part & several_networks(
+                world.networks_in(group), n_bins, params.count("rule.region_networks"), params
+            )
+        case _:
+            return None
 
 
 def _believed(groups: Iterable[Group], params: Params) -> Iterator[tuple[Group, Floats]]:
@@ -88,21 +120,22 @@ def _believed(groups: Iterable[Group], params: Params) -> Iterator[tuple[Group, 
         yield from zip(some, belief, strict=True)
 
 
-def _asns(world: _World, group: Group, segment: Segment) -> frozenset[int]:
+def _probes(world: _World, group: Group, segment: Segment) -> frozenset[ProbeInfo]:
     homes = {group.households[row] for row in affected(group, segment)}
-    lines = _lines(world, group.key)
-    return frozenset(line.probe.asn for line in lines if line.probe.asn and line.probe.household in homes)
+    return frozenset(line.probe for line in _lines(world, group.key) if line.probe.household in homes)
 
 
 def _lines(world: _World, key: GroupKey) -> list[ProbeLine]:
-    return [
-        line
-        for line in world.timeline.lines.values()
-        if not line.probe.is_anchor
-        and line.probe.cc == key.cc
-        and (key.level is not Level.NETWORK or line.probe.asn == key.asn)
-        and (key.level is not Level.PROBE or line.probe.household == key.household)
-    ]
+    return [line for line in world.timeline.lines.values() if not line.probe.is_anchor and _is_of(line.probe, key)]
+
+
+def _is_of(probe: ProbeInfo, key: GroupKey) -> bool:
+    return probe.cc == key.cc and (
+        key.level is Level.COUNTRY
+        or (key.level is Level.REGION and probe.admin1 == key.admin1)
+        or (key.level is Level.NETWORK and probe.asn == key.asn)
+        or (key.level is Level.PROBE and probe.household == key.household)
+    )
 
 
 def _absorb(found: list[_Found], timeline: Timeline, params: Params) -> tuple[list[_Found], dict[_Found, list[_Found]]]:
@@ -115,6 +148,7 @@ def _absorb(found: list[_Found], timeline: Timeline, params: Params) -> tuple[li
             -f.segment.n_peak,
             _VIEW[f.segment.view],
             f.segment.key.cc,
+            f.segment.key.admin1,
             f.segment.key.asn,
             f.segment.key.household,
             f.segment.start,
@@ -142,8 +176,8 @@ def _within(small: _Found, large: _Found, gap: float) -> bool:
     match b.key.level:
         case Level.COUNTRY:
             return True
-        case Level.NETWORK:
-            return b.key.asn in small.asns and a.key.level is not Level.COUNTRY
+        case Level.REGION | Level.NETWORK:
+            return a.key.level is not Level.COUNTRY and small.lies_in(b.key)
         case _:
             return a.key == b.key
 
@@ -158,10 +192,13 @@ def _case(found: _Found, absorbed: Sequence[_Found], world: _World) -> Case:
         Household(home, tuple(line for line in lines if line.probe.household == home))
         for home in (group.households[row] for row in rows)
     )
-    networks = [one for one in world.networks(key.cc, view) if one.key.asn in found.asns]
     part = slice(segment.start, max(segment.end, segment.start + 1))
-    observed = [one.key.asn for one in world.networks(key.cc, view) if one.eligible[:, part].any()]
-    charted = [group, *networks] if key.level is Level.COUNTRY else [group]
+    networks, regions = (
+        [one for one in world.parts(key.cc, level, view) if one.eligible[:, part].any()]
+        for level in (Level.NETWORK, Level.REGION)
+    )
+    affected_networks = [one for one in networks if one.key.asn in found.asns]
+    charted = [group, *affected_networks] if key.level is Level.COUNTRY else [group]
     first = min([segment.start, *(one.segment.start for one in absorbed if one.segment.view is view)])
     axis = world.timeline.axis
     return Case(
@@ -171,7 +208,8 @@ def _case(found: _Found, absorbed: Sequence[_Found], world: _World) -> Case:
         homes=homes,
         members=tuple(lines),
         n_around=_around(key.cc, part, world),
-        asns_observed=tuple(sorted(observed)),
+        n_regions_around=len(regions),
+        asns_observed=tuple(sorted(one.key.asn for one in networks)),
         asns=tuple(sorted(found.asns)),
         charted=tuple(charted),
         eligible=world.roster.eligible,
@@ -192,7 +230,9 @@ def _around(cc: str, part: slice, world: _World) -> int:
 
 def event_key(group: GroupKey, start: float) -> UUID:
     """A key in the shape of a uuid7 (RFC 9562): the onset's bin in its time, the group in its random bits."""
-    digest = hashlib.sha256(f"{group.level}/{group.cc}/{group.asn}/{group.household}".encode()).digest()
+    region = f"/{group.admin1}" if group.admin1 else ""
+    name = f"{group.level}/{group.cc}/{group.asn}/{group.household}{region}"
+    digest = hashlib.sha256(name.encode()).digest()
     raw = bytearray(int(start * 1000).to_bytes(6, "big") + digest[:10])
     raw[6] = 0x70 | raw[6] & 0x0F
     raw[8] = 0x80 | raw[8] & 0x3F

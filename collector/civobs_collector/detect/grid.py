@@ -6,7 +6,7 @@ would become the new normal.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -50,12 +50,13 @@ _SEEN = (*_WELL, Code.CONFLICT, Code.DOWN, Code.LISTED)
 
 @dataclass(frozen=True, slots=True)
 class GroupKey:
-    """A country, a network of a country, or a household; sorted from the largest to the smallest."""
+    """A country, a region or a network of it, or a household."""
 
     level: Level
     cc: str
     asn: int = 0
     household: int = 0
+    admin1: str = ""
 
 
 @dataclass(slots=True)
@@ -81,6 +82,12 @@ class Group:
     def n_known(self) -> NDArray[np.int64]:
         return self.n_up + self.n_down
 
+    def of(self, homes: Collection[int]) -> "Group":
+        """Some of its households."""
+        rows = [row for row, home in enumerate(self.households) if home in homes]
+        chosen = tuple(self.households[row] for row in rows)
+        return Group(self.key, self.view, chosen, self.up[rows], self.down[rows], self.eligible[rows])
+
 
 @dataclass(slots=True)
 class Roster:
@@ -90,7 +97,7 @@ class Roster:
     eligible: dict[int, Flags]
 
     def groups(self, view: View) -> list[Group]:
-        """Every country and network as one view sees them, and every household that was ever down.
+        """Every country, region and network as one view sees them, and every household that was ever down.
 
         None where nobody was ever down: then there is nothing to ask.
         """
@@ -103,10 +110,12 @@ class Roster:
                 continue
             home = probe.household
             members[GroupKey(Level.COUNTRY, probe.cc)][home].append(key)
+            if probe.admin1:
+                members[GroupKey(Level.REGION, probe.cc, admin1=probe.admin1)][home].append(key)
             if probe.asn:  # households of networks that are not known are not a network
                 members[GroupKey(Level.NETWORK, probe.cc, probe.asn)][home].append(key)
             members[GroupKey(Level.PROBE, probe.cc, 0, home)][home].append(key)
-        order = sorted(members, key=lambda k: (k.level, k.cc, k.asn, k.household))
+        order = sorted(members, key=lambda k: (k.level, k.cc, k.asn, k.household, k.admin1))
         groups = (self._group(key, members[key], view) for key in order)
         return [group for group in groups if group.key.level is not Level.PROBE or group.down.any()]
 

@@ -49,6 +49,8 @@ class Level(StrEnum):
 
     PROBE = "probe"
     NETWORK = "network"
+    REGION = "region"
+    """Several networks of one region (``admin1``), and not of another."""
     COUNTRY = "country"
 
 

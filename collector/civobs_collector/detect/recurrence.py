@@ -60,7 +60,8 @@ def _group(record: EventRecord) -> str:
     kind = EventKind.OUTAGE if record.kind is EventKind.SHUTDOWN_SUSPECTED else record.kind
     # Which of a country's networks joined in may differ from night to night.
     asns = scope.asns if scope.level is Level.NETWORK and not scope.targets else ()
-    return "/".join([kind, scope.cc, scope.level, *map(str, asns), *sorted(scope.targets)])
+    regions = scope.admin1 if scope.level is Level.REGION else ()
+    return "/".join([kind, scope.cc, scope.level, *map(str, asns), *regions, *sorted(scope.targets)])
 
 
 def _at(transition: Transition) -> float:

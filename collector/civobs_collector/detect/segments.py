@@ -5,6 +5,7 @@ closed when the filter agrees: two thresholds, so that it cannot flap. An empty 
 when none of those that were down has a vote any more, it lapses: it is over for the observer, with no end known.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,21 +47,45 @@ def minimum(key: GroupKey, params: Params) -> int:
     match key.level:
         case Level.COUNTRY:
             return params.count("rule.country_households")
+        case Level.REGION:
+            return params.count("rule.region_households")
         case Level.NETWORK:
             return params.count("rule.network_households")
         case _:
             return 1
 
 
-def several_networks(networks: list[Group], n_bins: int, params: Params) -> Flags:
-    """Bins in which enough networks of a country, and half of those observed, are down for the most part."""
-    if not networks:
-        return np.zeros(n_bins, dtype=bool)
-    observed = np.stack([one.n_known > 0 for one in networks]).sum(axis=0)
-    hit = np.stack([(one.n_down > 0) & (one.n_down >= params["rule.majority"] * one.n_known) for one in networks]).sum(
-        axis=0
-    )
-    found: Flags = (hit >= params["rule.country_networks"]) & (hit >= params["rule.majority"] * observed)
+def several_networks(networks: Sequence[Group], n_bins: int, needed: int, params: Params) -> Flags:
+    """Bins in which enough networks, and half of those observed, are down for the most part."""
+    observed, hit = _tally(networks, n_bins, params)
+    found: Flags = (hit >= needed) & (hit >= params["rule.majority"] * observed)
+    return found
+
+
+def several_regions(country: Group, regions: Sequence[Group], params: Params) -> Flags:
+    """Bins in which the losses are not those of one region alone: more regions are down, or only one is observed.
+
+    Households whose region is not known may be of another.
+    """
+    named = {home for one in regions for home in one.households}
+    others = country.of(set(country.households) - named)
+    observed, hit = _tally(regions, country.down.shape[1], params)
+    found: Flags = (observed < 2) | (hit + _mostly_down(others, params) >= params["rule.country_regions"])
+    return found
+
+
+def _tally(groups: Sequence[Group], n_bins: int, params: Params) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many groups are observed, and mostly down, [bin]."""
+    observed, hit = np.zeros((2, n_bins), dtype=np.int64)
+    for one in groups:
+        observed += one.n_known > 0
+        hit += _mostly_down(one, params)
+    return observed, hit
+
+
+def _mostly_down(group: Group, params: Params) -> Flags:
+    down, known = group.n_down, group.n_known
+    found: Flags = (down > 0) & (down >= params["rule.majority"] * known)
     return found
 
 

@@ -87,7 +87,7 @@ def _explained(record: EventRecord, loss: EventRecord, inputs: Inputs, params: P
         return False
     if _NAMES_ONLY in loss.method.rules and record.scope.layers != ("dns",):
         return False
-    if there.level is Level.NETWORK and not set(record.scope.asns) <= set(there.asns):
+    if there.level is not Level.COUNTRY and not set(record.scope.asns) <= set(there.asns):
         return False
     if loss.onset.earliest - timedelta(seconds=params["rule.merge"]) > record.onset.latest:
         # It was blocked before: that the line was lost as well is no reason to take it back.

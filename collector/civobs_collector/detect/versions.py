@@ -152,7 +152,11 @@ def _comparable(record: EventRecord, chain: Chain) -> bool:
         return a.probe_id == b.probe_id
     if a.targets or b.targets:
         return record.kind is chain.record.kind and _meet(a.targets, b.targets) and _meet(a.asns, b.asns)
-    return a.level is not b.level or a.level is Level.COUNTRY or a.asns == b.asns
+    if Level.COUNTRY in {a.level, b.level}:
+        return True
+    if a.level is b.level:
+        return a.admin1 == b.admin1 if a.level is Level.REGION else a.asns == b.asns
+    return _meet(a.admin1, b.admin1) and _meet(a.asns, b.asns)
 
 
 def _meet(these: Collection[object], those: Collection[object]) -> bool:
@@ -281,7 +285,8 @@ def _settled(chain: Chain, since: datetime) -> bool:
 def _part_of(record: EventRecord, chain: Chain, gap: timedelta) -> bool:
     """Whether a household's event is the rest of a larger one."""
     small, large = record.scope, chain.record.scope
-    reached = large.cc == small.cc and (large.level is Level.COUNTRY or not set(large.asns).isdisjoint(small.asns))
+    same = _meet(large.admin1, small.admin1) if large.level is Level.REGION else _meet(large.asns, small.asns)
+    reached = large.cc == small.cc and (large.level is Level.COUNTRY or same)
     return reached and Level.PROBE is small.level is not large.level and _overlap(record, chain.record, gap)
 
 

@@ -41,7 +41,7 @@ class Found:
     kind: str
     """``outage``, ``blocking``, ``throttling_targeted``…, or one of ``NO_EVENT``."""
     level: str = ""
-    """How strong or how far: ``moderate``, ``extreme``; ``probe``, ``network``, ``country``."""
+    """How strong or how far: ``moderate``, ``extreme``; ``probe``, ``network``, ``region``, ``country``."""
     cc: str = ""
     networks: tuple[str, ...] = ()
     """As the file names them, sorted."""

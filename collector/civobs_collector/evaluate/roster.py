@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from civobs_collector.detect import filter as state_filter
+from civobs_collector.detect.confidence import stated
 from civobs_collector.detect.grid import Flags, Group, GroupKey, View, roster
 from civobs_collector.detect.inputs import ProbeInfo
 from civobs_collector.detect.params import Params
@@ -248,7 +249,7 @@ def _found(name: str, origin: float, group: Group, segment: Segment, params: Par
         end=_turn(segment.end, known, (origin, width)) if over else None,
         ongoing=not segment.ended,
         alert_at=origin + (segment.opened + 1) * width,
-        posterior=segment.posterior,
+        posterior=stated(segment.posterior, params),
         confidence=ConfidenceLabel.PROBABLE if sure else ConfidenceLabel.UNCONFIRMED,
         depth=segment.n_peak / n_known,
         n_down=segment.n_peak,

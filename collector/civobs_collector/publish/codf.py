@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel, ConfigDict, Field
 
 from civobs_collector.detect.record import Level, SignalTimes, Status
-from civobs_collector.publish.published import PublishedEvent, network_name
+from civobs_collector.publish.published import PublishedEvent, network_name, place
 from civobs_collector.publish.times import middle
 
 PERCENT_MINUTES = 6000
@@ -21,7 +21,7 @@ class CodfEvent(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    location: str = Field(description="`country/KE` or `asn/33771`")
+    location: str = Field(description="`country/KE`, `region/KE-Nairobi` or `asn/33771`")
     location_name: str
     start: int = Field(description="Seconds since 1970, half-way between the bounds")
     duration: int = Field(description="Seconds; of an event without a known end, as long as it was watched")
@@ -48,9 +48,11 @@ def _rows(event: PublishedEvent, signal: SignalTimes) -> Iterator[CodfEvent]:
     length_s = (middle(end) - start).total_seconds() if end else record.severity.hours * 3600
     wide_s = max((one.latest - one.earliest).total_seconds() for one in (signal.onset, end) if one)
     name, asns = _of_network(signal.signal)
-    if not asns and record.scope.level is not Level.COUNTRY:
+    if not asns and record.scope.level is Level.NETWORK:
         asns = record.scope.asns
     places = [(f"asn/{asn}", network_name(event, asn)) for asn in asns]
+    if not asns and record.scope.level is Level.REGION:
+        places = [(f"region/{record.scope.cc}-{region}", place(event)) for region in record.scope.admin1]
     for location, location_name in places or [(f"country/{record.scope.cc}", event.country)]:
         yield CodfEvent(
             location=location,

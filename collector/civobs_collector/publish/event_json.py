@@ -44,7 +44,7 @@ class PublicNetwork(PublicPart):
 
 
 class PublicScope(PublicPart):
-    """Who was affected, down to the network and no further."""
+    """Who was affected, down to the network or the region and no further."""
 
     level: Level
     cc: str = Field(description="ISO 3166-1 alpha-2")

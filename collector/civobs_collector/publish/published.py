@@ -77,10 +77,12 @@ def total_row(event: PublishedEvent) -> GridRow | None:
 
 
 def place(event: PublishedEvent) -> str:
-    """Say where: the country, or the network and its country."""
+    """Say where: the country, or the network or the region and its country."""
     scope = event.record.scope
     if scope.level is Level.NETWORK and scope.asns:
         return f"{listing([network_name(event, asn) for asn in scope.asns])}, {event.country}"
+    if scope.level is Level.REGION:
+        return f"{listing(scope.admin1)}, {event.country}"
     return event.country
 
 
@@ -104,7 +106,7 @@ def who(event: PublishedEvent) -> str:
     affected, scope = record.affected, record.scope
     households = f"{affected.n_down:,} of {count(affected.n_observed, 'observed household')}"
     sentence = f"{households} {_lost(record)}."
-    if scope.level is Level.COUNTRY and scope.asns:
+    if scope.level in (Level.COUNTRY, Level.REGION) and scope.asns:
         sentence += f" Affected: {len(scope.asns)} of {count(len(scope.asns_observed), 'observed network')}."
     if record.kind in SERVICE_KINDS and (failed := layers_text(record)):
         sentence += f" {failed}"

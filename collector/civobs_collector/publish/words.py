@@ -90,7 +90,12 @@ CONFIDENCES: dict[ConfidenceLabel, tuple[str, str]] = {
     ConfidenceLabel.CONFIRMED: ("confirmed", "A named reviewer of the observatory has checked the evidence."),
 }
 
-LEVELS: dict[Level, str] = {Level.NETWORK: "one network", Level.COUNTRY: "country", Level.PROBE: "one household"}
+LEVELS: dict[Level, str] = {
+    Level.COUNTRY: "country",
+    Level.REGION: "one region",
+    Level.NETWORK: "one network",
+    Level.PROBE: "one household",
+}
 
 FAMILIES: dict[str, str] = {
     "presence": "probes vanished, as the observatory saw it",

@@ -194,7 +194,7 @@ def _mark(event: PublishedEvent, asn: int | None, shown: Window) -> Segment:
     begin = max(shown.start, middle(record.onset))
     end = min(shown.at, over_at(record) or shown.at)
     outage = record.kind in (EventKind.OUTAGE, EventKind.SHUTDOWN_SUSPECTED) and record.depth is not Depth.PARTIAL
-    whole = asn is not None or record.scope.level is Level.COUNTRY
+    whole = record.scope.level is Level.COUNTRY or (asn is not None and record.scope.level is not Level.REGION)
     return Segment(begin, end, "d" if outage and whole else "g", event.public_id)
 
 
