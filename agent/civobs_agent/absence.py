@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from civobs_agent.missed import Recorded
+from civobs_agent.recent_slots import SPAN_S
 from civobs_agent.spool import Spool
 from civobs_wire.measurement import AnyMeasurement, ClockState
 
@@ -21,10 +22,21 @@ NOTE = "unaccounted"
 CHUNK = 500
 """Rows for missed slots that are recorded before other parts get their turn."""
 
+_TURN_S = 15.0
+
 Gap = tuple[datetime, datetime | None]
 """After the first time, up to the second; None as long as no clock has told when the absence ended."""
 MissedSlots = Callable[[datetime, datetime, Recorded], Iterator[AnyMeasurement]]
 """Rows for the slots between two times (``Schedule.missed_slots``)."""
+
+
+def look_back_s(time_scale: float) -> float:
+    """How long before the last sign of life a slot may have begun that has no row, seconds of the clock.
+
+    Runs wait for one another and for programs beside the agent to start, which takes no less in a fast laboratory. What
+    is older than the slots that are remembered may have had its row.
+    """
+    return min(SPAN_S, SPAN_S / time_scale + _TURN_S)
 
 
 class Absence:

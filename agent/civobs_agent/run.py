@@ -11,7 +11,7 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 
-from civobs_agent.absence import Absence
+from civobs_agent.absence import Absence, look_back_s
 from civobs_agent.config import AgentSettings
 from civobs_agent.enrol import enrol_patiently, observatory
 from civobs_agent.errors import EnrolmentError
@@ -20,7 +20,6 @@ from civobs_agent.keys import PublicKey
 from civobs_agent.link import Trust
 from civobs_agent.notify import Notifier, Pulse
 from civobs_agent.plan_store import Adopted, PlanStore, Refused
-from civobs_agent.recent_slots import SPAN_S
 from civobs_agent.report import Reporter
 from civobs_agent.schedule import Schedule
 from civobs_agent.self_report import agent_row
@@ -60,7 +59,7 @@ class Agent:
         self._scale = settings.lab.time_scale
         self._clock = clock_of(settings)
         self._spool = Spool(settings.state_dir, self._clock, identity.signing_key, settings.spool_limits)
-        self._absence = Absence(self._spool, SPAN_S / self._scale)
+        self._absence = Absence(self._spool, look_back_s(self._scale))
         known = identity.enrolment()
         key = settings.observatory.plan_key or (None if known is None else known.plan_key)
         # From the first moment on: the slots that went by while the agent was down are those of this plan.

@@ -5,9 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from civobs_agent.absence import Absence
+from civobs_agent.absence import Absence, look_back_s
 from civobs_agent.blank import blank_row
 from civobs_agent.faults import Fault
+from civobs_agent.recent_slots import SPAN_S
 from civobs_agent.spool import Spool, SpoolLimits
 from civobs_agent.turns import Series
 from civobs_wire.failure import Failure
@@ -99,3 +100,8 @@ def test_a_slot_of_a_wrong_clock_does_not_pass_for_one_of_the_absence(boot):
     told: list[object] = []
     asyncio.run(absence.tell(NOON + timedelta(minutes=10), missed(clock, told)))
     assert wrong in told
+
+
+def test_slots_are_looked_for_no_further_back_than_they_are_remembered_and_long_enough_in_a_fast_lab():
+    assert look_back_s(1) == SPAN_S
+    assert SPAN_S > look_back_s(150) > 15
