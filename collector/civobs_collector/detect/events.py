@@ -25,8 +25,8 @@ from civobs_collector.detect.timeline import ProbeLine, Timeline, build
 
 _SIZE = {Level.COUNTRY: 0, Level.REGION: 1, Level.NETWORK: 1, Level.PROBE: 2}
 """A region and a network may each reach beyond the other: of the two the one with more households explains more."""
-_AT_ONCE = 256
-"""Groups the filter follows side by side: 25 MB for two weeks of bins."""
+_AT_ONCE = 64
+"""Groups the filter follows side by side: 35 MB for a month of bins."""
 _SHARED = (View.BROKER, View.NAMES)
 _VIEW = {View.INTERNET: 0, View.BROKER: 1, View.POWER: 2, View.NAMES: 3}
 

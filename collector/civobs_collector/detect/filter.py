@@ -40,8 +40,12 @@ def run(up: Counts, known: Counts, params: Params) -> Floats:
     groups, bins = known.shape
     # The same few pairs come again and again: each is worked out once, however large the groups are.
     size = int(known.max(initial=0)) + 1
-    pairs, which = np.unique(known * size + up, return_inverse=True)
-    likelihood, which = emissions(pairs % size, pairs // size, params), which.reshape(known.shape)
+    which = known * size + up
+    pairs = np.flatnonzero(np.bincount(which.ravel(), minlength=1))
+    likelihood = emissions(pairs % size, pairs // size, params)
+    numbers = np.zeros(size * size, dtype=np.int64)
+    numbers[pairs] = np.arange(len(pairs))
+    which = numbers[which]
     step = transition(params)
     belief = np.tile(_stationary(params), (groups, 1))
     found = np.empty((groups, bins, 3))

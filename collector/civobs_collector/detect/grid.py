@@ -101,7 +101,7 @@ class Roster:
 
         None where nobody was ever down: then there is nothing to ask.
         """
-        if not any(np.isin(line.codes, view.down).any() for line in self.timeline.lines.values()):
+        if not any(_among(line.codes, view.down).any() for line in self.timeline.lines.values()):
             return []
         members: dict[GroupKey, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
         for key, line in self.timeline.lines.items():
@@ -126,11 +126,19 @@ class Roster:
         for row, home in enumerate(households):
             for probe_key in members[home]:
                 votes, codes = self.eligible[probe_key], self.timeline.lines[probe_key].codes
-                up[row] |= votes & np.isin(codes, view.up)
-                down[row] |= votes & np.isin(codes, view.down)
+                up[row] |= votes & _among(codes, view.up)
+                down[row] |= votes & _among(codes, view.down)
                 eligible[row] |= votes
         down &= ~up
         return Group(key, view, households, up, down, eligible)
+
+
+def _among(codes: Codes, which: Iterable[Code]) -> Flags:
+    """Bins whose code is one of those: by a table, which is quicker than a search."""
+    table = np.zeros(len(Code), dtype=np.bool_)
+    table[list(which)] = True
+    found: Flags = table[codes]
+    return found
 
 
 def _count(flags: Flags) -> NDArray[np.int64]:
@@ -150,7 +158,7 @@ def roster(timeline: Timeline, params: Params) -> Roster:
 
 def _spells(codes: Codes) -> list[tuple[int, int]]:
     """Absences as [first bin, first bin after]; only being up again ends one."""
-    bad, up = np.isin(codes, _BAD), np.isin(codes, _WELL)
+    bad, up = _among(codes, _BAD), _among(codes, _WELL)
     found: list[tuple[int, int]] = []
     at = 0
     while at < len(codes):
@@ -185,7 +193,7 @@ def _eligible(
     line: ProbeLine, spells: list[tuple[int, int]], shared: Iterable[bool], axis: Axis, params: Params
 ) -> Flags:
     codes = line.codes
-    seen = np.isin(codes, _SEEN)
+    seen = _among(codes, _SEEN)
     seen &= axis.start + axis.bin_s * (np.arange(axis.n) + 1) > line.probe.enrolled_at.timestamp()
     if not seen.any():
         return np.zeros(axis.n, dtype=bool)

@@ -213,7 +213,7 @@ def _line(
         _paint(seen, axis, start, end, Seen.NOTHING)
     cells = {rung: _rung_cells(by_rung, rung, axis, params) for rung in sorted({r for r, _ in by_rung})}
     international = cells.get(INTERNATIONAL, np.zeros_like(seen))
-    combined = _CODE[seen, international]
+    combined = _combined(seen, international)
     beyond = math.ceil((axis.now - axis.start) / (axis.bin_s / axis.cells))
     combined[beyond:] = Code.UNKNOWN
     codes = _majority(combined, axis, tuple(Code))
@@ -244,7 +244,7 @@ def _arrived(families: Sequence[Sequence[LadderRun]], axis: Axis, params: Params
         for index, (first, last) in enumerate(spans):
             following = spans[index + 1][0] if index + 1 < len(spans) else last
             _paint(cells, axis, first, following if 0 < following - last <= bridge else last, 1)
-    return np.asarray(cells.reshape(axis.n, axis.cells).any(axis=1), dtype=np.bool_)
+    return _any(cells, axis)
 
 
 def _usual_step(runs: Sequence[LadderRun], spans: Sequence[tuple[float, float]]) -> float:
@@ -266,7 +266,7 @@ def _resolver_failed(by_rung: dict[tuple[int, int], list[LadderRun]], axis: Axis
         cells = _rung_cells({(ACCESS, family): by_rung[ACCESS, family]}, ACCESS, axis, params)
         # At its best the whole rung answers, or, behind a hop that never does, the resolver alone.
         ill = (Rung.FAILED, Rung.FEW) if (cells == Rung.OK).any() else (Rung.FAILED,)
-        worse |= np.isin(cells, ill).reshape(axis.n, axis.cells).any(axis=1)
+        worse |= _any(_flags(Rung, ill)[cells], axis)
     return worse
 
 
@@ -306,21 +306,54 @@ def _paint(cells: Codes, axis: Axis, start: float, end: float, value: int) -> No
         cells[max(first, 0) : last] = value
 
 
+def _combined(seen: Codes, international: Codes) -> Codes:
+    """The code of each cell. Worked out where one of the two changes: most cells are as the one before."""
+    changed = (seen[1:] != seen[:-1]) | (international[1:] != international[:-1])
+    starts = np.concatenate(([0], np.flatnonzero(changed) + 1))
+    lengths = np.diff(starts, append=len(seen))
+    return np.repeat(_CODE[seen[starts], international[starts]], lengths)
+
+
+def _mixed(cells: NDArray[np.generic], axis: Axis) -> NDArray[np.intp]:
+    """Bins whose cells are not all alike: few. Of all others one cell tells."""
+    changes = np.flatnonzero(cells[1:] != cells[:-1]) + 1
+    return np.unique(changes[changes % axis.cells != 0] // axis.cells)
+
+
+def _flags(codes: type[IntEnum], which: Iterable[int]) -> NDArray[np.bool_]:
+    """By code, whether it is one of those."""
+    found = np.zeros(len(codes), dtype=np.bool_)
+    found[list(which)] = True
+    return found
+
+
+def _any(cells: NDArray[np.generic], axis: Axis) -> NDArray[np.bool_]:
+    """Bins of which a cell is set."""
+    found = cells[:: axis.cells].astype(np.bool_)
+    found[_mixed(cells, axis)] = True
+    return found
+
+
 def _majority(cells: Codes, axis: Axis, codes: tuple[int, ...]) -> Codes:
     """The commonest code of each bin among those that say something; of two equally common the weightier."""
-    table = cells.reshape(axis.n, axis.cells)
+    best = cells[:: axis.cells].copy()
+    mixed = _mixed(cells, axis)
+    table = cells.reshape(axis.n, axis.cells)[mixed]
     counts = np.stack([(table == code).sum(axis=1) for code in codes[1:]])
-    best: Codes = (len(codes) - 1 - counts[::-1].argmax(axis=0)).astype(np.uint8)
-    best[counts.max(axis=0) == 0] = 0
+    best[mixed] = len(codes) - 1 - counts[::-1].argmax(axis=0)
     return best
 
 
 def _verdicts(cells: Codes, axis: Axis, *, listed: bool = False) -> Codes:
     """1 ok, 2 failed, 0 nothing known, by bin. ``listed``: a few that answer are no whole."""
-    table = cells.reshape(axis.n, axis.cells)
-    n_failed = np.isin(table, (Rung.FAILED, Rung.FEW) if listed else (Rung.FAILED,)).sum(axis=1)
-    n_ok = np.isin(table, (Rung.OK,) if listed else (Rung.OK, Rung.FEW)).sum(axis=1)
-    return np.where(n_ok + n_failed == 0, 0, np.where(n_failed >= n_ok, _FAILED, _OK)).astype(np.uint8)
+    failed = _flags(Rung, (Rung.FAILED, Rung.FEW) if listed else (Rung.FAILED,))
+    well = _flags(Rung, (Rung.OK,) if listed else (Rung.OK, Rung.FEW))
+    found = np.where(failed, _FAILED, np.where(well, _OK, 0)).astype(np.uint8)[cells[:: axis.cells]]
+    mixed = _mixed(cells, axis)
+    table = cells.reshape(axis.n, axis.cells)[mixed]
+    n_failed, n_ok = failed[table].sum(axis=1), well[table].sum(axis=1)
+    found[mixed] = np.where(n_ok + n_failed == 0, 0, np.where(n_failed >= n_ok, _FAILED, _OK))
+    return found
 
 
 def trouble_spans(
