@@ -159,3 +159,12 @@ def test_without_a_ladder_lost_connections_to_the_broker_tell_of_an_unsteady_lin
     assert Flapping(seen, PARAMS).at(1, at(800).timestamp())
     climbed = replace(seen, runs=(LadderRun(1, 4, 4, RunOutcome.OK, T0, at(1440), 289),))
     assert not Flapping(climbed, PARAMS).at(1, at(800).timestamp())
+
+
+@pytest.mark.parametrize("word", [RESET, Word("tls", False)])
+def test_a_vote_is_dated_by_when_its_runs_began_since_things_change_in_the_midst_of_one(word):
+    rows = [said(word, minute) for minute in (5, 25, 45)]
+    probe = ProbeInfo(1, f"{1:016d}", 101, "KE", 1, LONG_AGO)
+    inputs = Inputs(T0, at(60), (probe,))
+    votes = fold(rows, {1: probe}, {1: "site"}, BIN, PARAMS, flapping=Flapping(inputs, PARAMS))
+    assert (votes.first_at.tolist(), votes.last_at.tolist()) == ([at(5).timestamp()], [at(45).timestamp()])

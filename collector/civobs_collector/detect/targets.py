@@ -36,8 +36,9 @@ class Votes:
     bad: NDArray[np.bool_]
     """The household's majority in the bin."""
     first_at: NDArray[np.float64]
-    """First observation behind the vote, in seconds since 1970."""
+    """When the first run behind the vote began, in seconds since 1970."""
     last_at: NDArray[np.float64]
+    """When the last of them began."""
     control: NDArray[np.bool_]
     """Of an anchor or of a country that is not judged: it speaks for the world outside only."""
     alive: NDArray[np.bool_] | None = None

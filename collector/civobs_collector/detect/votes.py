@@ -243,13 +243,16 @@ _FORGED = frozenset({"dns", "http"})
 
 
 def _vote(cell: Sequence[Said]) -> tuple[bool, str, float, float]:
-    """Whether it failed, by what word, and when those runs were that say so."""
+    """Whether it failed, by what word, and when those runs began that say so.
+
+    A run looks several times, and what changed meanwhile may have changed before its last look.
+    """
     n_bad = sum(one.word.bad for one in cell)
     forged = any(one.word.bad and one.word.sure and one.word.layer in _FORGED for one in cell)
     bad = forged or (n_bad > 0 and 2 * n_bad >= len(cell))
     mine = [one for one in cell if one.word.bad == bad]
     words = [one.word.how for one in mine]
-    return bad, _how(words) if bad else "", min(one.first_at for one in mine), max(one.last_at for one in mine)
+    return bad, _how(words) if bad else "", min(one.first_at for one in mine), max(one.first_at for one in mine)
 
 
 def _how(words: Sequence[str]) -> str:
