@@ -148,6 +148,30 @@ def _an_event_of_a_region_is_stored_and_of_a_town_is_not(conn):
     assert conn.execute("SELECT level FROM event_current").fetchone() == ("region",)
 
 
+def _many_events_of_three_versions(conn):
+    conn.execute("""
+        INSERT INTO event SELECT md5(n::text)::uuid, CASE WHEN n < 20 THEN 'CIV-2026-KE-' || 1000 + n END, 'KE', now()
+        FROM generate_series(1, 2000) n;
+        INSERT INTO event_version (event_key, version, published_at, change_kind, reason, detector_version, status,
+                                   kind, level, cc, onset_earliest, onset_latest, record)
+        SELECT event_key, v, now(), 'new', 'detected', '1', CASE v WHEN 3 THEN 'closed' ELSE 'open' END, 'outage',
+               'probe', cc, now(), now(), '{}' FROM event, generate_series(1, 3) v;
+        ANALYZE event, event_version""")
+
+
+def _the_newest_versions_are_found_by_their_keys(conn):
+    assert conn.execute("SELECT status, version, count(*) FROM event_current GROUP BY 1, 2").fetchall() == [
+        ("closed", 3, 2000)
+    ]
+    for condition, index in (("= 'CIV-2026-KE-1001'", "event_public_id_key"), ("IS NOT NULL", "event_public")):
+        rows = conn.execute(f"EXPLAIN SELECT * FROM event_current WHERE cc = 'KE' AND public_id {condition}").fetchall()
+        plan = str(rows)
+        assert index in plan
+        assert "event_version_pkey" in plan
+        assert "Seq Scan" not in plan
+    assert conn.execute("SELECT to_regclass('collector_beat_at')").fetchone() == ("collector_beat_at",)
+
+
 STEPS = {
     1: (_nothing_yet, _spine_takes_a_row),
     2: (_a_year_of_rollups, _one_probe_is_found_by_the_index),
@@ -159,6 +183,7 @@ STEPS = {
     8: (_two_days_of_measurements, _an_hour_of_a_probe_can_be_folded_once),
     9: (_a_statement_of_presence, _nobody_has_said_what_the_line_is),
     10: (_an_event, _an_event_of_a_region_is_stored_and_of_a_town_is_not),
+    11: (_many_events_of_three_versions, _the_newest_versions_are_found_by_their_keys),
 }
 """For each migration: rows to have before it, and what must be true after it."""
 
