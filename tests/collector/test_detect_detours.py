@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from civobs_collector.detect.record import EventKind, Level, Status
+from civobs_collector.detect.scope import FIRST_BROKER_ONLY
 from tests.collector.fix_detect import OK, World, at
 
 
@@ -30,6 +31,7 @@ def test_probes_that_come_by_another_broker_while_others_stay_with_the_first_are
     (event,) = made.events(400)
     assert (event.kind, event.scope.level, event.scope.cc) == (EventKind.COLLECTOR_BLOCKED, Level.COUNTRY, "KE")
     assert (event.scope.asns, event.likeliest, event.status) == ((1, 2), "collector", Status.CLOSED)
+    assert event.limits[0] == FIRST_BROKER_ONLY
     assert event.resolution is not None
     assert event.onset.earliest <= at(200) <= event.onset.latest
     assert event.resolution.earliest <= at(260) <= event.resolution.latest

@@ -128,7 +128,7 @@ def record_of(case: Case, timeline: Timeline, inputs: Inputs, params: Params) ->
             affected.user_share,
             access.in_country(inputs.probes, segment.key.cc),
         ),
-        limits=_limits(segment, told),
+        limits=_limits(case, told),
         method=Method(
             detector_version=f"civobs {__version__}",
             params_id=params.params_id,
@@ -216,10 +216,13 @@ def _suspects(timeline: Timeline, times: _Times) -> int:
     return sum(times.start <= one.latest <= times.end for one in timeline.suspects)
 
 
-def _limits(segment: Segment, told: int) -> tuple[str, ...]:
+def _limits(case: Case, told: int) -> tuple[str, ...]:
+    segment = case.segment
     unknown_end = (scope.END_UNKNOWN,) if segment.lapsed else ()
     names_only = (scope.NAMES_ONLY,) if segment.view is View.NAMES else ()
-    return (*unknown_end, *names_only, *scope.LIMITS, *(() if told else (scope.PRESENCE_ONLY,)))
+    by_another = segment.view is View.BROKER and any(line.detours for home in case.homes for line in home.lines)
+    first_only = (scope.FIRST_BROKER_ONLY,) if by_another else ()
+    return (*unknown_end, *names_only, *first_only, *scope.LIMITS, *(() if told else (scope.PRESENCE_ONLY,)))
 
 
 def _kind(segment: Segment) -> EventKind:

@@ -18,6 +18,10 @@ NAMES_ONLY = (
     "Addresses on the Internet went on answering. What failed was the provider's look-up of names, without which most "
     "services cannot be found; another resolver may have worked."
 )
+FIRST_BROKER_ONLY = (
+    "Households reached the observatory by another of its brokers meanwhile, and what they measured kept coming. What "
+    "they could not reach is the first."
+)
 PRESENCE_ONLY = (
     "Known from lost connections to the observatory alone until the stored records arrive: "
     "the way to the observatory itself may have failed."
