@@ -29,7 +29,7 @@ KINDS: dict[EventKind, KindWords] = {
     EventKind.COLLECTOR_BLOCKED: KindWords(
         "Probes cut off from the observatory",
         "could not reach the observatory",
-        "Probes could not reach the observatory as they used to, while what they measured says that the Internet worked.",
+        "Probes could not reach the observatory as they used to, while what they measured says the Internet worked.",
     ),
     EventKind.POWER: KindWords("Power loss", "lost power", "The devices that measure had no electricity."),
     EventKind.THROTTLING_TARGETED: KindWords(
