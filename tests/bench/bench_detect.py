@@ -1,4 +1,4 @@
-"""What detection costs: a country's year computed anew, and one more minute of many probes.
+"""What detection costs: a country's year computed anew, and one more minute of many probes (``minute_cost``).
 
 Both run as the collector runs them, from rows in a real PostgreSQL to the versions that would be written (a dry run),
 each in a process of its own, so that its memory is its own. The year is also computed in parts: the cost of a row
@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from multiprocessing import get_context
 
-import psycopg
 from rich.console import Console
 from rich.table import Table
 
@@ -23,6 +22,7 @@ from civobs_collector.config import CollectorSettings, DatabaseSettings
 from civobs_collector.db.connect import connect
 from civobs_collector.detect_role import detect_once
 from civobs_lab.postgres import Kind
+from tests.bench import minute_cost
 from tests.bench.country_year import END, Size, filled
 
 YEAR = Size(probes=50, targets=500, days=365)
@@ -87,22 +87,6 @@ def year(size: Size, kind: Kind, say: Callable[[str], None]) -> list[Cost]:
         return found
 
 
-def minute(size: Size, kind: Kind, say: Callable[[str], None]) -> list[Cost]:
-    """Compute what a tick computes after one more minute, with a part of the probes and with all of them."""
-    with _told(size, kind, say) as dsn:
-        found = []
-        for part in (4, 2, 1):
-            probes = size.probes // part
-            with psycopg.connect(dsn) as conn:
-                conn.execute(
-                    "UPDATE probe SET status = CASE WHEN probe_key > %s THEN 'revoked' ELSE 'active' END", (probes,)
-                )
-            some = replace(size, probes=probes)
-            found.append(_cost("minute", some, Task(dsn, size.days, services=False)))
-            say(f"{probes} probes in {found[-1].seconds:.1f} s")
-        return found
-
-
 @contextmanager
 def _told(size: Size, kind: Kind, say: Callable[[str], None]) -> Iterator[str]:
     started = time.monotonic()
@@ -151,12 +135,12 @@ def main(argv: list[str] | None = None) -> int:
     console = Console()
     whole, tick = (SMALL_YEAR, SMALL_MINUTE) if arguments.small else (YEAR, MINUTE)
     whole = replace(whole, days=arguments.days or whole.days)
-    costs = []
     if arguments.only != "minute":
-        costs += year(whole, arguments.server, console.print)
+        costs = year(whole, arguments.server, console.print)
+        show(costs, console)
     if arguments.only != "year":
-        costs += minute(tick, arguments.server, console.print)
-    show(costs, console)
+        with _told(tick, arguments.server, console.print) as dsn:
+            minute_cost.show(minute_cost.minute(dsn, tick, console.print), console)
     return 0
 
 

@@ -3,7 +3,7 @@
 Rows are made in the database itself. The ladder has a row every five minutes for the two rungs that the detector reads
 whole, services one a target and day, asked by all within the same hour; half of the networks are cut off for three
 hours once a month, and three services are blocked in them for twenty days of every sixty. Roll-ups are there as the
-collector would have made them.
+collector would have made them, and folds of the ladder by its own job.
 """
 
 import tempfile
@@ -15,7 +15,11 @@ from pathlib import Path
 
 import psycopg
 
+from civobs_collector.config import DatabaseSettings
+from civobs_collector.db.connect import connect
+from civobs_collector.db.ladder import fold_touched
 from civobs_collector.db.migrate import migrate
+from civobs_collector.rollups import LIMITS, fold_whole_days
 from civobs_lab.postgres import Kind, PostgresServer
 
 END = datetime(2026, 11, 1, tzinfo=UTC)
@@ -150,4 +154,15 @@ def fill(dsn: str, size: Size) -> None:
                     cursor.execute(_DARK, day | {"session": session, "next": f"again{number}-"})
                     session = f"again{number}-"
         cursor.execute(_COVERAGE, values)
+        _fold(dsn)
         cursor.execute("VACUUM ANALYZE")
+
+
+def _fold(dsn: str) -> None:
+    """Fold the ladder as the job has at midnight: whole days as far back as it does, and the last one by hours yet."""
+    with connect(DatabaseSettings(dsn=dsn, statement_timeout_s=3600), "rollups", autocommit=True) as conn:
+        while fold_whole_days(conn, END, limit=2000):
+            pass
+        hours = [END - timedelta(hours=hour) for hour in range(24, 0, -1)]
+        keys = [key for (key,) in conn.execute("SELECT probe_key FROM probe")]
+        fold_touched(conn, [(hour, key) for hour in hours for key in keys], END, LIMITS)

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from tests.bench import bench_detect, bench_pages
+from tests.bench import bench_detect, bench_pages, minute_cost
 from tests.bench.country_year import Size, fill
 
 pytestmark = pytest.mark.db
@@ -24,6 +24,24 @@ def test_the_bench_of_detection_finds_the_cut_it_filled_in(plain_dsn):
     said = StringIO()
     bench_detect.show([bench_detect.Cost("full", size, seconds, peak_mib, n_events, n_versions)], Console(file=said))
     assert f"{size.rows:,}" in said.getvalue()
+
+
+def test_the_bench_of_a_minute_takes_up_what_it_stores(plain_dsn):
+    size = Size(probes=4, targets=0, days=2)
+    fill(plain_dsn, size)
+    ticks = minute_cost.ticked(plain_dsn, size)
+    assert [(one.what, one.touched) for one in ticks] == [
+        ("first", 8),
+        ("minute", 8),
+        ("late", 24),
+        ("job", 40),
+        ("idle", 0),
+    ]
+    with psycopg.connect(plain_dsn) as conn:
+        assert conn.execute("SELECT count(*) FROM dirty_bucket").fetchone() == (0,)
+    said = StringIO()
+    minute_cost.show(ticks, Console(file=said, width=120))
+    assert "4,608" in said.getvalue()
 
 
 def test_the_bench_of_pages_asks_for_pages_that_are_there(plain_dsn):

@@ -17,6 +17,7 @@ from civobs_collector.detect.params import Params
 from civobs_collector.detect.record import EventRecord
 from civobs_collector.detect_read import read_inputs
 from civobs_collector.detect_role import detect_once, run
+from civobs_collector.rollups import fold_whole_days, roll_up
 from tests.collector.fix_detect import T0, at
 
 pytestmark = pytest.mark.db
@@ -227,6 +228,28 @@ def test_ladder_rows_are_folded_to_runs_at_changes_and_holes(cut_country):
         LadderRun(key, 4, 4, RunOutcome.CLOCK, at(49), at(49), 1, 3600.0, 3600.0),
         LadderRun(key, 4, 6, RunOutcome.FAILED, at(46), at(46), 1, 0.01, 0.01),
     )
+
+
+def test_what_is_found_from_folds_is_the_same_to_the_byte_as_from_rows(cut_country):
+    conn, settings, kenya = cut_country
+    backfill(conn, kenya)
+
+    def found():
+        conn.commit()
+        report = detect_once(conn, settings, at(2 * 1440), dry_run=True)
+        return [change.version.record.model_dump_json() for change in report.changes]
+
+    from_rows = found()
+    assert from_rows
+    conn.execute(
+        "INSERT INTO dirty_bucket SELECT DISTINCT date_bin('5 minutes', ts, timestamptz '2000-01-01Z'), probe_key"
+        " FROM measurement"
+    )
+    for work, limit in ((roll_up, 77), (fold_whole_days, 1), (roll_up, 500), (fold_whole_days, 500)):
+        assert work(conn, at(2 * 1440), limit=limit)
+        assert found() == from_rows
+    assert conn.execute("SELECT count(*) FROM dirty_bucket").fetchone() == (0,)
+    assert conn.execute("SELECT bool_or(n <> '{}') FROM ladder_1d").fetchone() == (True,)
 
 
 def test_a_few_answers_and_names_that_were_not_found_are_runs_of_their_own(cut_country):

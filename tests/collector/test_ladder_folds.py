@@ -153,8 +153,11 @@ def test_a_quiet_day_is_one_run_of_each_rung_and_its_hours_are_forgotten(conn):
     assert (count(conn, "ladder_1h"), count(conn, "ladder_1d")) == (0, 3 * 32)
     (fold,) = conn.execute("SELECT said, n FROM ladder_1d WHERE start = %s AND probe_key = 1", (first,)).fetchall()
     assert fold == ([0, 0], [288, 288])
-    runs = both_ways(conn, [(key, first, end) for key in (1, 2, 3)])
+    spans = [(key, first, end) for key in (1, 2, 3)]
+    runs = both_ways(conn, spans)
     assert [(row[6], row[4], row[5]) for row in runs] == [(576, first, end - timedelta(minutes=5))] * 6
+    conn.execute("DELETE FROM measurement")
+    assert read_ladder(conn, (4, 5), spans, LIMITS) == runs
 
 
 def test_a_late_row_changes_the_run_at_once_and_its_day_alone_is_folded_again(conn):

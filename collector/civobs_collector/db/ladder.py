@@ -9,7 +9,7 @@ what is read is the same with any folds or none.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import cached_property
 from importlib import resources
@@ -71,8 +71,8 @@ class Stretch(Enum):
         return self.value[1]
 
     def start(self, moment: datetime) -> datetime:
-        """When the stretch began that ``moment``, in UTC, lies in."""
-        hour = moment.replace(minute=0, second=0, microsecond=0)
+        """When the stretch began, in UTC, that ``moment`` lies in."""
+        hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         return hour if self is Stretch.HOUR else hour.replace(hour=0)
 
 
