@@ -7,41 +7,34 @@ such a failure are asked what else they reached then.
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from statistics import median
-from typing import Any
 
 from civobs_collector.db import target_input
 from civobs_collector.db.connect import Connection
 from civobs_collector.detect.blockpages import Certainty, weigh
 from civobs_collector.detect.fingerprints import Fingerprints
 from civobs_collector.detect.flapping import Flapping
+from civobs_collector.detect.fold import columns, fold
 from civobs_collector.detect.goodput import Transfer
 from civobs_collector.detect.inputs import Inputs, ProbeInfo
 from civobs_collector.detect.params import Params
-from civobs_collector.detect.target_addresses import AddressFact, Known, known_addresses
-from civobs_collector.detect.target_runs import Detail, Page, Run, Word, words
+from civobs_collector.detect.run_columns import PAGES, cadences, spoken, whole
+from civobs_collector.detect.target_addresses import AddressFact, known_addresses
+from civobs_collector.detect.target_runs import Detail, Page, Word
 from civobs_collector.detect.targets import Votes
 from civobs_collector.detect.throttling import Trial, Verdict, judge, pair_up
-from civobs_collector.detect.votes import Line, Said, bin_of, fold, telling
+from civobs_collector.detect.votes import Line, Reached, Said, beside, bin_of, borne_out, failing, telling
 from civobs_collector.fingerprint_lists import stored_fingerprints
-from civobs_wire.measurement import KIND_CODES
+from civobs_collector.service_days import Days, Failing, Memory
 
 PageJudge = Callable[[Detail], Certainty | None]
 """How surely an answer is a page that says that the request was forbidden."""
-_KIND_OF = {code: kind for kind, code in KIND_CODES.items()}
 _HOUR = timedelta(hours=1)
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+"""From which hours are put together."""
 _PAGE = {None: Page.USUAL, Certainty.LIKELY: Page.LIKELY_BLOCK, Certainty.ARTEFACT: Page.BLOCK}
-
-
-@dataclass(slots=True)
-class _Runs:
-    """What was read, as it comes: words, and the slots they come from, to tell how often is measured."""
-
-    said: list[Said] = field(default_factory=list)
-    slots: dict[tuple[int, int, str], set[datetime]] = field(default_factory=lambda: defaultdict(set))
 
 
 def block_pages(conn: Connection, params: Params) -> PageJudge:
@@ -70,25 +63,59 @@ def block_pages(conn: Connection, params: Params) -> PageJudge:
 
 
 def read_votes(
-    conn: Connection, inputs: Inputs, since: datetime, params: Params, judge_page: PageJudge
+    conn: Connection,
+    inputs: Inputs,
+    since: datetime,
+    params: Params,
+    judge_page: PageJudge,
+    *,
+    memory: Memory | None = None,
 ) -> Votes | None:
-    """All votes on the targets that failed since then; None if none did."""
-    together = timedelta(seconds=max(params["target.cluster"], _HOUR.total_seconds()))
-    which = target_input.Suspicion(params["service.suspect"], params.count("rule.network_households"), together)
-    suspects = target_input.read_suspects(conn, since, inputs.now, which)
+    """All votes on the targets that failed since then; None if none did.
+
+    With the ``memory`` of the run before, days that are as they were are not read again; the votes are the same.
+    """
+    days = Days(conn, since, inputs.now, params, memory)
+    suspects = _suspects(days.failing(), params)
     spans = _spans(suspects, since, inputs.now, timedelta(seconds=params["service.pad"]))
     keys = {key for key, _, _ in spans}
     if not keys:
         return None
-    told = target_input.read_addresses(conn, keys, since, inputs.now)
-    known = known_addresses((AddressFact(*row) for row in told), params)
-    rows = target_input.read_runs(conn, spans, clock_s=params["target.bin"])
-    runs = _judged(rows, known, judge_page)
-    bin_s = bin_of([_cadence(slots) for slots in runs.slots.values() if len(slots) > 1], params)
-    reached = _reached(conn, [one for one in runs.said if one.word.bad], bin_s)
-    kept = telling(runs.said, reached, Line(inputs.runs), bin_s, params)
+    known = known_addresses((AddressFact(*row) for row in days.addresses(sorted(keys))), params)
+    runs = whole(days.runs(spans, lambda row: PAGES.index(_PAGE[judge_page(row)])), days.facts)
+    bin_s = bin_of(cadences(runs), params)
+    said = spoken(runs, known, days.facts)
+    bad = said.flags(lambda word: word.bad)
+    failed = said.only(bad).said()
+    kept = said.only(~bad).and_these(_believed(failed, days, Line(inputs.runs), bin_s, params))
     names = target_input.read_target_names(conn, keys)
     return fold(kept, _active(inputs), names, bin_s, params, flapping=Flapping(inputs, params))
+
+
+def _believed(failed: Sequence[Said], days: Days, line: Line, bin_s: float, params: Params) -> list[Said]:
+    """Failures that count, by what else was reached then."""
+    together = failing(failed, bin_s)
+    places = {place for one, bad in together.items() for place in beside(one, bad)}
+    found, doubtful = telling(failed, Reached(days.reached(places, bin_s)), line, bin_s, params)
+    if not doubtful:
+        return found
+    return found + borne_out(doubtful, days.known(doubtful, bin_s) | together.keys(), line, bin_s, params)
+
+
+def _suspects(hours: Iterable[Failing], params: Params) -> list[tuple[int, datetime]]:
+    """Targets that more failed to reach than one household at about the same time, with those hours, in order.
+
+    What one household alone sees is published nowhere.
+    """
+    together = timedelta(seconds=max(params["target.cluster"], _HOUR.total_seconds()))
+    homes: dict[tuple[str, int, datetime], set[int]] = defaultdict(set)
+    found: dict[tuple[str, int, datetime], set[datetime]] = defaultdict(set)
+    for cc, household, target, hour in hours:
+        key = cc, target, _EPOCH + (hour - _EPOCH) // together * together
+        homes[key].add(household)
+        found[key].add(hour)
+    least = params.count("rule.network_households")
+    return sorted({(key[1], hour) for key, all_ in found.items() if len(homes[key]) >= least for hour in all_})
 
 
 def read_transfers(conn: Connection, inputs: Inputs, since: datetime, params: Params) -> Votes | None:
@@ -110,7 +137,7 @@ def read_transfers(conn: Connection, inputs: Inputs, since: datetime, params: Pa
         return None
     bin_s = bin_of([_cadence(times) for times in taken.values() if len(times) > 1], params)
     names = target_input.read_target_names(conn, {one.target for one in said})
-    return fold(said, active, names, bin_s, params, flapping=Flapping(inputs, params))
+    return fold(columns(said), active, names, bin_s, params, flapping=Flapping(inputs, params))
 
 
 _VERDICTS: dict[tuple[bytes, str], Verdict] = {}
@@ -173,48 +200,6 @@ def _spans(
         else:
             found.append((key, start, end))
     return found
-
-
-def _judged(rows: Iterable[tuple[Any, ...]], known: dict[int, Known], judge_page: PageJudge) -> _Runs:
-    found, pages = _Runs(), _Pages(judge_page)
-    for probe_key, target, code, family, first, last, slot, n_ok, status, failed, odd in rows:
-        kind = _KIND_OF[code]
-        run = Run(kind, n_ok, status, tuple(failed or ()), tuple(odd or ()))
-        told = words(run, known.get(target, Known()), pages.of((probe_key, target, family), run, first))
-        at = first.timestamp(), last.timestamp()
-        found.said.extend(Said(probe_key, target, *at, word, family) for word in told)
-        found.slots[probe_key, target, kind].add(slot)
-    return found
-
-
-class _Pages:
-    """What came in place of a page, also where only the first such row of an hour was kept whole (docs/ontology.md)."""
-
-    def __init__(self, judge_page: PageJudge) -> None:
-        self._judge = judge_page
-        self._seen: dict[tuple[object, ...], set[Page]] = {}
-
-    def of(self, key: tuple[int, int, int], run: Run, at: datetime) -> Page:
-        """What came, as far as is known."""
-        if run.kind != "http" or not run.n_ok:
-            return Page.USUAL
-        seen = self._seen.setdefault((*key, at.replace(minute=0, second=0, microsecond=0), run.status), set())
-        if run.pages:
-            found = _PAGE[self._judge(run.pages[0])]
-            seen.add(found)
-            return found
-        return next(iter(seen), Page.USUAL) if len(seen) <= 1 else Page.UNKNOWN
-
-
-def _reached(conn: Connection, failing: Sequence[Said], bin_s: float) -> dict[tuple[int, int], frozenset[int]]:
-    """Which targets the probes of these reached, by bin."""
-    if not failing:
-        return {}
-    margin = timedelta(seconds=2 * bin_s)
-    first = datetime.fromtimestamp(min(one.first_at for one in failing), UTC) - margin
-    last = datetime.fromtimestamp(max(one.last_at for one in failing), UTC) + margin
-    rows = target_input.read_reached(conn, {one.probe_key for one in failing}, first, last, bin_s)
-    return {(probe_key, at): frozenset(targets) for probe_key, at, targets in rows}
 
 
 def _cadence(slots: Collection[datetime]) -> float:

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from civobs_collector.detect.flapping import Flapping
+from civobs_collector.detect.fold import columns, fold
 from civobs_collector.detect.inputs import Inputs, LadderRun, ProbeInfo
 from civobs_collector.detect.record import EventRecord
 from civobs_collector.detect.services import Evidence, compute
 from civobs_collector.detect.target_runs import Word
 from civobs_collector.detect.targets import Votes
-from civobs_collector.detect.votes import Line, Said, fold, telling
+from civobs_collector.detect.votes import Line, Said, borne_out, failing, telling
 from tests.collector.fix_detect import LONG_AGO, PARAMS, T0, at
 
 BIN = 3600.0
@@ -59,12 +60,17 @@ class Crowd:
             if not one.word.bad:
                 reached.setdefault((one.probe_key, int(one.first_at // BIN)), set()).add(one.target)
         met = {key: frozenset(targets) for key, targets in reached.items()}
-        kept = telling(told, met, Line(inputs.runs), BIN, PARAMS)
+        line = Line(inputs.runs)
+        found, doubtful = telling(told, met, line, BIN, PARAMS)
+        kept = found + borne_out(doubtful, {*met, *failing(told, BIN)}, line, BIN, PARAMS)
         probes = {probe.probe_key: probe for probe in inputs.probes}
-        return fold(kept, probes, NAMES, BIN, PARAMS, flapping=Flapping(inputs, PARAMS))
+        return fold(columns(kept), probes, NAMES, BIN, PARAMS, flapping=Flapping(inputs, PARAMS))
 
     def events(self, said: Sequence[Said] | None = None, hours: float = HOURS) -> tuple[EventRecord, ...]:
-        return compute(Evidence(self.votes(said, hours)), self.inputs(hours), (), PARAMS)
+        return self.judged(self.votes(said, hours), hours)
+
+    def judged(self, votes: Votes, hours: float = HOURS) -> tuple[EventRecord, ...]:
+        return compute(Evidence(votes), self.inputs(hours), (), PARAMS)
 
 
 def from_twelve_to_eighteen(_key: int, hour: int) -> bool:

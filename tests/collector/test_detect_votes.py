@@ -8,10 +8,11 @@ from uuid import UUID
 import pytest
 
 from civobs_collector.detect.flapping import Flapping
+from civobs_collector.detect.fold import columns, fold
 from civobs_collector.detect.inputs import Inputs, LadderRun, PresenceFact, ProbeInfo, RunOutcome
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.target_runs import Word
-from civobs_collector.detect.votes import Line, Said, fold, telling
+from civobs_collector.detect.votes import Line, Said, borne_out, failing, telling
 from tests.collector.fix_detect import LONG_AGO, T0, at
 
 PARAMS = Params()
@@ -38,7 +39,8 @@ def reached(minutes, targets, probe=1):
 
 
 def kept(rows, ladder=(ALL_DAY,), met=()):
-    return telling(rows, dict(met), Line(ladder), BIN, PARAMS)
+    found, doubtful = telling(rows, dict(met), Line(ladder), BIN, PARAMS)
+    return found + borne_out(doubtful, {*dict(met), *failing(rows, BIN)}, Line(ladder), BIN, PARAMS)
 
 
 @pytest.mark.parametrize("targets", [(1,), (1, 2), range(1, 21)], ids=["one", "two", "twenty"])
@@ -88,7 +90,7 @@ def probe(key, household=None, **more):
 def votes_of(rows, *probes, runs=()):
     names = {1: "a.example", 2: "b.example"}
     flapping = Flapping(Inputs(T0, at(1440), probes, runs=tuple(runs)), PARAMS)
-    return fold(rows, {one.probe_key: one for one in probes}, names, BIN, PARAMS, flapping=flapping)
+    return fold(columns(rows), {one.probe_key: one for one in probes}, names, BIN, PARAMS, flapping=flapping)
 
 
 def test_case_5_a_household_has_one_vote_however_many_probes_and_runs_it_has():
@@ -166,5 +168,5 @@ def test_a_vote_is_dated_by_when_its_runs_began_since_things_change_in_the_midst
     rows = [said(word, minute) for minute in (5, 25, 45)]
     probe = ProbeInfo(1, f"{1:016d}", 101, "KE", 1, LONG_AGO)
     inputs = Inputs(T0, at(60), (probe,))
-    votes = fold(rows, {1: probe}, {1: "site"}, BIN, PARAMS, flapping=Flapping(inputs, PARAMS))
+    votes = fold(columns(rows), {1: probe}, {1: "site"}, BIN, PARAMS, flapping=Flapping(inputs, PARAMS))
     assert (votes.first_at.tolist(), votes.last_at.tolist()) == ([at(5).timestamp()], [at(45).timestamp()])

@@ -1,4 +1,4 @@
-"""From runs to votes: one a household, target, layer and bin.
+"""What of all that was said of targets may be voted with.
 
 What a household says counts only while its line is known to have worked: with another target reached at about the same
 time, with a proof in the run itself, or, where all fail for long, by its ladder. A line, a resolver or a family that
@@ -8,23 +8,24 @@ fails altogether says nothing of a target.
 import math
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from civobs_collector.detect.flapping import Flapping
-from civobs_collector.detect.inputs import LadderRun, ProbeInfo, RunOutcome
+from civobs_collector.detect.inputs import LadderRun, RunOutcome
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.target_runs import Word
-from civobs_collector.detect.targets import LAYERS, Votes
 from civobs_collector.detect.timeline import INTERNATIONAL
 
 _BINS_AN_HOUR = (12, 6, 4, 3, 2, 1)
 """Bins are whole parts of ``target.bin``, so that they begin with it."""
 _ABOUT = 1.05
 """Slots of a plan come a little late."""
+
+Place = tuple[int, int]
+"""A probe and a bin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +96,57 @@ def _down(runs: Sequence[LadderRun]) -> list[tuple[float, float]]:
     return found if since is None else [*found, (since, math.inf)]
 
 
-def telling(
-    said: Sequence[Said], reached: Mapping[tuple[int, int], frozenset[int]], line: Line, bin_s: float, params: Params
-) -> list[Said]:
-    """What may be voted with. ``reached``: which targets a probe reached in a bin, over any layer.
+class Reached(Mapping[Place, frozenset[int]]):
+    """Which targets a probe reached in a bin, over any layer: sets that are made when they are asked for."""
 
-    A failure counts beside another target that was reached in the same bin, or of one alone that failed, in the next
-    to it; and not where most targets failed, unless that lasts and the line is known to have worked throughout.
-    """
-    failing: dict[tuple[int, int], set[int]] = defaultdict(set)
+    def __init__(self, rows: NDArray[np.int64]) -> None:
+        """Of rows of a probe, a bin and a target, in any order."""
+        order = np.lexsort((rows[:, 1], rows[:, 0]))
+        self._place, self._target = (rows[order, 0] << 32) | rows[order, 1], rows[order, 2]
+
+    def __getitem__(self, place: Place) -> frozenset[int]:
+        one = (place[0] << 32) | place[1]
+        begin, end = np.searchsorted(self._place, one), np.searchsorted(self._place, one, side="right")
+        if begin == end:
+            raise KeyError(place)
+        return frozenset(self._target[begin:end].tolist())
+
+    def __iter__(self) -> Iterator[Place]:
+        return ((one >> 32, one & 0xFFFFFFFF) for one in np.unique(self._place).tolist())
+
+    def __len__(self) -> int:
+        return len(np.unique(self._place))
+
+
+def failing(said: Iterable[Said], bin_s: float) -> dict[Place, set[int]]:
+    """By probe and bin, which targets failed without a proof in the run itself."""
+    found: dict[Place, set[int]] = defaultdict(set)
     for one in said:
         if one.word.bad and not one.word.sure:
-            failing[one.probe_key, _bin(one.first_at, bin_s)].add(one.target)
+            found[one.probe_key, _bin(one.first_at, bin_s)].add(one.target)
+    return found
+
+
+def beside(place: Place, bad: Collection[int]) -> list[Place]:
+    """Where other targets have to be reached to show that the line worked, of a probe and a bin in which these failed.
+
+    Where several fail at once, what was reached before or after does not show it.
+    """
+    probe_key, at = place
+    return [(probe_key, at + step) for step in ((-1, 0, 1) if len(bad) == 1 else (0,))]
+
+
+def telling(
+    said: Iterable[Said], reached: Mapping[Place, frozenset[int]], line: Line, bin_s: float, params: Params
+) -> tuple[list[Said], list[Said]]:
+    """What may be voted with, and what is doubted. ``reached``: which targets a probe reached ``beside`` what failed.
+
+    A failure counts beside another target that was reached in the same bin, or of one alone that failed, in the next
+    to it; and not where most targets failed, unless that lasts and the line is known to have worked throughout
+    (``borne_out``).
+    """
+    said = list(said)
+    failed = failing(said, bin_s)
     most = params["service.line"]
 
     def fine(one: Said) -> bool:
@@ -115,22 +155,19 @@ def telling(
         if one.word.sure:
             return True
         at = _bin(one.first_at, bin_s)
-        bad = failing[one.probe_key, at]
-        # Where several fail at once, what was reached before or after does not show that the line worked.
-        steps = (-1, 0, 1) if len(bad) == 1 else (0,)
-        others = _NONE.union(*(reached.get((one.probe_key, at + step), _NONE) for step in steps)) - {one.target}
+        bad = failed[one.probe_key, at]
+        places = beside((one.probe_key, at), bad)
+        others = _NONE.union(*(reached.get(place, _NONE) for place in places)) - {one.target}
         return bool(others) and len(bad - others) <= most * len(bad | others)
 
     found: list[Said] = []
     doubtful: list[Said] = []
     for one in said:
         (found if not one.word.bad or fine(one) else doubtful).append(one)
-    return found + _borne_out(doubtful, {*reached, *failing}, line, bin_s, params)
+    return found, doubtful
 
 
-def _borne_out(
-    doubtful: Iterable[Said], known: Iterable[tuple[int, int]], line: Line, bin_s: float, params: Params
-) -> list[Said]:
+def borne_out(doubtful: Iterable[Said], known: Iterable[Place], line: Line, bin_s: float, params: Params) -> list[Said]:
     """Of what was doubted, what the ladder bears out. ``known``: probes and bins of which anything is known.
 
     What a resolver that is dead does to all names tells nothing of them.
@@ -149,6 +186,9 @@ def _borne_out(
         if _lasted(stretch, line, params)
         for one in stretch
     ]
+
+
+_NONE: frozenset[int] = frozenset()
 
 
 def _stretches(rows: Sequence[Said], bins: Sequence[int], bin_s: float) -> list[list[Said]]:
@@ -170,95 +210,6 @@ def _lasted(rows: Sequence[Said], line: Line, params: Params) -> bool:
     first, last = min(one.first_at for one in rows), max(one.last_at for one in rows)
     key, family = rows[0].probe_key, rows[0].family
     return last - first >= params["ladder.gap"] and line.lasted(key, family, first, last)
-
-
-_NONE: frozenset[int] = frozenset()
-
-
-def fold(
-    said: Sequence[Said],
-    probes: Mapping[int, ProbeInfo],
-    names: Mapping[int, str],
-    bin_s: float,
-    params: Params,
-    *,
-    flapping: Flapping,
-) -> Votes:
-    """One vote a household, target, layer and bin: what most of its runs say; of two equally many, that it failed."""
-    said = [one for one in said if one.probe_key in probes]
-    countries = tuple(sorted({probe.cc for probe in probes.values()}))
-    # The same name with and without encryption is one target.
-    names = {key: name.removeprefix("http://") for key, name in names.items()}
-    targets = tuple(sorted(set(names.values())))
-    failures = ("", *sorted({one.word.how for one in said} - {""}))
-    cc_at = {cc: index for index, cc in enumerate(countries)}
-    target_at = {key: targets.index(name) for key, name in names.items()}
-    failure_at = {word: index for index, word in enumerate(failures)}
-    layer_at = {layer: index for index, layer in enumerate(LAYERS)}
-    cells: dict[tuple[int, int, int, int], list[Said]] = defaultdict(list)
-    for one in said:
-        home = probes[one.probe_key].household
-        cells[home, target_at[one.target], layer_at[one.word.layer], _bin(one.first_at, bin_s)].append(one)
-    keys = sorted(cells)
-    rows = [_vote(cells[key]) for key in keys]
-    owners = [probes[min(one.probe_key for one in cells[key])] for key in keys]
-    columns = np.array(keys, dtype=np.int64).reshape(len(keys), 4)
-    return Votes(
-        bin_s=bin_s,
-        bin=columns[:, 3],
-        household=columns[:, 0],
-        weight=_floats(
-            _weight(probe, at * bin_s, flapping, params)
-            for probe, at in zip(owners, columns[:, 3].tolist(), strict=True)
-        ),
-        asn=np.array([probe.asn for probe in owners], dtype=np.int64),
-        cc=np.array([cc_at[probe.cc] for probe in owners], dtype=np.int32),
-        target=columns[:, 1].astype(np.int32),
-        layer=columns[:, 2].astype(np.int8),
-        failure=np.array([failure_at[how] for _, how, _, _ in rows], dtype=np.int32),
-        countries=countries,
-        targets=targets,
-        failures=failures,
-        bad=np.array([bad for bad, _, _, _ in rows], dtype=np.bool_),
-        first_at=_floats(first for _, _, first, _ in rows),
-        last_at=_floats(last for _, _, _, last in rows),
-        control=np.array([probe.is_anchor for probe in owners], dtype=np.bool_),
-        alive=np.array([any(one.alive for one in cells[key]) for key in keys], dtype=np.bool_),
-    )
-
-
-def _weight(probe: ProbeInfo, at: float, flapping: Flapping, params: Params) -> float:
-    """Of a household's word at a moment, in seconds since 1970."""
-    new = at - probe.enrolled_at.timestamp() < params["confidence.new_age"]
-    weight = params["confidence.new_weight"] if new else 1.0
-    return weight * params["confidence.flapping_weight"] if flapping.at(probe.probe_key, at) else weight
-
-
-def _floats(values: Iterable[float]) -> NDArray[np.float64]:
-    return np.fromiter(values, dtype=np.float64)
-
-
-_FORGED = frozenset({"dns", "http"})
-"""Layers at which an answer may be seen to be somebody else's: one is enough, whatever else came."""
-
-
-def _vote(cell: Sequence[Said]) -> tuple[bool, str, float, float]:
-    """Whether it failed, by what word, and when those runs began that say so.
-
-    A run looks several times, and what changed meanwhile may have changed before its last look.
-    """
-    n_bad = sum(one.word.bad for one in cell)
-    forged = any(one.word.bad and one.word.sure and one.word.layer in _FORGED for one in cell)
-    bad = forged or (n_bad > 0 and 2 * n_bad >= len(cell))
-    mine = [one for one in cell if one.word.bad == bad]
-    words = [one.word.how for one in mine]
-    return bad, _how(words) if bad else "", min(one.first_at for one in mine), max(one.first_at for one in mine)
-
-
-def _how(words: Sequence[str]) -> str:
-    """The commonest word, as exactly as any run said it: ``tls.reset.sni`` and not ``tls.reset``."""
-    usual = min(set(words), key=lambda word: (-words.count(word), word))
-    return max((word for word in words if word == usual or word.startswith(f"{usual}.")), key=len)
 
 
 def _bin(at: float, bin_s: float) -> int:
