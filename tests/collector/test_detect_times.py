@@ -167,3 +167,26 @@ def test_a_probe_that_measures_every_quarter_of_an_hour_has_delivered_when_all_i
     world.runs = [run for run in world.runs if not at(700) < run.first_at < at(900)]
     (event,) = world.events(1300)
     assert event.provisional
+
+
+def test_a_home_that_was_away_by_itself_does_not_date_an_event_and_a_network_lost_hours_before_does():
+    for networks, lost_alone, start in (({101: 3, 102: 3}, 1, 1000), ({101: 2}, 1, 1000), ({101: 3, 102: 3}, 3, 100)):
+        world = World()
+        keys = world.country("KE", networks)
+        world.country("TZ", {201: 3})
+        shutdown(world, keys[:lost_alone], 100, 1180)
+        shutdown(world, keys[lost_alone:], 1000, 1180)
+        (event,) = [one for one in world.events(1400) if one.resolution is not None and one.scope.level != "probe"]
+        assert abs(event.onset.latest - at(start)) <= timedelta(minutes=2)
+        assert event.onset.earliest <= at(start) <= event.onset.latest
+        assert event.per_signal[0].onset.earliest == event.onset.earliest
+
+
+def test_homes_that_are_lost_one_after_the_other_date_it_by_the_first():
+    world = World()
+    keys = world.country("KE", {101: 2, 102: 2})
+    world.country("TZ", {201: 3})
+    for number, key in enumerate(keys):
+        world.lose(key, 600 + 80 * number)
+    (event,) = world.events(900)
+    assert at(598) <= event.onset.earliest <= event.onset.latest == at(600)

@@ -90,7 +90,7 @@ def record_of(case: Case, timeline: Timeline, inputs: Inputs, params: Params) ->
     segment, axis = case.segment, timeline.axis
     part = slice(segment.start, max(segment.end, segment.start + 1))
     times = _times(case, timeline, params)
-    onset = _onset(times, case, timeline)
+    onset = _onset(times, case, timeline, params)
     dated = segment.closed and not segment.lapsed
     resolution = _resolution(times, case, timeline, onset, params) if dated else None
     # Without an end, what is said of it reaches as far as it was watched.
@@ -258,8 +258,8 @@ def _times(case: Case, timeline: Timeline, params: Params) -> _Times:
     return _Times(start, end, changes, joint)
 
 
-def _onset(times: _Times, case: Case, timeline: Timeline) -> Transition:
-    intervals = [one.onset for one in times.joint if one.onset is not None]
+def _onset(times: _Times, case: Case, timeline: Timeline, params: Params) -> Transition:
+    intervals = dating.together([one.onset for one in times.joint if one.onset is not None], params)
     axis, segment = timeline.axis, case.segment
     # Without one dated loss the bin in which the count turned is all that is known.
     first = dating.kth(intervals, 1) or Interval(axis.at(max(segment.start - 1, 0)), axis.at(segment.start + 1))
@@ -325,7 +325,7 @@ def _per_signal(case: Case, times: _Times, params: Params) -> tuple[SignalTimes,
     before = slice(max(0, segment.start - _BASELINE_BINS), segment.start)
     found = []
     for name, changes in times.changes.items():
-        onset = dating.kth([one.onset for one in changes if one.onset is not None], 1)
+        onset = dating.kth(dating.together([one.onset for one in changes if one.onset is not None], params), 1)
         if onset is None:
             continue
         resolution = _returned(changes, case, params)[0] if segment.closed and not segment.lapsed else None

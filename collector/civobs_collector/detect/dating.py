@@ -241,6 +241,22 @@ def kth(intervals: Sequence[Interval], k: int) -> Interval | None:
     return Interval(sorted(i.lo for i in intervals)[at], sorted(i.hi for i in intervals)[at])
 
 
+def together(losses: Sequence[Interval], params: Params) -> list[Interval]:
+    """Losses in order, without those at the head that were long before all others: homes that were away by themselves.
+
+    Long is more than an hour, and more than twice what is usual among the rest: batteries drain one after the other.
+    """
+    found = sorted(losses, key=lambda one: (one.hi, one.lo))
+    gaps = [max(0.0, after.lo - before.hi) for before, after in pairwise(found)]
+    first = 0
+    while first < len(gaps):
+        usual = float(np.median(gaps[first + 1 :])) if gaps[first + 1 :] else 0.0
+        if gaps[first] <= max(params["eligible.shared"], params["rule.stages"] * usual):
+            break
+        first += 1
+    return found[first:]
+
+
 def train(intervals: Sequence[Interval], k: int, gap: float) -> Interval | None:
     """From the k-th of these times to the last that follows, each less than ``gap`` seconds after the one before.
 

@@ -77,6 +77,7 @@ TABLE: tuple[Param, ...] = (
     Param("rule.country_regions", 2, "count", "detection.md §3.4, §3.7: national needs two, if two are observed"),
     Param("rule.region_households", 3, "count", "as of a country: it speaks of several networks"),
     Param("rule.region_networks", 2, "count", "detection.md §3.4: several probes of different ISPs in one region"),
+    Param("rule.stages", 2, "share", "ours: a loss so many times further from the others than they are is not theirs"),
     Param("rule.leave", 0.34, "share", "an event ends when a third or less of those at its peak are still down"),
     Param("rule.merge", 1800, "s", "detection.md §3.6: gaps under 30 min are one event"),
     Param("window.stretch", 60 * _DAY, "s", "an open event is followed twice as long as a shared absence keeps a vote"),
