@@ -172,6 +172,21 @@ def _the_newest_versions_are_found_by_their_keys(conn):
     assert conn.execute("SELECT to_regclass('collector_beat_at')").fetchone() == ("collector_beat_at",)
 
 
+def _the_last_statement_of_a_probe_is_found_by_its_index(conn):
+    conn.execute("""
+        INSERT INTO probe (probe_id, household_key, signing_key, csr_pem, cc, agent)
+        SELECT n, household_key, sha256(n::text::bytea), '', 'KE', 'test' FROM household, generate_series(1, 900) n;
+        INSERT INTO presence
+        SELECT probe_key, now() - interval '1 day' * n, 'online', n, gen_random_uuid(), now(), 0, 60, false
+        FROM probe, generate_series(1, 40) n; ANALYZE presence, probe""")
+    rows = conn.execute("""
+        EXPLAIN SELECT last.received_at FROM probe CROSS JOIN LATERAL (
+          SELECT * FROM presence p WHERE p.probe_key = probe.probe_key AND p.received_at < now() - interval '30 days'
+          ORDER BY p.received_at DESC LIMIT 1) last""").fetchall()
+    assert "presence_probe" in str(rows)
+    assert conn.execute("SELECT to_regclass('batch_probe')").fetchone() == ("batch_probe",)
+
+
 STEPS = {
     1: (_nothing_yet, _spine_takes_a_row),
     2: (_a_year_of_rollups, _one_probe_is_found_by_the_index),
@@ -184,6 +199,7 @@ STEPS = {
     9: (_a_statement_of_presence, _nobody_has_said_what_the_line_is),
     10: (_an_event, _an_event_of_a_region_is_stored_and_of_a_town_is_not),
     11: (_many_events_of_three_versions, _the_newest_versions_are_found_by_their_keys),
+    12: (_a_statement_of_presence, _the_last_statement_of_a_probe_is_found_by_its_index),
 }
 """For each migration: rows to have before it, and what must be true after it."""
 

@@ -3,7 +3,10 @@
 WITH said AS (
   SELECT * FROM presence WHERE received_at >= %(since)s AND received_at <= %(now)s
   UNION ALL
-  (SELECT DISTINCT ON (probe_key) * FROM presence WHERE received_at < %(since)s ORDER BY probe_key, received_at DESC)
+  SELECT entered.* FROM probe CROSS JOIN LATERAL (
+    SELECT * FROM presence p WHERE p.probe_key = probe.probe_key AND p.received_at < %(since)s
+    ORDER BY p.received_at DESC LIMIT 1
+  ) entered
 )
 SELECT said.probe_key, said.received_at, said.state, said.session, said.boot_id, said.keepalive_s, said.late, live.at,
        said.broker
