@@ -190,3 +190,14 @@ def test_homes_that_are_lost_one_after_the_other_date_it_by_the_first():
         world.lose(key, 600 + 80 * number)
     (event,) = world.events(900)
     assert at(598) <= event.onset.earliest <= event.onset.latest == at(600)
+
+
+def test_a_probe_that_had_just_tried_in_vain_bounds_its_return_by_its_longest_wait():
+    world = World()
+    keys = world.country("KE", {101: 2, 102: 2})
+    world.country("TZ", {201: 3})
+    shutdown(world, keys, CUT)
+    for key in keys:
+        world.online(key, BACK + 7)
+    (event,) = world.events(700)
+    assert event.resolution.earliest <= at(BACK) <= event.resolution.latest

@@ -35,7 +35,7 @@ TABLE: tuple[Param, ...] = (
     Param("grid.degraded", 0.25, "share", "the chart draws a group as degraded from a quarter of its households down"),
     Param("presence.debounce", 300, "s", "Disco: a disconnect followed by a connect within 300 s is none"),
     Param("presence.will_keepalives", 1.5, "share", "MQTT v5 §3.1.2.10: the broker's limit in keepalives"),
-    Param("presence.reconnect", 300, "s", "a probe that has its network back tries the broker at least this often"),
+    Param("presence.reconnect", 480, "s", "agent: waits of 300 s, by chance half as long again, after a try of 30 s"),
     Param("presence.broker_step", 8, "real s", "Mosquitto 2.0 looks for silent clients every 6 s, in whole seconds"),
     Param("detour.keepalives", 2, "share", "a client asks after a keepalive of silence, and gives up after another"),
     Param("detour.stay", 0.5, "share", "ours: where half of the probes elsewhere still have a broker, it works"),

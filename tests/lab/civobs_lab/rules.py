@@ -55,7 +55,7 @@ RULES: tuple[Rule, ...] = (
     Rule("start.presence", "start right to so much", PARTLY, "detection.md §3.6: presence alone", 90, "s"),
     Rule("start.services", "start right to so much", PARTLY, "detection.md §3.6: hourly targets", 1800, "s"),
     Rule("end.connectivity", "end right to so much after backfill", PARTLY, "detection.md §3.6: 1-min ladder", 60, "s"),
-    Rule("end.presence", "end right to so much", PARTLY, "detect/params.py: presence.reconnect", 300, "s"),
+    Rule("end.presence", "end right to so much", PARTLY, "agent: 300 s between tries", 300, "s"),
     Rule("end.services", "end right to so much", PARTLY, "detection.md §3.6: hourly targets", 1800, "s"),
     Rule("bounds", "the truth lies within the published bounds of start and end", PARTLY, "detection.md §4, case 14"),
     Rule("settled", "the last version is not provisional, and closed if it is over", PARTLY, "detection.md §3.6"),
