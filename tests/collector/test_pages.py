@@ -18,6 +18,7 @@ from civobs_collector.web.country_page import PERIODS
 from civobs_collector.web.draw import LEFT, NARROW, WIDE, draw
 from civobs_collector.web.event_page import describe, hours
 from civobs_collector.web.places import local_clock
+from civobs_collector.web.templates import time_dated
 from tests.collector.fix_web import END, HOSTILE, ONSET, OPEN_ID, PUBLIC_ID, add_version, served_at, shutdown_record
 
 pytestmark = pytest.mark.browser
@@ -314,3 +315,9 @@ def test_what_is_laid_over_a_state_cuts_it_away():
         (hours[2], "d"),
         (hours[3], "u"),
     ]
+
+
+def test_a_table_names_the_year_unless_it_is_the_one_known():
+    assert time_dated(ONSET, 2026) == '<time datetime="2026-11-22T05:09:30Z">22 Nov 05:09:30</time>'
+    assert time_dated(ONSET, 2027) == time_dated(ONSET)
+    assert ">22 Nov 2026 05:09:30<" in time_dated(ONSET)

@@ -14,6 +14,7 @@ from civobs_collector.detect.access import unseen
 from civobs_collector.detect.record import Depth, EventKind, Level, Status
 from civobs_collector.publish.charts import Curve, CurvePoint, Lane, Segment, Timeline, households, lane_lines, overlay
 from civobs_collector.publish.published import PublishedEvent, over_at, status_words, title
+from civobs_collector.publish.services import SERVICE_KINDS
 from civobs_collector.publish.times import LocalClock, middle, utc_text
 from civobs_collector.publish.words import CONFIDENCES
 from civobs_collector.web.draw import chart
@@ -135,7 +136,7 @@ def country_timeline(
         Lane(
             country,
             households(total),
-            overlay(_covered(shown, cells, None), _marks(marks, None, shown)),
+            _lane(shown, cells, marks, None),
         )
     ]
     for count in counts:
@@ -144,7 +145,7 @@ def country_timeline(
             Lane(
                 network_label(count),
                 households(count.households),
-                overlay(_covered(shown, cells, count.asn), _marks(mine, count.asn, shown)),
+                _lane(shown, cells, mine, count.asn),
             )
         )
     points = tuple(CurvePoint(moment, whole[moment].households if moment in whole else 0) for moment in shown.bins)
@@ -183,9 +184,19 @@ def _cover_state(hours: int, full: int) -> str:
     return "u" if hours >= full else "g"
 
 
-def _marks(events: Sequence[PublishedEvent], asn: int | None, shown: Window) -> list[Segment]:
-    """Mark events on a lane, outages last: a service that is blocked for months must not hide the day without any."""
-    return sorted((_mark(event, asn, shown) for event in events), key=lambda segment: segment.state == "d")
+def _lane(
+    shown: Window, cells: Sequence[CoverageCell], events: Sequence[PublishedEvent], asn: int | None
+) -> tuple[Segment, ...]:
+    """Lay events over coverage, outages last: a service that is blocked for months hides neither them nor missing data.
+
+    While the line is down rows wait at home, so that an outage is known though there is no data yet; of a service
+    nothing is known then.
+    """
+    covered = _covered(shown, cells, asn)
+    services = [_mark(one, asn, shown) for one in events if one.record.kind in SERVICE_KINDS]
+    lines = [_mark(one, asn, shown) for one in events if one.record.kind not in SERVICE_KINDS]
+    missing = [segment for segment in covered if segment.state == "?"]
+    return overlay(covered, [*services, *missing, *sorted(lines, key=lambda segment: segment.state == "d")])
 
 
 def _mark(event: PublishedEvent, asn: int | None, shown: Window) -> Segment:

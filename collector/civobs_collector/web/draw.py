@@ -145,7 +145,7 @@ def _inside(segment: Segment, begin: float, width: float, top: int) -> Iterator[
 def _curve(plot: _Plot, curve: Curve, top: int) -> Iterator[Markup]:
     most = max(1, curve.top)
     bottom = top + CURVE_HEIGHT
-    step = next(size * 10**power for power in range(10) for size in (1, 2, 5) if most <= 4 * size * 10**power)
+    step = next(size * 10**power for power in range(10) for size in (1, 2, 5) if most <= 5 * size * 10**power)
     for value in range(0, most + 1, step):
         y = bottom - value / most * CURVE_HEIGHT
         yield Markup('<path class="grid" d="M0,{}H{}"/>').format(_px(y), plot.width)

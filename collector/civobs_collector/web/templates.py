@@ -19,8 +19,18 @@ def time_element(moment: datetime, local: LocalClock | None = None) -> Markup:
 
 def time_exact(moment: datetime) -> Markup:
     """Write a time to the second, for tables: ``22 Nov 05:09:30``."""
-    month = times.MONTHS[moment.month - 1][:3]
-    return _element(moment, f"{moment.day} {month} {moment:%H:%M:%S}")
+    return _element(moment, f"{moment.day} {_month(moment)} {moment:%H:%M:%S}")
+
+
+def time_dated(moment: datetime, known: int | None = None) -> Markup:
+    """The same with the year, unless it is the one that is ``known`` to the reader: ``22 Nov 2026 05:09:30``."""
+    if moment.year == known:
+        return time_exact(moment)
+    return _element(moment, f"{moment.day} {_month(moment)} {moment:%Y %H:%M:%S}")
+
+
+def _month(moment: datetime) -> str:
+    return times.MONTHS[moment.month - 1][:3]
 
 
 def _element(moment: datetime, text: str) -> Markup:
@@ -37,7 +47,12 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        at=time_element, exact=time_exact, duration=times.duration, ago=times.ago, listing=times.listing
+        at=time_element,
+        exact=time_exact,
+        dated=time_dated,
+        duration=times.duration,
+        ago=times.ago,
+        listing=times.listing,
     )
     environment.globals.update(publisher=PUBLISHER, licence_name=LICENCE_NAME, licence_url=LICENCE_URL)
     environment.globals["counted"] = times.count
