@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import psycopg
+from psycopg import errors
 
 from civobs_collector.config import CollectorSettings, DetectSettings
 from civobs_collector.db import detect_input, events
@@ -29,6 +30,8 @@ from civobs_collector.detect.services import compute as compute_services
 from civobs_collector.detect.versions import Chain, NewVersion, plan
 from civobs_collector.detect_read import completed, publish, read_chains, read_inputs
 from civobs_collector.errors import DatabaseError, ServicesError
+from civobs_collector.metrics import detect_metrics
+from civobs_collector.service_days import Memory
 from civobs_collector.service_read import block_pages, read_transfers, read_votes
 from civobs_collector.speed_read import read_slow_networks
 
@@ -67,6 +70,7 @@ async def run(settings: CollectorSettings, stop: asyncio.Event) -> None:
     pause = settings.detect.tick_s / settings.detect.time_scale
     every = scaled(settings.detect.time_scale)["service.every"]
     services_at = -every
+    memory, metrics = Memory(), detect_metrics()
     connection: Connection | None = None
     try:
         while not stop.is_set():
@@ -78,8 +82,12 @@ async def run(settings: CollectorSettings, stop: asyncio.Event) -> None:
                 services = started - services_at >= every
                 # Also when they fail: they are not tried again before their time, at the cost of the rest.
                 services_at = started if services else services_at
-                await asyncio.to_thread(detect_once, connection, settings, datetime.now(UTC), services=services)
+                what = memory if services else False
+                await asyncio.to_thread(detect_once, connection, settings, datetime.now(UTC), services=what)
+                if services:
+                    metrics.services_judged.set_to_current_time()
             except ServicesError:
+                metrics.services_unjudged.inc()
                 logger.exception("blocking and throttling not judged; losses of the line are")
             except (DatabaseError, psycopg.Error) as error:
                 logger.warning("detect failed error=%s", str(error).strip().partition("\n")[0])
@@ -117,15 +125,18 @@ def detect_once(
     dry_run: bool = False,  # noqa: FBT001, FBT002 - the one switch there is
     since: datetime | None = None,
     *,
-    services: bool = True,
+    services: Memory | bool = True,
 ) -> DetectReport:
     """One run at the time ``now``. ``since`` replaces the start of the trailing window.
 
     Without ``services`` blocking and throttling are left as they are: targets are measured more seldom than the ladder.
+    With the memory of the run before, rows of targets are not read again that are the same still, and all that is
+    found is the same.
     Raises psycopg.Error, and ServicesError when what was lost with the whole line has been published all the same.
     """
     started = time.monotonic()
-    work = _Work(conn, now, dry_run, scaled(settings.detect.time_scale))
+    memory = services if isinstance(services, Memory) else None
+    work = _Work(conn, now, dry_run, scaled(settings.detect.time_scale), memory)
     # What the detector reads it must see as of one moment, while ingest goes on writing.
     conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     with conn.transaction(force_rollback=dry_run):
@@ -144,6 +155,8 @@ def detect_once(
     if services:
         try:
             n_services, later = _services(work, inputs, found, since)
+        except errors.QueryCanceled as error:
+            raise ServicesError from error
         except psycopg.Error:
             raise
         except Exception as error:
@@ -162,6 +175,7 @@ class _Work:
     now: datetime
     dry_run: bool
     params: Params
+    memory: Memory | None
 
 
 def _services(
@@ -178,7 +192,7 @@ def _services(
         began = since or _services_since(chains, inputs.since, now, params)
         # What is judged is seen with what was usual before it.
         looked = max(inputs.since, began - timedelta(seconds=params["service.pad"]))
-        votes = read_votes(conn, inputs, looked, params, block_pages(conn, params))
+        votes = read_votes(conn, inputs, looked, params, block_pages(conn, params), memory=work.memory)
         evidence = Evidence(votes, read_transfers(conn, inputs, looked, params))
         slow = read_slow_networks(conn, inputs, began, params)
         found = _known((*compute_services(evidence, inputs, losses, params), *slow), unreadable)

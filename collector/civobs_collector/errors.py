@@ -57,7 +57,10 @@ class KeyFileError(CivobsCollectorError):
 
 
 class ServicesError(CivobsCollectorError):
-    """A stored row of a target is not what its detectors expect. Losses of the whole line were judged before."""
+    """A stored row of a target is not what its detectors expect, or an hour of rows took too long to read.
+
+    Losses of the whole line were judged before.
+    """
 
     def __init__(self) -> None:
         super().__init__(

@@ -51,3 +51,30 @@ class IngestMetrics:
 def ingest_metrics(registry: CollectorRegistry = REGISTRY) -> IngestMetrics:
     """The counters of a registry, made on first use."""
     return IngestMetrics(registry)
+
+
+class DetectMetrics:
+    """What the detector counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.services_judged = Gauge(
+            "civobs_detect_services_judged_timestamp_seconds",
+            "When blocking and throttling were last judged.",
+            registry=registry,
+        )
+        self.services_unjudged = Counter(
+            "civobs_detect_services_unjudged",
+            "Runs that judged losses of the line, and blocking and throttling not.",
+            registry=registry,
+        )
+        self.services_halved = Counter(
+            "civobs_detect_services_halved",
+            "Times of rows of targets read in halves: in one they took longer than a statement may.",
+            registry=registry,
+        )
+
+
+@cache
+def detect_metrics(registry: CollectorRegistry = REGISTRY) -> DetectMetrics:
+    """The counters of a registry, made on first use."""
+    return DetectMetrics(registry)

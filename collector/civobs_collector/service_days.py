@@ -11,7 +11,7 @@ many as before is as it was before (``Memory``).
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -21,10 +21,12 @@ from psycopg import errors
 
 from civobs_collector.db import target_input
 from civobs_collector.db.connect import Connection
+from civobs_collector.detect.inputs import Inputs, ProbeInfo
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.run_columns import RUN, Facts, Ints, Table
 from civobs_collector.detect.target_runs import Detail
 from civobs_collector.detect.votes import Place, Said
+from civobs_collector.metrics import detect_metrics
 from civobs_collector.rollups import RAW_KEPT
 
 logger = logging.getLogger(__name__)
@@ -49,8 +51,9 @@ class _Day:
     spans: frozenset[target_input.TargetSpan] = frozenset()
     """Of which all runs are in ``runs``."""
     runs: Table = field(default_factory=lambda: np.empty(0, RUN))
+    bin_s: float = 0.0
     places: set[Place] = field(default_factory=set)
-    """Of which all that was reached is in ``reached``."""
+    """By bins of ``bin_s``, of which all that was reached is in ``reached``."""
     reached: Ints = field(default_factory=lambda: _NOTHING)
 
 
@@ -60,12 +63,16 @@ class Memory:
     def __init__(self) -> None:
         self.facts = Facts()
         self._of: object = None
+        self._probes: dict[int, ProbeInfo] = {}
         self._days: dict[Stretch, tuple[int, _Day]] = {}
 
-    def begin(self, of: object) -> None:
-        """Forget all that was found by other parameters or other fingerprints."""
-        if of != self._of or len(self.facts) > _MOST_FACTS:
-            self.facts, self._days, self._of = Facts(), {}, of
+    def begin(self, of: object, probes: Iterable[ProbeInfo]) -> None:
+        """Forget all that was found by other parameters or fingerprints, or of probes that are elsewhere now."""
+        now = {one.probe_key: replace(one, active=True) for one in probes}
+        moved = any(now.get(key) != one for key, one in self._probes.items())
+        if of != self._of or moved or len(self.facts) > _MOST_FACTS:
+            self.facts, self._days = Facts(), {}
+        self._of, self._probes = of, now
 
     def take(self, stretches: Iterable[Stretch], settled: Mapping[datetime, int]) -> dict[Stretch, _Day]:
         """What is known of these, empty where nothing is or where there are other rows now."""
@@ -83,11 +90,14 @@ class Memory:
 class Days:
     """A reading of the time from ``since`` to ``now``, by days. Without a memory every day is read."""
 
-    def __init__(self, conn: Connection, since: datetime, now: datetime, params: Params, memory: Memory | None) -> None:
+    def __init__(
+        self, conn: Connection, inputs: Inputs, since: datetime, params: Params, memory: Memory | None
+    ) -> None:
         self._conn, self._params, self._since = conn, params, since
+        now = inputs.now
         settled: dict[datetime, int] = {}
         if memory is not None:
-            memory.begin((params.params_id, target_input.read_fingerprints_digest(conn)))
+            memory.begin((params.params_id, target_input.read_fingerprints_digest(conn)), inputs.probes)
             # Of days that are old enough to be taken away the roll-ups still tell.
             settled = target_input.read_settled(conn, _midnight(max(since, now - RAW_KEPT + _DAY)), now + _TICK)
         self._keeps = memory is not None
@@ -97,13 +107,15 @@ class Days:
 
     def failing(self) -> list[Failing]:
         """Which households failed to reach which targets in which hours, more than now and then."""
+        found: list[Failing] = []
         for stretch, day in self._days.items():
-            if day.failing is None:
+            # The first also takes the roll-up of the hour in which it begins, or that ends there.
+            if day.failing is None or stretch[0] == self._since:
                 day.failing = [row for rows in self._read(stretch, self._failing) for row in rows]
-        return [one for day in self._days.values() for one in day.failing or ()]
+            found += day.failing
+        return found
 
     def _failing(self, since: datetime, until: datetime) -> list[Failing]:
-        # Also the roll-up of the hour in which the reading begins.
         buckets = since - _HOUR if since == self._since else since
         return target_input.read_failing(self._conn, buckets, since, until, self._params["service.suspect"])
 
@@ -177,6 +189,8 @@ class Days:
         )
 
     def _reached(self, day: _Day, at: datetime, places: set[Place], bin_s: float) -> Ints:
+        if day.bin_s != bin_s:
+            day.bin_s, day.places, day.reached = bin_s, set(), _NOTHING
         spans = _merged(sorted(places - day.places), bin_s)
         if not spans:
             return day.reached
@@ -211,6 +225,7 @@ class Days:
             if not hours:
                 raise
             middle = since.replace(minute=0, second=0, microsecond=0) + hours * _HOUR
+            detect_metrics().services_halved.inc()
             logger.warning("rows of targets are read in halves from=%s hours=%d", since.isoformat(), 2 * hours)
             return [*self._read((since, middle), read), *self._read((middle, until), read)]
 

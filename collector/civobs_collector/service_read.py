@@ -75,7 +75,7 @@ def read_votes(
 
     With the ``memory`` of the run before, days that are as they were are not read again; the votes are the same.
     """
-    days = Days(conn, since, inputs.now, params, memory)
+    days = Days(conn, inputs, since, params, memory)
     suspects = _suspects(days.failing(), params)
     spans = _spans(suspects, since, inputs.now, timedelta(seconds=params["service.pad"]))
     keys = {key for key, _, _ in spans}

@@ -12,7 +12,7 @@ from civobs_collector.api.deps import ServedDep
 from civobs_collector.api.models import BeatLine, Health
 from civobs_collector.api.problems import RETRY_AFTER_S
 from civobs_collector.db.read_health import Beat, read_beats, read_last_commit_age
-from civobs_collector.metrics import ingest_metrics
+from civobs_collector.metrics import detect_metrics, ingest_metrics
 
 router = APIRouter(tags=["observatory"])
 
@@ -39,6 +39,7 @@ def health(served: ServedDep, response: Response) -> Health:
 def metrics() -> Response:
     """Prometheus text format."""
     ingest_metrics()
+    detect_metrics()
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
 
