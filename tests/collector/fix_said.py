@@ -37,15 +37,13 @@ class Crowd:
         self.probes += [ProbeInfo(key, f"{key:016d}", 100 + key, cc, asn, enrolled) for key in keys]
         return list(keys)
 
-    def ask(
-        self, keys: Iterable[int], fails: Callable[[int, int], bool] = lambda _key, _hour: False, word: Word = RESET
-    ) -> None:
-        """Every hour both targets; ``fails`` says in which hours the first does, by probe."""
+    def ask(self, keys: Iterable[int], meets: Callable[[int, int], Word | None] = lambda _key, _hour: None) -> None:
+        """Every hour both targets; ``meets`` says what is met at the first, by probe and hour: nothing if it works."""
         for key in keys:
             for hour in range(HOURS):
                 when = at(60 * hour + key % 50).timestamp()
-                of_site = (word,) if fails(key, hour) else WORKS
-                self.said += [Said(key, SITE, when, when + 10, one, 4) for one in of_site]
+                met = meets(key, hour)
+                self.said += [Said(key, SITE, when, when + 10, one, 4) for one in ((met,) if met else WORKS)]
                 self.said += [Said(key, OTHER, when + 60, when + 70, one, 4) for one in WORKS]
 
     def inputs(self, hours: float = HOURS) -> Inputs:
@@ -73,5 +71,6 @@ class Crowd:
         return compute(Evidence(votes), self.inputs(hours), (), PARAMS)
 
 
-def from_twelve_to_eighteen(_key: int, hour: int) -> bool:
-    return 12 <= hour < 18
+def from_twelve_to_eighteen(word: Word = RESET) -> Callable[[int, int], Word | None]:
+    """That it is met then, by whoever asks."""
+    return lambda _key, hour: word if 12 <= hour < 18 else None

@@ -26,9 +26,9 @@ def crowd(*, forged=0, networks=(101,), elders=0, abroad=3, word=RESET, lapses=0
     """So many new households of each network say that it is blocked; elders beside them reach it, bar a few lapses."""
     world = Crowd()
     for asn in networks:
-        world.ask(world.homes("KE", asn, forged, new=True), from_twelve_to_eighteen, word)
+        world.ask(world.homes("KE", asn, forged, new=True), from_twelve_to_eighteen(word))
         known = world.homes("KE", asn, elders)
-        world.ask(known, lambda key, hour, known=known: key in known[:lapses] and hour == 14, word)
+        world.ask(known, lambda key, hour, known=known: word if key in known[:lapses] and hour == 14 else None)
     world.ask(world.homes("TZ", 201, abroad))
     world.ask(world.homes("UG", 301, abroad))
     return world
@@ -57,10 +57,10 @@ def test_case_12_a_crowd_is_not_believed_against_those_of_its_networks_that_are_
 
 def test_case_12_the_same_said_by_households_known_for_longer_is_probable():
     world = crowd()
-    world.ask(world.homes("KE", 101, 3), from_twelve_to_eighteen)
+    world.ask(world.homes("KE", 101, 3), from_twelve_to_eighteen())
     assert label_of(world)[0] == "probable"
     # New ones beside them take nothing away.
-    world.ask(world.homes("KE", 101, 20, new=True), from_twelve_to_eighteen)
+    world.ask(world.homes("KE", 101, 20, new=True), from_twelve_to_eighteen())
     assert label_of(world)[0] == "probable"
 
 
@@ -73,11 +73,11 @@ def test_case_12_no_crowd_of_one_network_is_ever_probable(forged, elders, lapses
 def test_new_households_and_those_on_unsteady_lines_count_half():
     world = crowd()
     for asn in (101, 102):
-        world.ask(world.homes("KE", asn, 1, new=True), from_twelve_to_eighteen)
+        world.ask(world.homes("KE", asn, 1, new=True), from_twelve_to_eighteen())
     assert (label_of(world)[0], "too few households" in label_of(world)[1]) == ("unconfirmed", True)
     old = crowd()
     keys = [key for asn in (101, 102) for key in old.homes("KE", asn, 1)]
-    old.ask(keys, from_twelve_to_eighteen)
+    old.ask(keys, from_twelve_to_eighteen())
     assert label_of(old)[0] == "probable"
     for number, key in enumerate(keys):
         for start in (60, 200, 340, 480):

@@ -129,7 +129,10 @@ def seen_by(one: Blocking, votes: Votes) -> Seen:
     layers = [LAYERS.index(name) for name in one.layers]
     mine = (votes.cc == cc) & ~votes.control & np.isin(votes.target, targets) & np.isin(votes.layer, layers)
     order = np.flatnonzero(mine)
-    order = order[np.lexsort((votes.household[order], votes.first_at[order]))]
+    keys = (votes.layer, votes.target, votes.household, votes.first_at)
+    order = order[np.lexsort([column[order] for column in keys])]
+    # A vote that is given twice is one.
+    order = order[np.append(True, np.any([np.diff(column[order]) != 0 for column in keys], axis=0))[: len(order)]]
     failed = order[
         votes.bad[order]
         & np.isin(votes.asn[order], one.asns)
