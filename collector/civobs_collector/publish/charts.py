@@ -1,5 +1,6 @@
 """What charts show: states of networks over time, and the count of households below them."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -143,19 +144,18 @@ def lane_lines(lanes: Sequence[Lane]) -> list[tuple[str, Segment]]:
 
 
 def overlay(base: Sequence[Segment], above: Sequence[Segment]) -> tuple[Segment, ...]:
-    """Lay segments over others: what is beneath is cut away, and later segments win over earlier ones."""
+    """Lay segments over others: what is beneath is cut away, and later segments win over earlier ones.
+
+    ``base`` is in order and does not overlap itself.
+    """
     result = list(base)
     for top in above:
         if top.end <= top.start:
             continue
-        kept: list[Segment] = []
-        for one in result:
-            if one.end <= top.start or one.start >= top.end:
-                kept.append(one)
-                continue
-            if one.start < top.start:
-                kept.append(Segment(one.start, top.start, one.state))
-            if one.end > top.end:
-                kept.append(Segment(top.end, one.end, one.state))
-        result = [*kept, top]
-    return tuple(sorted(result, key=lambda segment: segment.start))
+        first = bisect_right(result, top.start, key=lambda segment: segment.end)
+        last = bisect_left(result, top.end, key=lambda segment: segment.start)
+        cut = result[first:last]
+        before = [Segment(one.start, top.start, one.state) for one in cut[:1] if one.start < top.start]
+        after = [Segment(top.end, one.end, one.state) for one in cut[-1:] if one.end > top.end]
+        result[first:last] = [*before, top, *after]
+    return tuple(result)
