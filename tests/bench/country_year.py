@@ -19,7 +19,7 @@ from civobs_collector.config import DatabaseSettings
 from civobs_collector.db.connect import connect
 from civobs_collector.db.ladder import fold_touched
 from civobs_collector.db.migrate import migrate
-from civobs_collector.rollups import LIMITS, fold_whole_days
+from civobs_collector.rollups import LIMITS, RAW_KEPT, fold_whole_days
 from civobs_lab.postgres import Kind, PostgresServer
 
 END = datetime(2026, 11, 1, tzinfo=UTC)
@@ -104,6 +104,8 @@ class Size:
     """Of the country; ``OUTSIDE`` are elsewhere."""
     targets: int
     days: int
+    blocked: int = 0
+    """Services that are blocked by half of the networks from the third day on, to the end."""
 
     @property
     def start(self) -> datetime:
@@ -146,23 +148,24 @@ def fill(dsn: str, size: Size) -> None:
             with conn.transaction():
                 cursor.execute("SELECT ensure_day(%(day)s::date)", day)
                 cursor.execute(_LADDER, day | {"step": LADDER_STEP, "dark": dark})
-                cursor.execute(
-                    _SERVICES, day | {"blocked": 20 <= number % 60 < 40, "n_blocked": BLOCKED, "stray": STRAY}
-                )
+                at_times = {"blocked": 20 <= number % 60 < 40, "n_blocked": BLOCKED}
+                always = {"blocked": number >= 2, "n_blocked": size.blocked}
+                cursor.execute(_SERVICES, day | (always if size.blocked else at_times) | {"stray": STRAY})
                 cursor.execute(_ROLLUP, day)
                 if dark:
                     cursor.execute(_DARK, day | {"session": session, "next": f"again{number}-"})
                     session = f"again{number}-"
         cursor.execute(_COVERAGE, values)
-        _fold(dsn)
+        _fold(dsn, size.days)
         cursor.execute("VACUUM ANALYZE")
 
 
-def _fold(dsn: str) -> None:
-    """Fold the ladder as the job has at midnight: whole days as far back as it does, and the last one by hours yet."""
+def _fold(dsn: str, days: int) -> None:
+    """Fold the ladder as the job has at midnight: by hours and whole days, and the last day by hours only yet."""
     with connect(DatabaseSettings(dsn=dsn, statement_timeout_s=3600), "rollups", autocommit=True) as conn:
+        keys = [key for (key,) in conn.execute("SELECT probe_key FROM probe")]
+        for day in range(min(days, RAW_KEPT.days), 0, -1):
+            hours = [END - timedelta(days=day) + timedelta(hours=hour) for hour in range(24)]
+            fold_touched(conn, [(hour, key) for hour in hours for key in keys], END, LIMITS)
         while fold_whole_days(conn, END, limit=2000):
             pass
-        hours = [END - timedelta(hours=hour) for hour in range(24, 0, -1)]
-        keys = [key for (key,) in conn.execute("SELECT probe_key FROM probe")]
-        fold_touched(conn, [(hour, key) for hour in hours for key in keys], END, LIMITS)
