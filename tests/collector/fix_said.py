@@ -74,3 +74,14 @@ class Crowd:
 def from_twelve_to_eighteen(word: Word = RESET) -> Callable[[int, int], Word | None]:
     """That it is met then, by whoever asks."""
     return lambda _key, hour: word if 12 <= hour < 18 else None
+
+
+def told(record: EventRecord) -> tuple[object, ...]:
+    """What a version is written for when it changes; the rest is as it was when the newest one was."""
+    times = [None if one is None else (one.earliest, one.latest) for one in (record.onset, record.resolution)]
+    scope = record.scope
+    return (
+        *(record.kind, scope.level, record.status, record.provisional, *times),
+        *(scope.asns, scope.targets, scope.layers, scope.mechanisms),
+        *(record.depth, record.likeliest, record.confidence.label),
+    )

@@ -17,7 +17,7 @@ from civobs_collector.detect.target_runs import Word
 from civobs_collector.detect.throttling import judge, pair_up
 from civobs_collector.detect.versions import Chain, plan
 from tests.collector.fix_detect import PARAMS, T0, at
-from tests.collector.fix_said import HOURS, RESET, Crowd
+from tests.collector.fix_said import HOURS, RESET, Crowd, told
 from tests.collector.fix_transfers import Limit, Line, Run, trial
 
 WORDS = (
@@ -109,17 +109,6 @@ def stored(versions, chains, now):
         public_id = f"CIV-2026-{one.record.scope.cc}-{len(known):04d}" if one.public else None
         known[one.event_key] = Chain(one.event_key, public_id, one.version, now, one.record)
     return list(known.values())
-
-
-def told(record):
-    """What a version is written for when it changes; the rest is as it was when the newest one was."""
-    times = [None if one is None else (one.earliest, one.latest) for one in (record.onset, record.resolution)]
-    scope = record.scope
-    return (
-        *(record.kind, scope.level, record.status, record.provisional, *times),
-        *(scope.asns, scope.targets, scope.layers, scope.mechanisms),
-        *(record.depth, record.likeliest, record.confidence.label),
-    )
 
 
 @settings(max_examples=30, deadline=None)

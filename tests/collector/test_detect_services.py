@@ -1,14 +1,19 @@
 """Blocking and throttling against a real database: from rows to votes, to events that are published or not."""
 
+from operator import itemgetter
+
 import pytest
 
 from civobs_collector.config import DatabaseSettings
 from civobs_collector.db.connect import connect
 from civobs_collector.db.events import list_events, read_versions
 from civobs_collector.detect.record import EventRecord
+from civobs_collector.detect_read import read_chains
 from civobs_collector.detect_role import detect_once
 from civobs_collector.rollups import roll_up
+from civobs_collector.service_days import Memory
 from tests.collector.fix_detect import at
+from tests.collector.fix_said import told
 from tests.collector.fix_service_rows import IPV6_BROKEN, NXDOMAIN, Rows, settings_for
 
 pytestmark = pytest.mark.db
@@ -259,6 +264,41 @@ def test_the_order_in_which_rows_came_changes_nothing(world):
     rows.conn.execute("DELETE FROM measurement")
     rows.conn.execute("INSERT INTO measurement SELECT * FROM kept ORDER BY md5(seq::text)")
     assert tried(world) == before
+
+
+def test_case_3_rows_that_come_in_pieces_in_any_order_end_in_what_all_of_them_give_at_once(world):
+    rows, kenya, abroad, settings = world
+    rows.all(kenya, (SITE,), BLOCKED, rows.reset_by_name)
+    for probe in (*kenya, *abroad[1:3]):
+        for hour in range(4, 22, 2):
+            slow = hour in BLOCKED and probe in kenya
+            rows.pairs(probe, THIRD, 60 * hour, slow_bps=140e3 if slow else 7.9e6)
+    rows.store()
+    at_once = [told(change.version.record) for change in tried(world)]
+    assert {kind for kind, *_ in at_once} == {"blocking", "throttling_targeted"}
+    rows.conn.execute("CREATE TEMPORARY TABLE kept AS SELECT * FROM measurement")
+    for table in ("measurement", "dirty_bucket"):
+        rows.conn.execute(f"DELETE FROM {table}")
+    memory = Memory()
+    for part in range(4):
+        # Each probe delivers some hours now and others later.
+        rows.conn.execute(
+            "INSERT INTO measurement SELECT * FROM kept WHERE mod(abs(hashtext(probe_key || ' ' || "
+            " extract(hour FROM ts))), 4) = %s ORDER BY md5(seq::text)",
+            (part,),
+        )
+        rows.conn.execute(
+            "INSERT INTO dirty_bucket SELECT DISTINCT date_bin('5 minutes', ts, '2000-01-01'), probe_key"
+            " FROM measurement ON CONFLICT DO NOTHING"
+        )
+        rows.conn.commit()
+        while part % 2 and roll_up(rows.conn, at(48 * 60)):
+            pass
+        detect_once(rows.conn, settings, at(24 * 60 + part), services=memory)
+        assert detect_once(rows.conn, settings, at(24 * 60 + part), services=memory).changes == ()
+    chains, _ = read_chains(rows.conn, at(0))
+    live = [told(one.record) for one in chains if one.record.status != "retracted"]
+    assert sorted(live, key=itemgetter(0)) == sorted(at_once, key=itemgetter(0))
 
 
 def test_case_2_late_rows_of_another_network_revise_what_was_published(world):
