@@ -17,13 +17,20 @@ def test_the_bench_of_detection_finds_the_cut_it_filled_in(plain_dsn):
     fill(plain_dsn, size)
     with psycopg.connect(plain_dsn) as conn:
         assert conn.execute("SELECT count(*) FROM measurement").fetchone() == (size.rows,)
-    seconds, peak_mib, n_events, n_versions = bench_detect.computed(
-        bench_detect.Task(plain_dsn, size.days, services=True)
-    )
-    assert (n_events, n_versions) == (1, 1)
+    costs = bench_detect.anew(bench_detect.Task(plain_dsn, size))
+    assert [(one.events, one.versions) for one in costs] == [(1, 1)]
     said = StringIO()
-    bench_detect.show([bench_detect.Cost("full", size, seconds, peak_mib, n_events, n_versions)], Console(file=said))
+    bench_detect.show(costs, Console(file=said, width=120))
     assert f"{size.rows:,}" in said.getvalue()
+
+
+def test_the_bench_of_services_that_stay_blocked_changes_nothing_and_looks_at_less_again(plain_dsn):
+    size = Size(probes=8, targets=6, days=6, blocked=3)
+    fill(plain_dsn, size)
+    first, again, line = bench_detect.live(bench_detect.Task(plain_dsn, size))
+    assert [one.versions for one in (first, again, line)] == [0, 0, 0]
+    assert first.events == again.events > 0
+    assert first.touched > again.touched > line.touched
 
 
 def test_the_bench_of_a_minute_takes_up_what_it_stores(plain_dsn):
