@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from civobs_collector.db.read_coverage import CoverageCell, read_coverage
+from civobs_collector.db.read_coverage import Coverage, read_coverage
 from civobs_collector.rollups import roll_up
 
 pytestmark = pytest.mark.db
@@ -102,9 +102,15 @@ def test_the_months_say_what_the_hours_say_also_of_late_rows(dsn):
             for start, step, bins in WINDOWS:
                 end = start + step * bins
                 hourly = conn.execute(FROM_HOURS, {"start": start, "end": end, "step": step}).fetchall()
-                cells = read_coverage(conn, "KE", start=start, end=end, step=step)
-                assert [(one.asn, one.at, one.households, one.hours) for one in cells] == hourly
-                assert bool(cells) == (end < FIRST + 500 * DAY)
+                coverage = read_coverage(conn, "KE", start=start, end=end, step=step)
+                found = [
+                    (asn, start + step * number, households, hours)
+                    for asn, one in coverage.items()
+                    for number, (households, hours) in enumerate(zip(one.households, one.hours, strict=True))
+                ]
+                assert len(found) == bins * len(coverage)
+                assert [row for row in found if row[2:] != (0, 0)] == hourly
+                assert bool(hourly) == (end < FIRST + 500 * DAY)
 
 
 def test_rows_that_come_in_another_order_make_the_same_months(timescale_dsn, plain_dsn):
@@ -127,6 +133,6 @@ def test_a_probe_that_moves_takes_its_past_with_it(plain_dsn):
         add(conn, [(0, 1, 1, 0), (0, 4, 1, 1), (1, 4, 1, 0)])
         roll_up_all(conn)
         conn.execute("UPDATE probe SET asn = 9 WHERE probe_key = 4; UPDATE probe SET cc = 'UG' WHERE probe_key = 1")
-        cells = read_coverage(conn, "KE", start=FIRST, end=FIRST + DAY, step=DAY)
-        assert cells == [CoverageCell(None, FIRST, 1, 2), CoverageCell(9, FIRST, 1, 2)]
-        assert len(read_coverage(conn, "UG", start=FIRST, end=FIRST + DAY, step=HOUR)) == 2
+        kenya, uganda = (read_coverage(conn, cc, start=FIRST, end=FIRST + DAY, step=DAY) for cc in ("KE", "UG"))
+        assert kenya == {None: Coverage((1,), (2,)), 9: Coverage((1,), (2,))}
+        assert uganda == {None: Coverage((1,), (1,)), 1: Coverage((1,), (1,))}

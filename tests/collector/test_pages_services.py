@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from civobs_collector.api.models import CodfPage, History
-from civobs_collector.db.read_coverage import CoverageCell
+from civobs_collector.db.read_coverage import Coverage
 from civobs_collector.detect.record import Confidence, ConfidenceLabel, EventKind, Level, Status, Transition
 from civobs_collector.publish.changes import changes
 from civobs_collector.publish.charts import event_timeline
@@ -175,9 +175,9 @@ def test_the_chart_has_a_lane_for_each_network_and_none_for_each_target():
 def test_a_long_blocking_hides_neither_hours_without_internet_nor_hours_without_data():
     shown = Window(ONSET - timedelta(days=1), ONSET + timedelta(days=1), ONSET + timedelta(days=1), timedelta(hours=1))
     slow = published(throttling_record(onset=Transition(earliest=shown.start, latest=shown.start)))
-    cells = [CoverageCell(None, at, 9, 1) for number, at in enumerate(shown.bins) if number not in (5, 6, 25)]
+    hours = tuple(int(number not in (5, 6, 25)) for number in range(48))
     for events in ([published(shutdown_record()), slow], [slow, published(shutdown_record())]):
-        lane = country_timeline("Kenya", [], cells, events, shown).lanes[0]
+        lane = country_timeline("Kenya", [], {None: Coverage(hours, hours)}, events, shown).lanes[0]
         assert [segment.state for segment in lane.segments] == ["g", "?", "g", "d", "g"]
 
 

@@ -30,19 +30,19 @@ bytes."""
 
 
 @dataclass(frozen=True, slots=True)
-class CoverageCell:
-    """Households of one network, or of all of them, with at least one measurement in the bin that begins at ``at``."""
+class Coverage:
+    """Of one network, or of all of them, bin by bin."""
 
-    asn: int | None
-    """None: all networks together."""
-    at: datetime
-    households: int
-    hours: int
+    households: tuple[int, ...]
+    """Households with at least one measurement in the bin."""
+    hours: tuple[int, ...]
     """Hours of the bin with at least one measurement."""
 
 
-def read_coverage(conn: Connection, cc: str, *, start: datetime, end: datetime, step: timedelta) -> list[CoverageCell]:
-    """Count reporting households of the country and of each network, bin by bin; bins without any are left out.
+def read_coverage(
+    conn: Connection, cc: str, *, start: datetime, end: datetime, step: timedelta
+) -> dict[int | None, Coverage]:
+    """Count reporting households of each network, and under None of all together; without any in the period, of none.
 
     ``start`` is on the hour, ``step`` is whole hours, and ``end`` is whole steps later.
     """
@@ -50,12 +50,12 @@ def read_coverage(conn: Connection, cc: str, *, start: datetime, end: datetime, 
     homes = sorted({home for _, asns, households, _ in months for home in zip(asns, households, strict=True)})
     ran = _hours(months, homes, start, (end - start) // HOUR).reshape(len(homes), (end - start) // step, step // HOUR)
     reported: NDArray[np.bool_] = np.logical_or.reduce(ran, axis=2)
-    cells = _cells(None, reported, ran, start, step)
+    found: dict[int | None, Coverage] = {None: _counted(reported, ran)}
     for asn, group in groupby(range(len(homes)), key=lambda number: homes[number][0]):
         numbers = list(group)
         mine = slice(numbers[0], numbers[-1] + 1)
-        cells += _cells(asn, reported[mine], ran[mine], start, step)
-    return cells
+        found[asn] = _counted(reported[mine], ran[mine])
+    return found
 
 
 def _hours(
@@ -77,13 +77,6 @@ def _hours(
     return ran
 
 
-def _cells(
-    asn: int | None, reported: NDArray[np.bool_], ran: NDArray[np.bool_], start: datetime, step: timedelta
-) -> list[CoverageCell]:
+def _counted(reported: NDArray[np.bool_], ran: NDArray[np.bool_]) -> Coverage:
     """Sum up who reported, homes by bins, and who ran, homes by bins by hours."""
-    households, hours = reported.sum(axis=0).tolist(), ran.any(axis=0).sum(axis=1).tolist()
-    return [
-        CoverageCell(asn, start + step * index, number, hours[index])
-        for index, number in enumerate(households)
-        if number
-    ]
+    return Coverage(tuple(reported.sum(axis=0).tolist()), tuple(ran.any(axis=0).sum(axis=1).tolist()))

@@ -1,12 +1,12 @@
 """The timeline of one country: events, and the hours in which nothing was measured, shown as such."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from civobs_collector.db.connect import Connection
-from civobs_collector.db.read_coverage import CoverageCell, read_coverage
+from civobs_collector.db.read_coverage import Coverage, read_coverage
 from civobs_collector.db.read_events import EventFilter, read_country_names
 from civobs_collector.db.read_health import read_beats
 from civobs_collector.db.read_probes import NetworkCounts, count_access, count_networks
@@ -87,14 +87,14 @@ def country_page(conn: Connection, cc: str, period: Period, view: View) -> str |
     events = load_events(conn, EventFilter(cc=cc, start=shown.start, end=view.at), MOST_EVENTS, view.base_url)
     if not counts and not events:
         return None
-    cells = read_coverage(conn, cc, start=shown.start, end=shown.end, step=period.step)
+    coverage = read_coverage(conn, cc, start=shown.start, end=shown.end, step=period.step)
     names = read_country_names(conn)
     open_events = [event for event in events if event.record.status is Status.OPEN]
     away = collector_away(read_beats(conn))
     now = countries_now(counts, open_events, names, away=away)
     country = names.get(cc, cc)
-    timeline = country_timeline(country, counts, cells, events, shown)
-    empty_h, all_h = empty_hours(cells, period)
+    timeline = country_timeline(country, counts, coverage, events, shown)
+    empty_h, all_h = empty_hours(coverage[None], period)
     return render(
         "country.html",
         {
@@ -124,19 +124,18 @@ def country_page(conn: Connection, cc: str, period: Period, view: View) -> str |
 def country_timeline(
     country: str,
     counts: Sequence[NetworkCounts],
-    cells: Sequence[CoverageCell],
+    coverage: Mapping[int | None, Coverage],
     events: Sequence[PublishedEvent],
     shown: Window,
 ) -> Timeline:
     """Lay out coverage, and the events above it. The running hour holds events only: it is not complete."""
-    whole = {cell.at: cell for cell in cells if cell.asn is None}
     marks = [event for event in events if event.record.status is not Status.RETRACTED]
     total = sum(count.households for count in counts)
     lanes = [
         Lane(
             country,
             households(total),
-            _lane(shown, cells, marks, None),
+            _lane(shown, coverage.get(None), marks, None),
         )
     ]
     for count in counts:
@@ -145,10 +144,10 @@ def country_timeline(
             Lane(
                 network_label(count),
                 households(count.households),
-                _lane(shown, cells, mine, count.asn),
+                _lane(shown, coverage.get(count.asn), mine, count.asn),
             )
         )
-    points = tuple(CurvePoint(moment, whole[moment].households if moment in whole else 0) for moment in shown.bins)
+    points = tuple(map(CurvePoint, shown.bins, coverage[None].households))
     top = max([total, *(point.main for point in points)])
     curve = Curve("Households that measured", points, top, main_state="u")
     return Timeline(start=shown.start, end=shown.at, lanes=tuple(lanes), curve=curve)
@@ -161,20 +160,22 @@ def network_label(count: NetworkCounts) -> str:
     return f"{count.name} (AS{count.asn})" if count.name else f"AS{count.asn}"
 
 
-def empty_hours(cells: Sequence[CoverageCell], period: Period) -> tuple[int, int]:
+def empty_hours(coverage: Coverage, period: Period) -> tuple[int, int]:
     """Return the hours of the period in which no household measured, and all its hours."""
     hours = int(period.length / timedelta(hours=1))
-    return hours - sum(cell.hours for cell in cells if cell.asn is None), hours
+    return hours - sum(coverage.hours), hours
 
 
-def _covered(shown: Window, cells: Sequence[CoverageCell], asn: int | None) -> list[Segment]:
-    """Join neighbouring bins of one state, of a network or of the country."""
+def _covered(shown: Window, coverage: Coverage | None) -> list[Segment]:
+    """Join neighbouring bins of one state; without coverage nothing is known of any."""
     full = int(shown.step / timedelta(hours=1))
-    hours = {cell.at: cell.hours for cell in cells if cell.asn == asn}
+    hours = coverage.hours if coverage else (0,) * len(shown.bins)
     segments: list[Segment] = []
-    for state, group in groupby(shown.bins, key=lambda moment: _cover_state(hours.get(moment, 0), full)):
-        moments = list(group)
-        segments.append(Segment(moments[0], moments[-1] + shown.step, state))
+    begin = shown.start
+    for state, group in groupby(_cover_state(number, full) for number in hours):
+        end = begin + shown.step * len(list(group))
+        segments.append(Segment(begin, end, state))
+        begin = end
     return segments
 
 
@@ -185,14 +186,14 @@ def _cover_state(hours: int, full: int) -> str:
 
 
 def _lane(
-    shown: Window, cells: Sequence[CoverageCell], events: Sequence[PublishedEvent], asn: int | None
+    shown: Window, coverage: Coverage | None, events: Sequence[PublishedEvent], asn: int | None
 ) -> tuple[Segment, ...]:
     """Lay events over coverage, outages last: a service that is blocked for months hides neither them nor missing data.
 
     While the line is down rows wait at home, so that an outage is known though there is no data yet; of a service
     nothing is known then.
     """
-    covered = _covered(shown, cells, asn)
+    covered = _covered(shown, coverage)
     services = [_mark(one, asn, shown) for one in events if one.record.kind in SERVICE_KINDS]
     lines = [_mark(one, asn, shown) for one in events if one.record.kind not in SERVICE_KINDS]
     missing = [segment for segment in covered if segment.state == "?"]
