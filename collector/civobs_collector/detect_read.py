@@ -24,7 +24,7 @@ from civobs_collector.rollups import ladder_limits
 
 logger = logging.getLogger(__name__)
 
-_OTHER_RUNGS = (0, 1, 2, 3)
+_OTHER_RUNGS = (1, 2, 3)
 
 
 def read_inputs(conn: Connection, since: datetime, now: datetime, params: Params) -> Inputs:

@@ -96,10 +96,9 @@ def dark(world, keys, step=30):
         lost, back = 600 + step * number, 1000 + 7 * number
         world.lose(key, lost + 1)
         world.online(key, back + 1, reboot=True)
-        for rung in (0, 4):
-            world.rows(key, rung, OK, 500, lost - 0.5, 5)
-            world.rows(key, rung, OK, back + 0.5, back + 60)
-        world.rows(key, 0, AGENT_DOWN, lost + 0.5, back - 2.5)
+        world.rows(key, 4, OK, 500, lost - 0.5, 0.5)
+        world.rows(key, 4, AGENT_DOWN, lost + 0.5, back - 0.5)
+        world.rows(key, 4, OK, back + 0.5, back + 60)
 
 
 def test_power_that_fails_home_by_home_is_dated_by_the_rows_of_the_devices_from_the_first_to_the_last():
@@ -108,7 +107,8 @@ def test_power_that_fails_home_by_home_is_dated_by_the_rows_of_the_devices_from_
     (event,) = world.events(1100)
     assert (event.kind, event.likeliest, event.scope.level) == (EventKind.POWER, "power", Level.REGION)
     assert event.onset.earliest <= at(600) <= event.onset.latest <= event.onset.earliest + timedelta(minutes=2)
-    # The third return brings it to an end; the last follows within half an hour.
+    # The third return brings it to an end; the last follows within half an hour, and is the likely one.
+    assert abs(event.resolution.likely - at(1021)) <= timedelta(minutes=5)
     assert event.resolution.earliest <= at(1014) < at(1021) <= event.resolution.latest <= at(1022)
 
 
@@ -119,6 +119,19 @@ def test_a_region_is_never_called_a_shutdown_while_its_homes_go_dark():
         for event in world.events(now):
             assert event.kind is not EventKind.SHUTDOWN_SUSPECTED
             assert event.likeliest in ("undetermined", "power")
+
+
+def test_homes_that_tell_of_a_power_cut_one_by_one_withdraw_no_public_event_meanwhile():
+    world, north, _ = two_regions({101: 2, 102: 2}, {101: 2, 102: 2})
+    dark(world, north)
+    chains = {}
+    for now in range(605, 1100, 5):
+        for one in plan(world.events(now), list(chains.values()), T0, at(now), PARAMS):
+            public_id = "CIV-2026-VE-0001" if one.public else None
+            chains[one.event_key] = Chain(one.event_key, public_id, one.version, at(now), one.record)
+            assert not (one.public and one.change_kind == "retracted")
+    (public,) = [one.record for one in chains.values() if one.public_id]
+    assert (public.kind, public.status, public.scope.level) == (EventKind.POWER, Status.CLOSED, Level.REGION)
 
 
 def test_a_networks_event_becomes_its_regions_and_two_regions_are_two_events():

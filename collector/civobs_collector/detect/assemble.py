@@ -249,7 +249,7 @@ def _times(case: Case, timeline: Timeline, params: Params) -> _Times:
         if segment.view is View.INTERNET:
             both = [dating.combined(*one) for one in zip(presence, rows, home.lines, strict=True)]
         elif segment.view is View.POWER:
-            both = [dating.power_spells(line, params) for line in home.lines]
+            both = [dating.combined(seen, (), line) for seen, line in zip(presence, home.lines, strict=True)]
         elif segment.view is View.NAMES:
             both = names
         for name, found in ((PRESENCE, presence), ("ladder.L4", rows), ("ladder.L3", domestic), ("ladder.L5", names)):
@@ -278,6 +278,10 @@ def _resolution(times: _Times, case: Case, timeline: Timeline, onset: Transition
         None if at is None else max(at, earliest, before or earliest)
         for at, before in zip(dating.quantiles(back + waiting, _shares(k, len(case.homes))), lost, strict=True)
     ]
+    if segment.view is View.POWER and back:
+        # Homes that regain power one by one say nothing of one another: the last of them is taken as it is.
+        last = max((one for one in back if one.hi <= bounds.hi), key=lambda one: one.hi, default=bounds)
+        shares[0] = max(shares[0] or earliest, (last.lo + last.hi) / 2)
     return _transition(Interval(max(bounds.lo, earliest), max(bounds.hi, latest)), shares)
 
 
@@ -291,9 +295,11 @@ def _returned(changes: Sequence[Change], case: Case, params: Params) -> tuple[In
     still_out = math.floor(params["rule.leave"] * case.segment.n_peak)
     back = [one.resolution for one in changes if one.resolution is not None]
     k = max(1, min(len(case.homes) - still_out, len(back)))
-    # A line comes back for all who hang on it, electricity street by street: its end reaches to the last of them.
-    gap = params["rule.merge"] if case.segment.view is View.POWER else 0.0
-    return dating.train(back, k, gap), k, back
+    enough = dating.kth(back, k)
+    if enough is not None and case.segment.view is View.POWER:
+        # A line comes back for all who hang on it, electricity street by street: it ends with the last of them.
+        enough = dating.train(back, enough, params["rule.merge"])
+    return enough, k, back
 
 
 def _transition(bounds: Interval, shares: Sequence[float | None]) -> Transition:

@@ -16,8 +16,6 @@ from civobs_collector.detect.inputs import LadderRun, RunOutcome
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.timeline import INTERNATIONAL, ProbeLine
 
-POWER = 0
-"""Rung L0: the device runs; of it alone there are rows for slots in which it did not."""
 DOMESTIC = 3
 """Rung L3: whether hosts within the country answer."""
 
@@ -94,24 +92,6 @@ def rung_spells(line: ProbeLine, rung: int) -> list[Spell]:
     families = [telling(runs) for (at_rung, _), runs in sorted(line.runs.items()) if at_rung == rung]
     joined = both_down([_family_spells(runs) for runs in families])
     return [spell for spell in joined if not _contradicted(spell, families)]
-
-
-def power_spells(line: ProbeLine, params: Params) -> list[Spell]:
-    """Absences of a device as the broker saw them, between the rows it took itself.
-
-    It had power when it took its last row, and none yet in the last slot of which it says that it was not running; how
-    soon a device that starts will try the broker says nothing of when it could.
-    """
-    taken = [run for (rung, _), runs in sorted(line.runs.items()) if rung == POWER for run in runs]
-    off = [run.last_at.timestamp() - run.last_err_s for run in taken if run.outcome is RunOutcome.AGENT_DOWN]
-    found = []
-    for seen in presence_spells(line, params):
-        spell = _not_before(seen, last_ok_before([taken], seen.onset.hi))
-        still = [at for at in off if spell.onset.lo < at <= spell.until]
-        if spell.resolution is not None and still:
-            spell = Spell.of(spell.onset, Interval(max(still), spell.resolution.hi))
-        found.append(spell)
-    return found
 
 
 def telling(runs: Iterable[LadderRun]) -> list[LadderRun]:
@@ -257,16 +237,13 @@ def together(losses: Sequence[Interval], params: Params) -> list[Interval]:
     return found[first:]
 
 
-def train(intervals: Sequence[Interval], k: int, gap: float) -> Interval | None:
-    """From the k-th of these times to the last that follows, each less than ``gap`` seconds after the one before.
+def train(times: Sequence[Interval], first: Interval, gap: float) -> Interval:
+    """From the first of these times to the last that follows, each less than ``gap`` seconds after the one before.
 
     What ends in steps ends somewhere between them, and nobody can say which of the steps it was.
     """
-    first = kth(intervals, k)
-    if first is None:
-        return None
     hi = first.hi
-    for later in sorted(one.hi for one in intervals if one.hi > first.hi):
+    for later in sorted(one.hi for one in times if one.hi > hi):
         if later - hi >= gap:
             break
         hi = later

@@ -72,7 +72,9 @@ def plan(
     found.extend(
         _retracted(chain, computed, gap)
         for chain in lonely
-        if chain.record.status is not Status.RETRACTED and in_sight(chain.record, since, params)
+        if chain.record.status is not Status.RETRACTED
+        and in_sight(chain.record, since, params)
+        and not _told_apart(chain, computed, gap)
     )
     found.extend(
         _retracted(chain, computed, gap)
@@ -266,6 +268,16 @@ def _larger(chain: Chain, computed: Sequence[EventRecord], gap: timedelta) -> bo
         and _overlap(other, last, gap)
         for other in computed
     )
+
+
+def _told_apart(chain: Chain, computed: Sequence[EventRecord], gap: timedelta) -> bool:
+    """Whether most of its households are still out, or were a moment ago, each by an event of its own.
+
+    Homes that return after a power cut tell of it one by one: meanwhile too few have told, and too few have not.
+    """
+    parts = [one for one in computed if _part_of(one, chain, gap)]
+    unsettled = any(one.provisional or one.status is Status.OPEN for one in parts)
+    return unsettled and 2 * len({one.scope.probe_id for one in parts}) > chain.record.affected.n_down
 
 
 def _retracted(chain: Chain, computed: Sequence[EventRecord], gap: timedelta) -> NewVersion:
