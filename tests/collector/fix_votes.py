@@ -1,9 +1,10 @@
 """Votes written by hand for the detector of blocking: a world of households that ask for targets every hour."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from civobs_collector.detect.targets import LAYERS, Votes
 
@@ -53,11 +54,15 @@ def votes(rows: Sequence[Vote], bin_s: float = HOUR) -> Votes:
     )
 
 
+def chosen(given: Votes, by: NDArray[np.int64]) -> Votes:
+    """The votes at these places, in their order."""
+    columns = {one.name: getattr(given, one.name) for one in fields(given)}
+    return replace(given, **{name: column[by] for name, column in columns.items() if isinstance(column, np.ndarray)})
+
+
 def shuffled(given: Votes, seed: int) -> Votes:
     """The same votes in another order."""
-    by = np.random.default_rng(seed).permutation(len(given.bin))
-    columns = ("bin", "household", "weight", "asn", "cc", "target", "layer", "failure", "bad", "first_at", "last_at")
-    return replace(given, control=given.control[by], **{name: getattr(given, name)[by] for name in columns})
+    return chosen(given, np.random.default_rng(seed).permutation(len(given.bin)))
 
 
 @dataclass(frozen=True, slots=True)

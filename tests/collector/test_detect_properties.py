@@ -19,6 +19,7 @@ from civobs_collector.detect.versions import Chain, plan
 from tests.collector.fix_detect import PARAMS, T0, at
 from tests.collector.fix_said import HOURS, RESET, Crowd, told
 from tests.collector.fix_transfers import Limit, Line, Run, trial
+from tests.collector.fix_votes import chosen
 
 WORDS = (
     RESET,
@@ -59,11 +60,6 @@ def as_json(records):
     return [record.model_dump_json() for record in records]
 
 
-def reordered(votes, by):
-    columns = ("bin", "household", "weight", "asn", "cc", "target", "layer", "failure", "bad", "first_at", "last_at")
-    return replace(votes, **{name: getattr(votes, name)[by] for name in (*columns, "control", "alive")})
-
-
 def recoded(votes, chance):
     """The same with other numbers for countries, targets and words, and some that nobody says."""
     changes = {}
@@ -89,7 +85,7 @@ def test_what_was_said_of_targets_gives_the_same_bytes_in_any_order_and_under_an
     assert as_json(world.events(mixed)) == expected
     votes = world.votes()
     by = np.array(chance.sample(range(len(votes.bin)), len(votes.bin)), dtype=np.int64)
-    for other in (reordered(votes, by), recoded(votes, chance)):
+    for other in (chosen(votes, by), recoded(votes, chance)):
         assert as_json(world.judged(other)) == expected
 
 
@@ -99,7 +95,7 @@ def test_a_vote_that_is_given_twice_is_one_vote(drawn, chance):
     world = world_of(drawn)
     votes = world.votes()
     again = np.concatenate([np.arange(len(votes.bin)), np.array(chance.sample(range(len(votes.bin)), 200))])
-    assert as_json(world.judged(reordered(votes, again))) == as_json(world.events())
+    assert as_json(world.judged(chosen(votes, again))) == as_json(world.events())
 
 
 def stored(versions, chains, now):
