@@ -14,6 +14,7 @@ from civobs_collector.detect.params import Params
 from civobs_collector.detect.target_runs import Word
 from civobs_collector.detect.votes import Line, Said, borne_out, failing, telling
 from tests.collector.fix_detect import LONG_AGO, T0, at
+from tests.collector.fix_said import Crowd, from_twelve_to_eighteen
 
 PARAMS = Params()
 BIN = 3600.0
@@ -164,9 +165,21 @@ def test_without_a_ladder_lost_connections_to_the_broker_tell_of_an_unsteady_lin
 
 
 @pytest.mark.parametrize("word", [RESET, Word("tls", False)])
-def test_a_vote_is_dated_by_when_its_runs_began_since_things_change_in_the_midst_of_one(word):
-    rows = [said(word, minute) for minute in (5, 25, 45)]
-    probe = ProbeInfo(1, f"{1:016d}", 101, "KE", 1, LONG_AGO)
-    inputs = Inputs(T0, at(60), (probe,))
-    votes = fold(columns(rows), {1: probe}, {1: "site"}, BIN, PARAMS, flapping=Flapping(inputs, PARAMS))
-    assert (votes.first_at.tolist(), votes.last_at.tolist()) == ([at(5).timestamp()], [at(45).timestamp()])
+def test_a_vote_says_when_its_runs_began_and_when_the_first_was_over(word):
+    rows = [replace(said(word, minute), last_at=at(minute + wait).timestamp()) for minute, wait in ((5, 2), (45, 1))]
+    found = votes_of(rows, probe(1))
+    assert (found.first_at.tolist(), found.last_at.tolist()) == ([at(5).timestamp()], [at(45).timestamp()])
+    assert found.over_at is not None
+    assert found.over_at.tolist() == [at(7).timestamp()]
+
+
+def test_a_blocking_that_sets_in_and_ends_in_the_midst_of_runs_lies_within_its_bounds():
+    crowd = Crowd()
+    crowd.ask(crowd.homes("KE", 1, 3), from_twelve_to_eighteen())
+    crowd.ask(crowd.homes("UG", 2, 3))
+    crowd.said = [replace(one, last_at=one.first_at + 30) for one in crowd.said]
+    (event,) = crowd.events()
+    # Probes 1 to 3 ask a minute apart, from the first minute of the hour.
+    assert (event.onset.earliest, event.onset.latest) == (at(11 * 60 + 3), at(12 * 60 + 1.5))
+    assert event.resolution is not None
+    assert (event.resolution.earliest, event.resolution.latest) == (at(17 * 60 + 3), at(18 * 60 + 1.5))

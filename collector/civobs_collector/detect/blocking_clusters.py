@@ -25,11 +25,12 @@ class Item:
     @property
     def onset(self) -> Interval | None:
         """Of the layer that failed first; None where that has not been seen to work before."""
+        first = [span for span in self.spans if span.first_bad == self.first_bad]
         known = [span.onset for span in self.spans if span.onset is not None]
-        first = min((one[1] for one in known), default=inf)
-        if first > self.first_bad:
+        if not any(span.onset for span in first):
             return None
-        return (min(first, max(one[0] for one in known)), first)
+        told = min(one[1] for one in known)
+        return (min(told, max(one[0] for one in known)), told)
 
     @property
     def end(self) -> Interval | None:
@@ -40,7 +41,7 @@ class Item:
     @property
     def likely(self) -> tuple[float | None, float | None]:
         """The best single guesses at start and end."""
-        first = [span for span in self.spans if span.onset is not None and span.onset[1] == self.first_bad]
+        first = [span for span in self.spans if span.onset is not None and span.first_bad == self.first_bad]
         last = max(self.spans, key=lambda span: (span.last_bad, span.end is None, span.series))
         start = None if self.onset is None or not first else first[0].likely[0]
         if start is not None and self.onset is not None:

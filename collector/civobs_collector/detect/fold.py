@@ -127,6 +127,7 @@ def fold(
         bad=cells["bad"].copy(),
         first_at=cells["first_at"].copy(),
         last_at=cells["last_at"].copy(),
+        over_at=cells["over_at"].copy(),
         control=_coded(owner, {key: int(probe.is_anchor) for key, probe in probes.items()}).astype(np.bool_),
         alive=cells["alive"].copy(),
     )
@@ -138,6 +139,7 @@ _CELL = np.dtype(
         ("household", np.int64),
         ("first_at", np.float64),
         ("last_at", np.float64),
+        ("over_at", np.float64),
         ("owner", np.int64),
         ("target", np.int32),
         ("failure", np.int32),
@@ -184,7 +186,8 @@ def _cells(
         found[name] = column[begin]
     found["owner"] = np.minimum.reduceat(said.probe[run], begin)
     found["first_at"] = np.minimum.reduceat(np.where(mine, said.first_at[run], np.inf), begin)
-    # A run looks several times, and what changed meanwhile may have changed before its last look.
+    # A run looks several times and waits: what changed meanwhile did so after it began and before it was over.
+    found["over_at"] = np.minimum.reduceat(np.where(mine, said.last_at[run], np.inf), begin)
     found["last_at"] = np.maximum.reduceat(np.where(mine, said.first_at[run], -np.inf), begin)
     found["bad"] = failed
     found["alive"] = np.logical_or.reduceat(said.alive, begin)

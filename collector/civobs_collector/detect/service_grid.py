@@ -29,6 +29,7 @@ class Seen:
     bad: NDArray[np.bool_]
     first_at: NDArray[np.float64]
     last_at: NDArray[np.float64]
+    over_at: NDArray[np.float64]
     first: float
     """The finding's first and last bad vote."""
     last: float
@@ -110,8 +111,8 @@ class Seen:
             return None
         first, last = float(self.first_at[failed].min()), float(self.last_at[failed].max())
         good = mine & ~self.bad
-        before, after = self.last_at[good & (self.last_at <= first)], self.first_at[good & (self.first_at >= last)]
-        start = (float(before.max()) if len(before) else min(since, first), first)
+        before, after = self.last_at[good & (self.last_at <= first)], self.over_at[good & (self.first_at >= last)]
+        start = (float(before.max()) if len(before) else min(since, first), float(self.over_at[failed].min()))
         end = (last, float(after.min())) if len(after) else None
         inside = mine & (self.first_at >= first) & (self.last_at <= last)
         earlier = mine & (self.last_at < first)
@@ -150,6 +151,7 @@ def seen_by(one: Blocking, votes: Votes) -> Seen:
         bad=votes.bad[order],
         first_at=votes.first_at[order],
         last_at=votes.last_at[order],
+        over_at=(votes.first_at if votes.over_at is None else votes.over_at)[order],
         first=one.first_bad,
         last=one.last_bad,
         asns=one.asns,

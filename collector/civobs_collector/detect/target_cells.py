@@ -39,6 +39,7 @@ class Ordered:
     """That it failed may mean that nothing comes back over the line."""
     first_at: Floats
     last_at: Floats
+    over_at: Floats
     of_series: "SeriesNames"
 
 
@@ -103,6 +104,7 @@ def order(votes: Votes, now: float, params: Params) -> Ordered:
         silent[by],
         votes.first_at[by],
         votes.last_at[by],
+        (votes.first_at if votes.over_at is None else votes.over_at)[by],
         names,
     )
 

@@ -30,8 +30,9 @@ class Span:
     opened: int
     """The cell with which the filter opened it."""
     onset: Interval | None
-    """Last good and first bad vote; None: bad since before the first vote."""
+    """When the last good run began and the first bad one was over; None: bad since before the first vote."""
     end: Interval | None
+    """When the last bad run began and the first good one was over."""
     likely: tuple[float | None, float | None]
     """The best single guess at each: between votes that lie a night apart, nearer to the bad one."""
     first_bad: float
@@ -146,17 +147,19 @@ def _span(world: World, cells: tuple[int, int, int, int], low: int, high: int, b
     """With its times. ``cells``: start, stop, opened, reached; ``before``: when an adjoining one was last seen."""
     start, stop, opened, reached = cells
     series = int(world.cells.series[start])
-    first_bad = float(_at(world, start, bad=True, first=True).min())
-    last_bad = float(_at(world, stop - 1, bad=True, first=False).max())
+    votes = world.votes
+    first_bad = float(_at(world, start, votes.first_at, bad=True).min())
+    last_bad = float(_at(world, stop - 1, votes.last_at, bad=True).max())
     earliest = _good_before(world, start, low, first_bad) if before is None else before
     over = stop < high and (reached < high or world.belief.blocked[high - 1] < world.params["target.still"])
     end, ongoing = None, False
     if over:
-        after = _at(world, stop, bad=bool(world.failing[stop]), first=True)
+        after = _at(world, stop, votes.over_at, bad=bool(world.failing[stop]))
         end = (last_bad, max(last_bad, float(after.min())))
     else:
         ongoing = world.now - last_bad <= world.belief.patience[stop - 1] + world.bin_s
-    onset = None if earliest is None else (min(earliest, first_bad), first_bad)
+    told_at = max(first_bad, float(_at(world, start, votes.over_at, bad=True).min()))
+    onset = None if earliest is None else (min(earliest, first_bad), told_at)
     rate = float(world.belief.ending[stop - 1])
     begun = None if onset is None else first_bad - _before(first_bad - onset[0], rate)
     ended = None if end is None else last_bad + _before(end[1] - last_bad, rate)
@@ -171,18 +174,17 @@ def _before(gap: float, rate: float) -> float:
     return 1 / rate - gap / expm1(rate * gap)
 
 
-def _at(world: World, cell: int, *, bad: bool, first: bool) -> Floats:
+def _at(world: World, cell: int, times: Floats, *, bad: bool) -> Floats:
     """Times of the bad or the good votes of a cell."""
     part = slice(int(world.cells.begin[cell]), int(world.cells.begin[cell + 1]))
-    times = (world.votes.first_at if first else world.votes.last_at)[part]
-    found: Floats = times[world.votes.bad[part] == bad]
+    found: Floats = times[part][world.votes.bad[part] == bad]
     return found
 
 
 def _good_before(world: World, start: int, low: int, first_bad: float) -> float | None:
     """The last good vote before the first bad one."""
-    here = _at(world, start, bad=False, first=False)
+    here = _at(world, start, world.votes.last_at, bad=False)
     if (here := here[here <= first_bad]).size:
         return float(here.max())
     before = int(world.last_good[start - 1]) if start > low else -1
-    return float(_at(world, before, bad=False, first=False).max()) if before >= low else None
+    return float(_at(world, before, world.votes.last_at, bad=False).max()) if before >= low else None

@@ -41,5 +41,7 @@ class Votes:
     """When the last of them began."""
     control: NDArray[np.bool_]
     """Of an anchor or of a country that is not judged: it speaks for the world outside only."""
+    over_at: NDArray[np.float64] | None = None
+    """When the first of them was over that was over first; None where runs take no time."""
     alive: NDArray[np.bool_] | None = None
     """Of a line that is known to have worked, whatever else failed; None where nothing of the kind is known."""

@@ -2,7 +2,9 @@
 -- the first page that came in place of the target's. Of a run that only partly lies in these times, that part.
 -- A row of a family that did not work at all at the time, of a captive portal or of a tunnel says nothing of the target.
 SELECT m.target_key, m.probe_key, m.kind, m.family, (extract(epoch FROM m.slot_at) * 1000000)::int8,
-       (extract(epoch FROM min(m.ts)) * 1000000)::int8, (extract(epoch FROM max(m.ts)) * 1000000)::int8,
+       (extract(epoch FROM min(m.ts)) * 1000000)::int8,
+       -- When the last of its rows was over: it began at `ts`.
+       (max(extract(epoch FROM m.ts) * 1000 + coalesce((m.detail->>'duration_ms')::float8, m.ms, 0)) * 1000)::int8,
        count(*) FILTER (WHERE m.outcome = 0), max(m.value) FILTER (WHERE m.outcome = 0),
        -- In the order of FACTS. Where no name is said it was the target's.
        jsonb_agg(jsonb_build_array(
