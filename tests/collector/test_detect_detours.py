@@ -6,7 +6,7 @@ import pytest
 
 from civobs_collector.detect.record import EventKind, Level, Status
 from civobs_collector.detect.scope import FIRST_BROKER_ONLY
-from tests.collector.fix_detect import OK, World, at
+from tests.collector.fix_detect import OK, PARAMS, World, at
 
 
 def world(elsewhere: int = 3) -> tuple[World, list[int]]:
@@ -35,7 +35,8 @@ def test_probes_that_come_by_another_broker_while_others_stay_with_the_first_are
     assert event.resolution is not None
     assert event.onset.earliest <= at(200) <= event.onset.latest
     assert event.resolution.earliest <= at(260) <= event.resolution.latest
-    assert event.resolution.latest - event.resolution.earliest <= timedelta(minutes=6)
+    longest = timedelta(seconds=PARAMS["presence.reconnect"] + 60)
+    assert event.resolution.latest - event.resolution.earliest <= longest
     (presence,) = [one for one in event.per_signal if one.signal == "presence"]
     assert (presence.value < 0.2, presence.baseline) == (True, 1.0)
 
