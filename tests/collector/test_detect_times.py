@@ -201,3 +201,19 @@ def test_a_probe_that_had_just_tried_in_vain_bounds_its_return_by_its_longest_wa
         world.online(key, BACK + 7)
     (event,) = world.events(700)
     assert event.resolution.earliest <= at(BACK) <= event.resolution.latest
+
+
+def test_a_climb_that_waited_over_the_change_keeps_it_within_the_bounds():
+    world = World()
+    keys = world.country("KE", {101: 2, 102: 2})
+    world.country("TZ", {201: 3})
+    shutdown(world, keys, CUT, BACK)
+    for key in keys:
+        # A climb that began 3 s before the cut lost its answers; one that began 3 s before the end had its second try.
+        world.rows(key, 4, OK, CUT - 60, CUT - 1.05)
+        world.rows(key, 4, FAILED, CUT - 0.05, BACK - 1.05)
+        world.rows(key, 4, OK, BACK - 0.05, BACK + 30)
+    (event,) = world.events(700)
+    assert event.onset.earliest <= at(CUT) <= event.onset.latest
+    assert event.resolution.earliest <= at(BACK) <= event.resolution.latest
+    assert max(one.latest - one.earliest for one in (event.onset, event.resolution)) < timedelta(seconds=70)

@@ -242,9 +242,9 @@ def _times(case: Case, timeline: Timeline, params: Params) -> _Times:
     for home in case.homes:
         by_broker = segment.view is View.BROKER
         presence = [dating.presence_spells(line, params, detours=by_broker) for line in home.lines]
-        rows = [dating.rung_spells(line, INTERNATIONAL) for line in home.lines]
-        domestic = [dating.rung_spells(line, dating.DOMESTIC) for line in home.lines]
-        names = [dating.rung_spells(line, NAMES) for line in home.lines]
+        rows = [dating.rung_spells(line, INTERNATIONAL, params) for line in home.lines]
+        domestic = [dating.rung_spells(line, dating.DOMESTIC, params) for line in home.lines]
+        names = [dating.rung_spells(line, NAMES, params) for line in home.lines]
         both = presence
         if segment.view is View.INTERNET:
             both = [dating.combined(*one) for one in zip(presence, rows, home.lines, strict=True)]

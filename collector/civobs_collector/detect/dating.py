@@ -87,10 +87,10 @@ def presence_spells(line: ProbeLine, params: Params, *, detours: bool = False) -
     ]
 
 
-def rung_spells(line: ProbeLine, rung: int) -> list[Spell]:
+def rung_spells(line: ProbeLine, rung: int, params: Params) -> list[Spell]:
     """Absences of a probe by the stored rows of one rung: from when no family worked until one did again."""
     families = [telling(runs) for (at_rung, _), runs in sorted(line.runs.items()) if at_rung == rung]
-    joined = both_down([_family_spells(runs) for runs in families])
+    joined = both_down([_family_spells(runs, params) for runs in families])
     return [spell for spell in joined if not _contradicted(spell, families)]
 
 
@@ -108,19 +108,21 @@ def _plain(run: LadderRun) -> LadderRun:
     return replace(run, outcome=RunOutcome.FAILED if run.rung == INTERNATIONAL else RunOutcome.OK)
 
 
-def _family_spells(runs: Sequence[LadderRun]) -> list[Spell]:
+def _family_spells(runs: Sequence[LadderRun], params: Params) -> list[Spell]:
+    # A row has the time at which its tries began; what came of them may be of a moment later.
+    wait = max(params["ladder.wait"], params["ladder.wait_floor"])
     found: list[Spell] = []
     for before, after in pairwise(runs):
         if (before.outcome, after.outcome) == (RunOutcome.OK, RunOutcome.FAILED):
-            found.append(Spell(_between(before, after)))
+            found.append(Spell(_between(before, after, wait)))
         elif (before.outcome, after.outcome) == (RunOutcome.FAILED, RunOutcome.OK):
-            found[-1] = Spell.of(found[-1].onset, _between(before, after))
+            found[-1] = Spell.of(found[-1].onset, _between(before, after, wait))
     return found
 
 
-def _between(before: LadderRun, after: LadderRun) -> Interval:
+def _between(before: LadderRun, after: LadderRun, wait: float) -> Interval:
     lo = before.last_at.timestamp() - before.last_err_s
-    return Interval(lo, max(after.first_at.timestamp() + after.first_err_s, lo))
+    return Interval(lo, max(after.first_at.timestamp() + after.first_err_s + wait, lo))
 
 
 def both_down(sources: Sequence[Sequence[Spell]]) -> list[Spell]:

@@ -46,6 +46,8 @@ TABLE: tuple[Param, ...] = (
     Param("guard.bins", 2, "count", "losses at one moment spread over 1.5 keepalives, so over two bins at most"),
     Param("ladder.gap", 750, "s", "two and a half of the plan's default interval of 300 s: a hole, not a run"),
     Param("ladder.near", 150, "s", "two and a half trouble intervals of 60 s: neighbours share the time between them"),
+    Param("ladder.wait", 6, "s", "docs/methods/ladder.md: two pings of 3 s, or a connection of 6"),
+    Param("ladder.wait_floor", 0.5, "real s", "an agent waits a quarter of a second for each of two tries, in any lab"),
     Param("ladder.clock", 300, "s", "a row whose clock may be wrong by a bin or more says nothing about a bin"),
     Param("eligible.window", 7 * _DAY, "s", "detection.md §3.3: seen in the last 7 d"),
     Param("eligible.share", 0.5, "share", "detection.md §3.3: seen at least half of the time"),
