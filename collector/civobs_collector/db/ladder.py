@@ -1,9 +1,9 @@
 """The ladder as runs of like outcomes: folded when rows come, read from what is folded and from the rows of the rest.
 
 A month of a probe's ladder is some ten thousand rows and, most months, a few runs. The roll-up job folds an hour when
-its rows are rolled up and a day once it is over; the detector then reads a row a day and probe, the hours of today and
-the rows of this hour. Whatever is not folded, is folded by another rule or has changed since is read row by row, so
-what is read is the same with any folds or none.
+its rows are rolled up and a day once it is over; the detector then reads a row a day and probe, the hours of the first
+day and of the last, and the rows of this hour. Whatever is not folded, is folded by another rule or has changed since
+is read row by row, so what is read is the same with any folds or none.
 """
 
 import hashlib
@@ -24,8 +24,8 @@ from civobs_wire.measurement import KIND_CODES
 Rows = list[tuple[Any, ...]]
 Span = tuple[int, datetime, datetime]
 """A probe's key and a stretch of time."""
-RUNGS = (1, 2, 3, 4, 5)
-"""What is folded. L0, the power, is not asked for."""
+RUNGS = (0, 1, 2, 3, 4, 5)
+"""What is folded: all. A fold tells nothing of a rung that it does not have."""
 
 
 def _text(name: str) -> str:
@@ -139,13 +139,11 @@ def fold_touched(conn: Connection, buckets: Sequence[tuple[datetime, int]], now:
 def fold_days(conn: Connection, first: datetime, last: datetime, limits: Limits, limit: int) -> int:
     """Fold up to ``limit`` days from ``first`` to ``last``, newest first, that have no fold and no rows that wait.
 
-    Returns how many there were. The folds of their hours are not needed any more.
+    Returns how many there were. The folds of their hours stay, for windows that begin or end within a day.
     """
     values = {"first": first, "last": last, "rule": limits.rule, "limit": limit}
     days = [(day, key) for key, day in conn.execute(_DAYS, values)]
     fold(conn, Stretch.DAY, days, limits)
-    hours = [(day + timedelta(hours=hour), key) for day, key in days for hour in range(24)]
-    _forget(conn, Stretch.HOUR, hours)
     return len(days)
 
 

@@ -14,14 +14,17 @@ WITH span AS (
   SELECT span.*, day.start
   FROM span CROSS JOIN LATERAL generate_series(date_trunc('day', since, 'UTC'), until, interval '24 hours') day (start)
   WHERE NOT EXISTS (SELECT FROM whole_day w WHERE w.probe_key = span.probe_key AND w.start = day.start)
-), hour AS MATERIALIZED (
-  SELECT o.probe_key, o.since, o.until, h.start, f.start IS NOT NULL AND dirty.start IS NULL AS is_folded
+), other_hour AS MATERIALIZED (
+  SELECT o.probe_key, o.since, o.until, h.start
   FROM other_day o
   CROSS JOIN LATERAL generate_series(greatest(o.start, date_trunc('hour', since, 'UTC')),
                                      least(o.start + interval '23 hours', until), interval '1 hour') h (start)
-  LEFT JOIN ladder_1h f ON f.probe_key = o.probe_key AND f.start = h.start AND f.rule = %(rule)s
-       AND h.start >= o.since AND h.start <= o.until - interval '1 hour'
-  LEFT JOIN dirty ON dirty.probe_key = o.probe_key AND dirty.start = h.start
+), hour AS MATERIALIZED (
+  SELECT o.*, f.start IS NOT NULL AND dirty.start IS NULL AS is_folded
+  FROM other_hour o
+  LEFT JOIN ladder_1h f ON f.probe_key = o.probe_key AND f.start = o.start AND f.rule = %(rule)s
+       AND o.start >= o.since AND o.start <= o.until - interval '1 hour'
+  LEFT JOIN dirty ON dirty.probe_key = o.probe_key AND dirty.start = o.start
 ), range AS (
   -- Hours that follow each other are read at once. The end of a span belongs to it.
   SELECT probe_key, greatest(min(start), since) AS start_at,
