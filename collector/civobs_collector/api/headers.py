@@ -29,7 +29,7 @@ class SecurityHeaders:
             await self._app(scope, receive, send)
             return
         path: str = scope["path"]
-        public = path.startswith("/api/") or path.endswith((".json", ".csv"))
+        public = path.startswith("/api/") or path.endswith((".json", ".csv", ".atom"))
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -1,4 +1,4 @@
-"""The pages for people, and the suffixes ``.json`` and ``.csv`` that can be pasted behind an event's address."""
+"""The pages for people, feeds, and the suffixes ``.json`` and ``.csv`` that can be pasted behind an event's address."""
 
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -8,19 +8,22 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from civobs_collector.api.deps import ConnDep, ServedDep
+from civobs_collector.api.deps import ConnDep, Served, ServedDep
 from civobs_collector.api.problems import not_found
 from civobs_collector.api.routes_events import FRESH, event_headers, find_event, find_versions, grid_response
 from civobs_collector.db.connect import Connection
-from civobs_collector.db.read_events import EventFilter, read_history
+from civobs_collector.db.read_events import EventFilter, read_country_names, read_history
 from civobs_collector.publish.event_json import public_event
 from civobs_collector.publish.published import PublishedEvent
+from civobs_collector.publish.words import PUBLISHER
 from civobs_collector.web.campaign_page import MOST_OCCURRENCES, campaign_page
 from civobs_collector.web.country_page import PERIODS, View, country_page
 from civobs_collector.web.event_page import event_page, history_page
+from civobs_collector.web.feed import MOST_ENTRIES, feed
 from civobs_collector.web.overview_page import overview_page
 from civobs_collector.web.places import local_clock
-from civobs_collector.web.stored import load_events
+from civobs_collector.web.stored import load_events, load_latest
+from civobs_wire.scalars import CountryCode
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -46,6 +49,16 @@ def country(
     if page is None:
         raise not_found("The observatory has no probe and no event in this country, so it can say nothing about it.")
     return _page(page)
+
+
+@router.get("/events.atom")
+def feed_of_all(conn: ConnDep, served: ServedDep) -> Response:
+    return _feed(conn, served, None)
+
+
+@router.get("/countries/{cc}/events.atom")
+def feed_of_country(conn: ConnDep, served: ServedDep, cc: CountryCode) -> Response:
+    return _feed(conn, served, cc)
 
 
 @router.get("/events/{public_id}.json")
@@ -110,6 +123,15 @@ def _event(request: Request, conn: Connection, event: PublishedEvent, *, frozen:
 def _json(event: PublishedEvent, *, frozen: bool) -> Response:
     body = public_event(event, local_clock(event.record.scope.cc)).model_dump_json()
     return Response(body, headers=event_headers(event, frozen=frozen), media_type="application/json")
+
+
+def _feed(conn: Connection, served: Served, cc: str | None) -> Response:
+    base_url = served.settings.api.public_url
+    events = load_latest(conn, cc, MOST_ENTRIES, base_url)
+    name = f"{PUBLISHER}: {read_country_names(conn).get(cc, cc)}" if cc else PUBLISHER
+    path = f"/countries/{cc}/events.atom" if cc else "/events.atom"
+    body = feed(name, path, events, _this_minute(), base_url)
+    return Response(body, headers={"Cache-Control": FRESH}, media_type="application/atom+xml")
 
 
 def _page(text: str) -> Response:

@@ -138,6 +138,22 @@ def list_events(
         return cursor.execute(_LIST_SQL, values).fetchall()
 
 
+_LATEST_SQL = """
+WITH found AS (SELECT v.*, public_id FROM event_version v JOIN event e USING (event_key)
+ WHERE v.level <> 'probe' AND public_id IS NOT NULL AND (%(cc)s::text IS NULL OR e.cc = %(cc)s)
+ ORDER BY published_at DESC, public_id DESC, version DESC
+ LIMIT %(limit)s)
+SELECT public_id, version, published_at, change_kind, reason, jsonb_set(record, '{grid,rows}', '[]') AS record
+  FROM found ORDER BY published_at DESC, public_id DESC, version DESC
+"""
+
+
+def list_versions(conn: Connection, cc: str | None, limit: int) -> list[EventVersionRow]:
+    """Return what was published last, of all events or of a country's, without the rows of their grids."""
+    with conn.cursor(row_factory=class_row(EventVersionRow)) as cursor:
+        return cursor.execute(_LATEST_SQL, {"cc": cc, "limit": limit}).fetchall()
+
+
 def read_country_names(conn: Connection) -> dict[str, str]:
     """Return the names of countries that the observatory has set itself."""
     return {str(cc): str(name) for cc, name in conn.execute("SELECT cc, name FROM country").fetchall()}

@@ -7,6 +7,7 @@ from civobs_collector.db.read_events import (
     EventFilter,
     EventVersionRow,
     list_events,
+    list_versions,
     read_event,
     read_event_version,
     read_versions,
@@ -31,6 +32,11 @@ def load_events(
 def load_versions(conn: Connection, public_id: str, base_url: str) -> list[PublishedEvent]:
     """Load all versions of an event, newest first."""
     return _published(read_versions(conn, public_id), base_url)
+
+
+def load_latest(conn: Connection, cc: str | None, limit: int, base_url: str) -> list[PublishedEvent]:
+    """Load the versions published last without the rows of their grids, the newest first."""
+    return _published(list_versions(conn, cc, limit), base_url)
 
 
 def _published(rows: list[EventVersionRow], base_url: str) -> list[PublishedEvent]:

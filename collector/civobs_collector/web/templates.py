@@ -53,6 +53,7 @@ def _environment() -> Environment:
         duration=times.duration,
         ago=times.ago,
         listing=times.listing,
+        iso=times.iso,
     )
     environment.globals.update(publisher=PUBLISHER, licence_name=LICENCE_NAME, licence_url=LICENCE_URL)
     environment.globals["counted"] = times.count
@@ -60,7 +61,7 @@ def _environment() -> Environment:
 
 
 _ENVIRONMENT = _environment()
-_TEMPLATES = {name: _ENVIRONMENT.get_template(name) for name in _ENVIRONMENT.list_templates(extensions=("html",))}
+_TEMPLATES = {name: _ENVIRONMENT.get_template(name) for name in _ENVIRONMENT.list_templates(extensions=("html", "xml"))}
 """Compiled before the first reader comes."""
 
 
