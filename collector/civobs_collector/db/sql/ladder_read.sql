@@ -22,8 +22,13 @@ WITH span AS (
 ), hour AS MATERIALIZED (
   SELECT o.*, f.start IS NOT NULL AND dirty.start IS NULL AS is_folded
   FROM other_hour o
-  LEFT JOIN ladder_1h f ON f.probe_key = o.probe_key AND f.start = o.start AND f.rule = %(rule)s
-       AND o.start >= o.since AND o.start <= o.until - interval '1 hour'
+  -- OFFSET as in the rows: hours are looked up one by one, and not found by reading all that were ever folded.
+  LEFT JOIN LATERAL (
+    SELECT start FROM ladder_1h one
+    WHERE one.probe_key = o.probe_key AND one.start = o.start AND one.rule = %(rule)s
+      AND o.start >= o.since AND o.start <= o.until - interval '1 hour'
+    OFFSET 0
+  ) f ON true
   LEFT JOIN dirty ON dirty.probe_key = o.probe_key AND dirty.start = o.start
 ), range AS (
   -- Hours that follow each other are read at once. The end of a span belongs to it.
@@ -35,7 +40,9 @@ WITH span AS (
 ), {rows}, fold AS (
   SELECT l.* FROM whole_day JOIN ladder_1d l USING (probe_key, start)
   UNION ALL
-  SELECT l.* FROM hour JOIN ladder_1h l USING (probe_key, start) WHERE is_folded
+  SELECT l.* FROM hour CROSS JOIN LATERAL (
+    SELECT * FROM ladder_1h one WHERE one.probe_key = hour.probe_key AND one.start = hour.start OFFSET 0
+  ) l WHERE is_folded
 ), piece AS (
   SELECT * FROM told
   UNION ALL
