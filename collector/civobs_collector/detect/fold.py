@@ -6,6 +6,7 @@ Words are in columns: a year of a country has tens of millions, nearly all of wh
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-_AT_ONCE = 500_000
+_AT_ONCE = 200_000
 """Words folded at once: what that takes is some ten times as much memory as they do."""
 
 
@@ -34,9 +35,9 @@ class Spoken:
     first_at: Floats
     last_at: Floats
     family: Ints
-    run: Ints
+    run: NDArray[np.int32]
     """Which run said it."""
-    word: Ints
+    word: NDArray[np.int32]
     """Which of ``words`` it is."""
     alive: Flags
     """By word (``Said.alive``)."""
@@ -70,8 +71,8 @@ class Spoken:
             np.append(self.first_at, np.array([one.first_at for one in more], dtype=np.float64)),
             np.append(self.last_at, np.array([one.last_at for one in more], dtype=np.float64)),
             np.append(self.family, _ints(one.family for one in more)),
-            np.append(self.run, len(self.probe) + np.arange(len(more))),
-            np.append(self.word, _ints(code[one.word] for one in more)),
+            np.append(self.run, len(self.probe) + np.arange(len(more), dtype=np.int32)).astype(np.int32),
+            np.append(self.word, np.array([code[one.word] for one in more], dtype=np.int32)),
             np.append(self.alive, np.array([one.alive for one in more], dtype=np.bool_)),
             words,
         )
@@ -80,7 +81,8 @@ class Spoken:
 def columns(said: Sequence[Said]) -> Spoken:
     """The same words in columns."""
     none, times = _ints(()), np.empty(0)
-    return Spoken(none, none, times, times, none, none, none, none.astype(np.bool_), ()).and_these(said)
+    few = none.astype(np.int32)
+    return Spoken(none, none, times, times, none, few, few, none.astype(np.bool_), ()).and_these(said)
 
 
 def _ints(values: Iterable[int]) -> Ints:
@@ -106,31 +108,44 @@ def fold(
     failures = ("", *sorted({said.words[one].how for one in used} - {""}))
     at = {name: index for index, name in enumerate(targets)}
     by_target = _coded(said.target, {key: at[name] for key, name in names.items()})[said.run]
-    found = [_cells(said.only(part), by_target[part], probes, bin_s, failures) for part in _parts(by_target)]
-    cells = np.concatenate([np.empty(0, _CELL), *found])
-    cells = cells[np.lexsort((cells["bin"], cells["layer"], cells["target"], cells["household"]))]
-    owner = cells["owner"]
+    cells = _Cells([_cells(said.only(part), by_target[part], probes, bin_s, failures) for part in _parts(by_target)])
+    owner, number = cells["owner"], cells["bin"]
     cc_at = {cc: index for index, cc in enumerate(countries)}
     return Votes(
         bin_s=bin_s,
-        bin=cells["bin"].copy(),
-        household=cells["household"].copy(),
-        weight=_weights(owner, cells["bin"], probes, bin_s, partial(_weight, flapping=flapping, params=params)),
+        bin=number,
+        household=cells["household"],
+        weight=_weights(owner, number, probes, bin_s, partial(_weight, flapping=flapping, params=params)),
         asn=_coded(owner, {key: probe.asn for key, probe in probes.items()}),
         cc=_coded(owner, {key: cc_at[probe.cc] for key, probe in probes.items()}).astype(np.int32),
-        target=cells["target"].copy(),
-        layer=cells["layer"].copy(),
-        failure=cells["failure"].copy(),
+        target=cells["target"],
+        layer=cells["layer"],
+        failure=cells["failure"],
         countries=countries,
         targets=targets,
         failures=failures,
-        bad=cells["bad"].copy(),
-        first_at=cells["first_at"].copy(),
-        last_at=cells["last_at"].copy(),
-        over_at=cells["over_at"].copy(),
+        bad=cells["bad"],
+        first_at=cells["first_at"],
+        last_at=cells["last_at"],
+        over_at=cells["over_at"],
         control=_coded(owner, {key: int(probe.is_anchor) for key, probe in probes.items()}).astype(np.bool_),
-        alive=cells["alive"].copy(),
+        alive=cells["alive"],
     )
+
+
+class _Cells:
+    """Votes of all parts by household, target, layer and bin: a column at a time, never all of them twice."""
+
+    def __init__(self, parts: Sequence[NDArray[np.void]]) -> None:
+        self._parts = [np.empty(0, _CELL), *parts]
+        self._order = np.lexsort([self._column(name) for name in ("bin", "layer", "target", "household")])
+
+    def _column(self, name: str) -> NDArray[Any]:
+        return np.concatenate([part[name] for part in self._parts])
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        found: NDArray[Any] = self._column(name)[self._order]
+        return found
 
 
 _CELL = np.dtype(

@@ -110,9 +110,9 @@ def spoken(runs: Table, known: Mapping[int, Known], facts: Facts) -> Spoken:
         told += [numbers.setdefault(word, len(numbers)) for word in found]
         count[index] = len(found)
     by_run = count[alike]
-    which = np.repeat(np.arange(len(runs)), by_run)
+    which = np.repeat(np.arange(len(runs), dtype=np.int32), by_run)
     start = (np.cumsum(count) - count)[alike] - (np.cumsum(by_run) - by_run)
-    word = np.array(told, dtype=np.int64)[start[which] + np.arange(len(which))]
+    word = np.array(told, dtype=np.int32)[start[which] + np.arange(len(which))]
     return Spoken(
         runs["probe"].astype(np.int64),
         runs["target"].astype(np.int64),
