@@ -51,11 +51,7 @@ class Run:
 
     kind: str
     n_ok: int
-    status: float | None = None
-    """Of an HTTP exchange that went well."""
     failed: tuple[Detail, ...] = ()
-    pages: tuple[Detail, ...] = ()
-    """Answers that were not the usual one: what came instead of the page."""
 
 
 def words(run: Run, known: Known, page: Page = Page.USUAL) -> list[Word]:
