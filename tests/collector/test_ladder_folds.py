@@ -1,6 +1,7 @@
 """The ladder read from folds, from rows, and from some of both: the same runs, whatever was folded when."""
 
 import random
+import threading
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -94,7 +95,7 @@ def spans_of(draw):
     return whole, [one for at, one in enumerate(parts) if not at or one[1] > parts[at - 1][2]]
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(4))
 def test_folds_rows_and_any_mix_of_them_give_the_same_runs(conn, seed):
     draw = random.Random(seed)
     rows = made_up(draw, 600)
@@ -122,6 +123,26 @@ def test_folds_rows_and_any_mix_of_them_give_the_same_runs(conn, seed):
         ).fetchone()[0]
     )
     both_ways(conn, parts)
+
+
+def test_beside_a_writer_folds_and_rows_tell_the_same_at_every_moment(conn, dsn):
+    rows = made_up(random.Random(7), 200)
+
+    def write():
+        with connect(DatabaseSettings(dsn=dsn), "ingest", autocommit=True) as writer:
+            for at in range(0, len(rows), 4):
+                store(writer, rows[at : at + 4])
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    spans = [(key, START, LATER) for key in (1, 2, 3)]
+    while thread.is_alive():
+        roll_up(conn, LATER)
+        fold_whole_days(conn, LATER, limit=5)
+        both_ways(conn, spans)
+    thread.join()
+    folded(conn, LATER)
+    assert sum(row[6] for row in both_ways(conn, spans)) == 200
 
 
 def quiet(conn, days=2, step=5):
