@@ -168,8 +168,9 @@ def chart(one: Blocking, seen: Seen, params: Params) -> Grid:
     start, n = start - margin, length + 2 * margin
     fold = math.ceil(n / most)
     axis = start, n, fold
-    kinds: list[tuple[int | None, str]] = [(None, ""), *((asn, "") for asn in seen.networks)]
-    cells = [(asn, target) for target in one.targets for asn in seen.networks]
+    networks = seen.networks
+    kinds: list[tuple[int | None, str]] = [(None, ""), *((asn, "") for asn in networks)]
+    cells = [(asn, target) for target in one.targets for asn in networks]
     if len(cells) <= params["service.charted"]:
         kinds += cells
     rows = [_row(asn, target, one.cc, seen, axis, params) for asn, target in kinds]
