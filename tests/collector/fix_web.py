@@ -2,7 +2,6 @@
 
 import math
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from civobs_collector.api.app import create_app
+from civobs_collector.commands.serve import listen
 from civobs_collector.config import ApiSettings, CollectorSettings, DatabaseSettings, KeySettings
 from civobs_collector.detect.record import (
     Affected,
@@ -352,7 +352,7 @@ def _seeded(dsn: str, folder: Path) -> Iterator[Site]:
 
 def served_at(dsn: str, folder: Path) -> Iterator[Site]:
     """Serve on a free port until the test ends."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     app = create_app(settings_for(dsn, folder, url))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))

@@ -10,6 +10,7 @@ import sys
 import psycopg
 import pytest
 
+from civobs_collector.commands.serve import listen
 from tests.collector.fix_ingest import open_site, wait_for
 
 pytestmark = [pytest.mark.db, pytest.mark.broker]
@@ -138,3 +139,10 @@ def test_a_database_that_is_away_is_waited_for(site):
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
+
+
+def test_an_answer_does_not_wait_for_the_acknowledgement_of_its_head():
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -42,7 +42,7 @@ async def _detect(settings: CollectorSettings, stop: asyncio.Event) -> None:
 async def _api(settings: CollectorSettings, stop: asyncio.Event) -> None:
     from civobs_collector.api.app import create_app
 
-    listener = _listen(settings.api.host, settings.api.port)
+    listener = listen(settings.api.host, settings.api.port)
     # No access log: it would keep the addresses of readers and probes.
     config = uvicorn.Config(create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S)
     server = uvicorn.Server(config)
@@ -121,13 +121,17 @@ def _first(group: BaseExceptionGroup[CivobsCollectorError]) -> CivobsCollectorEr
     raise AssertionError("an empty exception group")
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """Bind the pages' port. Raises ResourceError with what to do about it."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=128)
+        listener = socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         remedy = "set api.port to a free one, or stop what listens there"
         if error.errno != errno.EADDRINUSE:
             remedy = "set api.host to an address of this machine and api.port to a port we may use"
         raise ResourceError(f"cannot listen on {host} port {port}: {error.strerror or error}", remedy) from None
+    # asyncio does this only where a socket names its protocol, which these do not: the body of an answer then waits up
+    # to 40 ms for the acknowledgement of its head. Connections take it over from here.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
