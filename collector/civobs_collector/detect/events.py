@@ -16,7 +16,7 @@ import numpy as np
 from civobs_collector.detect import filter as state_filter
 from civobs_collector.detect.assemble import Case, Household, record_of
 from civobs_collector.detect.filter import Floats
-from civobs_collector.detect.grid import Flags, Group, GroupKey, Roster, View, roster
+from civobs_collector.detect.grid import Flags, Group, GroupKey, Roster, View, keys_of, roster
 from civobs_collector.detect.inputs import Inputs, ProbeInfo
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.record import EventRecord, Level
@@ -46,7 +46,7 @@ class _Found:
     def lies_in(self, key: GroupKey) -> bool:
         """Whether half of its households, or more, are of a region or a network."""
         homes = {one.household for one in self.probes}
-        return 2 * len({one.household for one in self.probes if _is_of(one, key)}) >= len(homes)
+        return 2 * len({one.household for one in self.probes if key in keys_of(one)}) >= len(homes)
 
 
 @dataclass(slots=True)
@@ -56,17 +56,15 @@ class _World:
     timeline: Timeline
     roster: Roster
     groups: dict[tuple[GroupKey, View], Group]
-
-    def parts(self, cc: str, level: Level, view: View) -> list[Group]:
-        """All networks of a country, or all its regions."""
-        return [
-            group for (key, seen), group in self.groups.items() if key.level is level and key.cc == cc and seen is view
-        ]
+    lines: dict[GroupKey, list[ProbeLine]]
+    """Probes of each group, without anchors, in their order."""
+    parts: dict[tuple[str, Level, View], list[Group]]
+    """All networks of a country, or all its regions."""
 
     def networks_in(self, region: Group) -> list[Group]:
         """The part of each network that lies in a region."""
         homes: dict[int, set[int]] = defaultdict(set)
-        for line in _lines(self, region.key):
+        for line in self.lines[region.key]:
             if line.probe.asn:
                 homes[line.probe.asn].add(line.probe.household)
         return [region.of(homes[asn]) for asn in sorted(homes)]
@@ -82,7 +80,15 @@ def compute(inputs: Inputs, params: Params) -> tuple[EventRecord, ...]:
 
 
 def _observe(timeline: Timeline, votes: Roster) -> _World:
-    return _World(timeline, votes, {(group.key, view): group for view in View for group in votes.groups(view)})
+    lines: dict[GroupKey, list[ProbeLine]] = defaultdict(list)
+    for line in timeline.lines.values():
+        for key in () if line.probe.is_anchor else keys_of(line.probe):
+            lines[key].append(line)
+    groups = {(group.key, view): group for view in View for group in votes.groups(view)}
+    parts: dict[tuple[str, Level, View], list[Group]] = defaultdict(list)
+    for (key, view), group in groups.items():
+        parts[key.cc, key.level, view].append(group)
+    return _World(timeline, votes, groups, lines, parts)
 
 
 def _segments(world: _World, params: Params) -> list[_Found]:
@@ -98,9 +104,9 @@ def _allowed(world: _World, group: Group, params: Params) -> Flags | None:
     key, view, n_bins = group.key, group.view, world.timeline.axis.n
     match key.level:
         case Level.COUNTRY:
-            networks, needed = world.parts(key.cc, Level.NETWORK, view), params.count("rule.country_networks")
+            networks, needed = world.parts[key.cc, Level.NETWORK, view], params.count("rule.country_networks")
             several = several_networks(networks, n_bins, needed, params)
-            return several & several_regions(group, world.parts(key.cc, Level.REGION, view), params)
+            return several & several_regions(group, world.parts[key.cc, Level.REGION, view], params)
         case Level.REGION:
             # A region that holds all who are observed is the country.
             part = world.groups[GroupKey(Level.COUNTRY, key.cc), view].n_known > group.n_known
@@ -122,20 +128,7 @@ def _believed(groups: Iterable[Group], params: Params) -> Iterator[tuple[Group, 
 
 def _probes(world: _World, group: Group, segment: Segment) -> frozenset[ProbeInfo]:
     homes = {group.households[row] for row in affected(group, segment)}
-    return frozenset(line.probe for line in _lines(world, group.key) if line.probe.household in homes)
-
-
-def _lines(world: _World, key: GroupKey) -> list[ProbeLine]:
-    return [line for line in world.timeline.lines.values() if not line.probe.is_anchor and _is_of(line.probe, key)]
-
-
-def _is_of(probe: ProbeInfo, key: GroupKey) -> bool:
-    return probe.cc == key.cc and (
-        key.level is Level.COUNTRY
-        or (key.level is Level.REGION and probe.admin1 == key.admin1)
-        or (key.level is Level.NETWORK and probe.asn == key.asn)
-        or (key.level is Level.PROBE and probe.household == key.household)
-    )
+    return frozenset(line.probe for line in world.lines[group.key] if line.probe.household in homes)
 
 
 def _absorb(found: list[_Found], timeline: Timeline, params: Params) -> tuple[list[_Found], dict[_Found, list[_Found]]]:
@@ -187,14 +180,14 @@ def _case(found: _Found, absorbed: Sequence[_Found], world: _World) -> Case:
     key, view = segment.key, segment.view
     group = world.groups[key, view]
     rows = affected(group, segment)
-    lines = _lines(world, key)
+    lines = world.lines[key]
     homes = tuple(
         Household(home, tuple(line for line in lines if line.probe.household == home))
         for home in (group.households[row] for row in rows)
     )
     part = slice(segment.start, max(segment.end, segment.start + 1))
     networks, regions = (
-        [one for one in world.parts(key.cc, level, view) if one.eligible[:, part].any()]
+        [one for one in world.parts[key.cc, level, view] if one.eligible[:, part].any()]
         for level in (Level.NETWORK, Level.REGION)
     )
     affected_networks = [one for one in networks if one.key.asn in found.asns]
@@ -222,7 +215,7 @@ def _around(cc: str, part: slice, world: _World) -> int:
     return len(
         {
             line.probe.household
-            for line in _lines(world, GroupKey(Level.COUNTRY, cc))
+            for line in world.lines[GroupKey(Level.COUNTRY, cc)]
             if eligible[line.probe.probe_key][part].any()
         }
     )

@@ -13,6 +13,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from civobs_collector.detect.inputs import ProbeInfo
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.record import Level
 from civobs_collector.detect.timeline import Axis, Code, Codes, ProbeLine, Timeline
@@ -57,6 +58,16 @@ class GroupKey:
     asn: int = 0
     household: int = 0
     admin1: str = ""
+
+
+def keys_of(probe: ProbeInfo) -> tuple[GroupKey, ...]:
+    """All groups that a probe is of; what is not known of it makes none."""
+    return (
+        GroupKey(Level.COUNTRY, probe.cc),
+        *((GroupKey(Level.REGION, probe.cc, admin1=probe.admin1),) if probe.admin1 else ()),
+        *((GroupKey(Level.NETWORK, probe.cc, probe.asn),) if probe.asn else ()),
+        GroupKey(Level.PROBE, probe.cc, 0, probe.household),
+    )
 
 
 @dataclass(slots=True)
@@ -105,16 +116,8 @@ class Roster:
             return []
         members: dict[GroupKey, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
         for key, line in self.timeline.lines.items():
-            probe = line.probe
-            if probe.is_anchor:
-                continue
-            home = probe.household
-            members[GroupKey(Level.COUNTRY, probe.cc)][home].append(key)
-            if probe.admin1:
-                members[GroupKey(Level.REGION, probe.cc, admin1=probe.admin1)][home].append(key)
-            if probe.asn:  # households of networks that are not known are not a network
-                members[GroupKey(Level.NETWORK, probe.cc, probe.asn)][home].append(key)
-            members[GroupKey(Level.PROBE, probe.cc, 0, home)][home].append(key)
+            for of in () if line.probe.is_anchor else keys_of(line.probe):
+                members[of][line.probe.household].append(key)
         order = sorted(members, key=lambda k: (k.level, k.cc, k.asn, k.household, k.admin1))
         groups = (self._group(key, members[key], view) for key in order)
         return [group for group in groups if group.key.level is not Level.PROBE or group.down.any()]
