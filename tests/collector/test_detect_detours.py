@@ -75,6 +75,16 @@ def test_an_anchor_in_the_country_tells_as_well_that_the_broker_works():
     assert [event.kind for event in made.events(400)] == [EventKind.COLLECTOR_BLOCKED]
 
 
+def test_one_home_abroad_does_not_stand_for_the_broker_however_many_probes_it_has():
+    made, at_home = world(0)
+    for _ in range(5):
+        made.probe("UG", 9, household=77)
+    made.country("TZ", {8: 1})
+    abroad = list(range(len(at_home) + 1, len(made.probes) + 1))
+    detour(made, [*at_home, abroad[-1]], 200, 260)
+    assert made.events(400) == ()
+
+
 def test_a_short_detour_and_a_probe_that_never_had_the_first_are_nothing():
     made, at_home = world()
     detour(made, at_home[:3], 200, 203)

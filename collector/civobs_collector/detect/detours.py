@@ -22,6 +22,7 @@ def detours(facts: Sequence[PresenceFact], now: float, params: Params) -> list[L
     ``latest`` is when it came by another broker at the latest, ``back`` when the first had it again.
     """
     found: list[Loss] = []
+    wills = {fact.session: fact for fact in facts if fact.state == "offline"}
     first: PresenceFact | None = None
     left: PresenceFact | None = None
     for fact in facts:
@@ -31,26 +32,25 @@ def detours(facts: Sequence[PresenceFact], now: float, params: Params) -> list[L
             left = left or fact
             continue
         if first is not None and left is not None:
-            found.append(_detour(first, left, fact, (facts, now), params))
+            found.append(_detour((first, left, fact), wills.get(first.session), now, params))
         first, left = fact, None
     if first is not None and left is not None:
-        found.append(_detour(first, left, None, (facts, now), params))
+        found.append(_detour((first, left, None), wills.get(first.session), now, params))
     return [one for one in found if not one.short and not one.pending]
 
 
 def _detour(
-    first: PresenceFact,
-    left: PresenceFact,
-    back: PresenceFact | None,
-    seen: tuple[Sequence[PresenceFact], float],
+    greetings: tuple[PresenceFact, PresenceFact, PresenceFact | None],
+    will: PresenceFact | None,
+    now: float,
     params: Params,
 ) -> Loss:
-    facts, now = seen
+    """Between the last greeting by the first broker, the first by another, and the return; ``will`` of the first."""
+    first, left, back = greetings
     came = left.received_at.timestamp()
     # It noticed within two keepalives that nothing came any more, and the first of the others let it in soon after.
     silence = params["detour.keepalives"] * first.keepalive_s + params["presence.broker_step"]
     lower = [first.received_at.timestamp(), came - silence]
-    will = next((fact for fact in facts if (fact.state, fact.session) == ("offline", first.session)), None)
     if will is not None and not will.late:
         told = will.received_at.timestamp()
         lower.append(told - params["presence.will_keepalives"] * will.keepalive_s - params["presence.broker_step"])
@@ -103,31 +103,33 @@ def told_apart(said: Iterable[Span], away: Sequence[Loss], now: float) -> list[S
 class _Others:
     """Who was with the first broker when, as arrays: many detours are judged against many probes."""
 
-    def __init__(self, country: NDArray[np.str_], anchor: NDArray[np.bool_], times: NDArray[np.float64]) -> None:
-        self._country = country
-        self._anchor = anchor
+    def __init__(self, probes: Sequence[ProbeInfo], times: NDArray[np.float64]) -> None:
+        self._country = np.array([one.cc for one in probes], dtype=np.str_)
+        self._anchor = np.array([one.is_anchor for one in probes], dtype=np.bool_)
+        self._home = np.array([one.household for one in probes], dtype=np.int64)
         self._starts, self._ends = times
 
     @classmethod
     def of(cls, facts: Mapping[int, Sequence[PresenceFact]], probes: Mapping[int, ProbeInfo], now: float) -> "_Others":
         rows = [(probes[key], span) for key in sorted(facts) for span in _with_first(facts[key], now)]
         return cls(
-            np.array([probe.cc for probe, _ in rows], dtype=np.str_),
-            np.array([probe.is_anchor for probe, _ in rows], dtype=np.bool_),
+            [probe for probe, _ in rows],
             np.array([(span.start, span.end) for _, span in rows], dtype=np.float64).reshape(-1, 2).T,
         )
 
     def stay(self, detour: Loss, probe: ProbeInfo, now: float, params: Params) -> bool:
         """Whether enough of those elsewhere that had the first broker before still have it some time after.
 
-        An anchor stands in a network that is not censored, so also one of the same country tells.
+        A household counts once, and one alone says nothing, whatever it sends. An anchor is the observatory's own and
+        stands in a network that is not censored, so also one alone or of the same country tells.
         """
         before, after = detour.earliest, min(now, detour.latest + params["presence.debounce"])
         elsewhere = (self._country != probe.cc) | self._anchor
         had = elsewhere & (self._starts < before) & (self._ends > before)
         keep = elsewhere & (self._starts < before) & (self._ends >= after)
-        n_had, n_keep = np.count_nonzero(had), np.count_nonzero(keep)
-        return bool(n_had > 0 and n_keep >= params["detour.stay"] * n_had)
+        n_had, n_keep = len(np.unique(self._home[had])), len(np.unique(self._home[keep]))
+        enough = n_keep >= params.count("rule.network_households") or bool(self._anchor[keep].any())
+        return enough and n_keep >= params["detour.stay"] * n_had
 
 
 def _with_first(facts: Iterable[PresenceFact], now: float) -> Iterable[Span]:
