@@ -49,6 +49,17 @@ def test_it_is_said_while_it_goes_on():
     assert (event.kind, event.status) == (EventKind.COLLECTOR_BLOCKED, Status.OPEN)
 
 
+def test_without_stored_rows_it_is_known_from_presence_alone_and_unconfirmed():
+    made, at_home = world()
+    detour(made, at_home, 200, 260)
+    rows, made.runs = made.runs, []
+    (event,) = made.events(400)
+    assert (event.confidence.families, event.confidence.label) == (("presence",), "unconfirmed")
+    made.runs = rows
+    (event,) = made.events(400)
+    assert (event.confidence.families, event.confidence.label) == (("presence", "inside_out"), "probable")
+
+
 def test_a_line_that_fails_meanwhile_is_lost_all_the_same():
     made, at_home = world()
     detour(made, at_home, 200, 400)

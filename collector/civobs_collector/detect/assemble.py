@@ -420,7 +420,14 @@ def _backfill(case: Case, timeline: Timeline, params: Params) -> float:
 def _inside_out(case: Case, part: slice) -> int:
     """Households whose stored rows tell of the loss."""
     telling = _TELLING[case.segment.view]
-    return sum(any(np.isin(line.codes[part], telling).any() for line in home.lines) for home in case.homes)
+    return sum(any(_rows_tell(line, part, telling) for line in home.lines) for home in case.homes)
+
+
+def _rows_tell(line: ProbeLine, part: slice, telling: tuple[Code, ...]) -> bool:
+    codes = line.codes[part]
+    # By which broker a probe comes is known at once, and is presence: rows may tell the same later.
+    borne_out = line.arrived[part] | (codes != Code.CONFLICT)
+    return bool((np.isin(codes, telling) & borne_out).any())
 
 
 def _support(case: Case, timeline: Timeline, times: _Times, counts: tuple[Affected, int], params: Params) -> Support:
