@@ -125,6 +125,22 @@ def test_a_day_that_is_remembered_is_not_read_again(world):
     assert votes(rows, 2 * DAY, memory) == votes(rows, 2 * DAY) != before
 
 
+def test_of_a_day_that_is_remembered_no_more_counts_than_lies_about_what_still_fails(rows):
+    probes = [rows.probe("KE", 101), rows.probe("KE", 101), rows.probe("TZ", 201)]
+    for hour in range(0, 72, 2):
+        for probe in probes:
+            # Of the second day its morning lies about the first failure, and its evening about the second.
+            failing = hour in {10, 68} and probe in probes[:2]
+            (rows.reset_by_name if failing else rows.works)(probe, SITES[0], 60 * hour)
+            rows.works(probe, SITES[1], 60 * hour + 1)
+    rows.store()
+    while roll_up(rows.conn, at(10 * DAY), limit=10_000):
+        pass
+    memory = Memory()
+    both, later = votes(rows, 3 * DAY, memory), votes(rows, 3 * DAY, memory, days=2.4)
+    assert later == votes(rows, 3 * DAY, days=2.4) != both == votes(rows, 3 * DAY)
+
+
 def test_a_run_on_both_sides_of_midnight_is_one_run(world):
     rows, probes = world
     for probe in probes[:3]:
