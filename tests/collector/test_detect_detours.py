@@ -72,6 +72,18 @@ def test_a_line_that_fails_meanwhile_is_lost_all_the_same():
     assert EventKind.SHUTDOWN_SUSPECTED in kinds
 
 
+def test_an_outage_of_one_network_is_told_while_the_whole_country_comes_by_another_broker():
+    made, at_home = world()
+    detour(made, at_home, 200, 400)
+    made.runs = [run for run in made.runs if run.probe_key not in at_home[:3]]
+    for key in at_home[:3]:
+        made.cut(key, 260, 320)
+        made.rows(key, 4, OK, 100, 199, 5)
+        made.rows(key, 4, OK, 351, 600, 5)
+    found = {(event.kind, event.scope.asns) for event in made.events(500)}
+    assert found == {(EventKind.COLLECTOR_BLOCKED, (1, 2)), (EventKind.OUTAGE, (1,))}
+
+
 @pytest.mark.parametrize("elsewhere", [0, 3])
 def test_a_broker_that_nobody_elsewhere_has_is_not_said_to_be_blocked(elsewhere):
     made, at_home = world(elsewhere)

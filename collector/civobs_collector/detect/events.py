@@ -21,13 +21,15 @@ from civobs_collector.detect.inputs import Inputs, ProbeInfo
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.record import EventRecord, Level
 from civobs_collector.detect.segments import Segment, affected, find, several_networks, several_regions
-from civobs_collector.detect.timeline import ProbeLine, Timeline, build
+from civobs_collector.detect.timeline import Code, ProbeLine, Timeline, build
 
 _SIZE = {Level.COUNTRY: 0, Level.REGION: 1, Level.NETWORK: 1, Level.PROBE: 2}
 """A region and a network may each reach beyond the other: of the two the one with more households explains more."""
 _AT_ONCE = 64
 """Groups the filter follows side by side: 35 MB for a month of bins."""
 _SHARED = (View.BROKER, View.NAMES)
+_TOLD = (Code.DOWN, Code.LISTED, Code.DARK)
+"""Losses that stored rows bear out."""
 _VIEW = {View.INTERNET: 0, View.BROKER: 1, View.POWER: 2, View.NAMES: 3}
 
 
@@ -150,7 +152,7 @@ def _absorb(found: list[_Found], timeline: Timeline, params: Params) -> tuple[li
     kept: list[_Found] = []
     absorbed: dict[_Found, list[_Found]] = defaultdict(list)
     for one in ranked:
-        larger = next((other for other in kept if _within(one, other, gap)), None)
+        larger = next((other for other in kept if _within(one, other, gap) and not _apart(one, other, timeline)), None)
         if larger is None:
             kept.append(one)
             absorbed[one] = []
@@ -163,9 +165,6 @@ def _within(small: _Found, large: _Found, gap: float) -> bool:
     a, b = small.segment, large.segment
     if a.key.cc != b.key.cc or a.start - b.end >= gap or b.start - a.end >= gap:
         return False
-    # Names that failed for many do not stand for the few who lost everything.
-    if b.view is View.NAMES and a.view is not View.NAMES:
-        return False
     match b.key.level:
         case Level.COUNTRY:
             return True
@@ -173,6 +172,23 @@ def _within(small: _Found, large: _Found, gap: float) -> bool:
             return a.key.level is not Level.COUNTRY and small.lies_in(b.key)
         case _:
             return a.key == b.key
+
+
+def _apart(small: _Found, large: _Found, timeline: Timeline) -> bool:
+    """Whether something else befell the few: what is wrong for many with names or the broker leaves the Internet there.
+
+    Of the broker only rows tell that apart: whoever is not heard may be kept from it like all the others.
+    """
+    match large.segment.view:
+        case View.NAMES:
+            return small.segment.view is not View.NAMES
+        case View.BROKER if small.segment.view is not View.BROKER:
+            part = slice(small.segment.start, max(small.segment.end, small.segment.start + 1))
+            lines = [(one.household, timeline.lines[one.probe_key]) for one in small.probes]
+            told = {home for home, line in lines if np.isin(line.codes[part], _TOLD).any()}
+            return 2 * len(told) > len({home for home, _ in lines})
+        case _:
+            return False
 
 
 def _case(found: _Found, absorbed: Sequence[_Found], world: _World) -> Case:
