@@ -38,7 +38,7 @@ class Seen:
     homes_down: frozenset[int]
     """Households of its networks that failed meanwhile."""
     weight: float
-    """Of them, new ones counted half."""
+    """Of them; new ones, and those on unsteady lines, count half."""
 
     @property
     def homes(self) -> frozenset[int]:

@@ -41,7 +41,7 @@ class NewVersion:
     reason: str
     record: EventRecord
     public: bool
-    """Whether the event has, or now gets, a public id: levels network and country do."""
+    """Whether the event has, or now gets, a public id: all levels but a household's do."""
 
 
 def plan(
