@@ -136,3 +136,12 @@ def test_a_probe_that_moves_takes_its_past_with_it(plain_dsn):
         kenya, uganda = (read_coverage(conn, cc, start=FIRST, end=FIRST + DAY, step=DAY) for cc in ("KE", "UG"))
         assert kenya == {None: Coverage((1,), (2,)), 9: Coverage((1,), (2,))}
         assert uganda == {None: Coverage((1,), (1,)), 1: Coverage((1,), (1,))}
+
+
+def test_the_last_bin_counts_the_hours_that_are_over_and_no_others(plain_dsn):
+    with psycopg.connect(plain_dsn, autocommit=True) as conn:
+        enrol(conn)
+        add(conn, [(3, 1, 1, 0), (24, 1, 1, 0), (26, 1, 1, 0), (27, 2, 1, 0)])
+        roll_up_all(conn)
+        coverage = read_coverage(conn, "KE", start=FIRST, end=FIRST + 27 * HOUR, step=DAY)
+        assert coverage[None] == Coverage((1, 1), (1, 2))

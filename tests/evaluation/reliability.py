@@ -15,10 +15,10 @@ from scipy.stats import beta
 from civobs_collector.detect.params import Params
 from civobs_collector.evaluate.names import Form
 from civobs_collector.evaluate.run import Evaluation, Wanted, evaluate
+from civobs_collector.web.draw import VEGA_LITE
 from tests.evaluation import rosters
 
 EDGES = (0.8, 0.95, 0.98, 0.99, 0.999, 1.0)
-VEGA_LITE = "v5.20"
 CHART = Path(__file__).parents[2] / "docs" / "evaluation-reliability.svg"
 
 

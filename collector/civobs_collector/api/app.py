@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from threading import Thread
 from typing import Any
 
 from fastapi import FastAPI
@@ -49,9 +50,12 @@ def create_app(settings: CollectorSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         served.pool.open()
+        warming = Thread(target=served.drawings.warm, name="drawings")
+        warming.start()
         try:
             yield
         finally:
+            warming.join()
             served.pool.close()
 
     app = FastAPI(

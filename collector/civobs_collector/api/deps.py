@@ -1,4 +1,4 @@
-"""What routes are given: a connection, the settings, the sealer."""
+"""What routes are given: a connection, the settings, the sealer, the drawings."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from civobs_collector.api.rate import TokenBuckets
 from civobs_collector.api.sealing import Sealer, make_sealer
 from civobs_collector.config import CollectorSettings
 from civobs_collector.db.connect import Connection, make_pool
+from civobs_collector.web.draw import Drawings
 
 POOL_SIZE = 8
 POOL_WAIT_S = 3.0
@@ -28,6 +29,7 @@ class Served:
     settings: CollectorSettings
     pool: ConnectionPool[Connection]
     sealer: Sealer
+    drawings: Drawings
     enrolments: TokenBuckets
     times: TokenBuckets
 
@@ -38,6 +40,7 @@ def make_served(settings: CollectorSettings) -> Served:
         settings=settings,
         pool=make_pool(settings.database, "api", size=POOL_SIZE, wait_s=POOL_WAIT_S),
         sealer=make_sealer(settings),
+        drawings=Drawings(),
         enrolments=TokenBuckets(burst=10, refill_s=30.0),
         times=TokenBuckets(burst=30, refill_s=2.0),
     )

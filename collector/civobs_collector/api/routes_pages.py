@@ -44,7 +44,7 @@ def country(
         raise not_found(f"There is no period of that name; there are {', '.join(one.id for one in PERIODS)}.")
     page = None
     if len(cc) == 2 and cc.isascii() and cc.isalpha():
-        view = View(_this_minute(), local_clock(cc), served.settings.api.public_url)
+        view = View(_this_minute(), local_clock(cc), served.drawings, served.settings.api.public_url)
         page = country_page(conn, cc, period, view)
     if page is None:
         raise not_found("The observatory has no probe and no event in this country, so it can say nothing about it.")
@@ -97,15 +97,15 @@ def version_csv(conn: ConnDep, served: ServedDep, public_id: str, version: int) 
 
 @router.get("/events/{public_id}/v{version:int}")
 def version_page(request: Request, conn: ConnDep, served: ServedDep, public_id: str, version: int) -> Response:
-    return _event(request, conn, find_event(conn, served, public_id, version), frozen=True)
+    return _event(request, conn, served, find_event(conn, served, public_id, version), frozen=True)
 
 
 @router.get("/events/{public_id}")
 def newest_page(request: Request, conn: ConnDep, served: ServedDep, public_id: str) -> Response:
-    return _event(request, conn, find_event(conn, served, public_id, None), frozen=False)
+    return _event(request, conn, served, find_event(conn, served, public_id, None), frozen=False)
 
 
-def _event(request: Request, conn: Connection, event: PublishedEvent, *, frozen: bool) -> Response:
+def _event(request: Request, conn: Connection, served: Served, event: PublishedEvent, *, frozen: bool) -> Response:
     """Answer with the page, or with JSON to a program that asks for JSON and not for a page (RFC 9110 §12)."""
     accept = request.headers.get("accept", "")
     if "application/json" in accept and "text/html" not in accept:
@@ -114,7 +114,7 @@ def _event(request: Request, conn: Connection, event: PublishedEvent, *, frozen:
         lines = read_history(conn, event.public_id)
         local = local_clock(event.record.scope.cc)
         accessed = None if frozen else datetime.now(UTC).date()
-        response = HTMLResponse(event_page(event, lines, local, accessed=accessed))
+        response = HTMLResponse(event_page(event, lines, local, served.drawings, accessed=accessed))
         response.headers.update(event_headers(event, frozen=frozen))
     response.headers["Vary"] = "Accept"
     return response

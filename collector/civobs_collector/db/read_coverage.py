@@ -44,11 +44,13 @@ def read_coverage(
 ) -> dict[int | None, Coverage]:
     """Count reporting households of each network, and under None of all together; without any in the period, of none.
 
-    ``start`` is on the hour, ``step`` is whole hours, and ``end`` is whole steps later.
+    ``start`` and ``end`` are on the hour, ``step`` is whole hours; the last bin may end before its step does.
     """
     months = conn.execute(_SQL, {"cc": cc, "start": start, "end": end}).fetchall()
     homes = sorted({home for _, asns, households, _ in months for home in zip(asns, households, strict=True)})
-    ran = _hours(months, homes, start, (end - start) // HOUR).reshape(len(homes), (end - start) // step, step // HOUR)
+    bins, width, hours = -((start - end) // step), step // HOUR, (end - start) // HOUR
+    known = _hours(months, homes, start, hours)
+    ran = np.pad(known, ((0, 0), (0, bins * width - hours))).reshape(len(homes), bins, width)
     reported: NDArray[np.bool_] = np.logical_or.reduce(ran, axis=2)
     found: dict[int | None, Coverage] = {None: _counted(reported, ran)}
     for asn, group in groupby(range(len(homes)), key=lambda number: homes[number][0]):

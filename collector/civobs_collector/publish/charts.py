@@ -57,6 +57,8 @@ class Curve:
     top: int
     """The most it could be: the axis ends there, so that a small share looks small."""
     main_state: str
+    end: datetime
+    """Until when the last point holds: behind it nothing is counted yet."""
     other_state: str = "?"
 
 
@@ -117,6 +119,7 @@ def event_timeline(event: PublishedEvent) -> Timeline:
             points,
             whole.n if whole else sum(row.n for row in rows),
             main_state="d",
+            end=grid.start + step * len(points),
         ),
         bands=tuple(bands),
     )

@@ -1,12 +1,12 @@
 """The timeline of one country: events, and the hours in which nothing was measured, shown as such."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from civobs_collector.db.connect import Connection
-from civobs_collector.db.read_coverage import Coverage, read_coverage
+from civobs_collector.db.read_coverage import HOUR, Coverage, read_coverage
 from civobs_collector.db.read_events import EventFilter, read_country_names
 from civobs_collector.db.read_health import read_beats
 from civobs_collector.db.read_probes import NetworkCounts, count_access, count_networks
@@ -17,7 +17,7 @@ from civobs_collector.publish.published import PublishedEvent, over_at, status_w
 from civobs_collector.publish.services import SERVICE_KINDS
 from civobs_collector.publish.times import LocalClock, middle, utc_text
 from civobs_collector.publish.words import CONFIDENCES
-from civobs_collector.web.draw import chart
+from civobs_collector.web.draw import Drawings
 from civobs_collector.web.overview_page import HEARD_WITHIN, collector_away, countries_now
 from civobs_collector.web.stored import load_events
 from civobs_collector.web.templates import render
@@ -27,19 +27,22 @@ MOST_EVENTS = 200
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A choice of the reader: how far back, and in which steps households are counted."""
+    """A choice of the reader: how far back, in which steps households are counted, and in which the chart moves on."""
 
     id: str
     label: str
     length: timedelta
     step: timedelta
+    moves: timedelta
 
+
+DAY = timedelta(days=1)
 
 PERIODS = (
-    Period("24h", "24 hours", timedelta(hours=24), timedelta(hours=1)),
-    Period("7d", "7 days", timedelta(days=7), timedelta(hours=1)),
-    Period("30d", "30 days", timedelta(days=30), timedelta(hours=1)),
-    Period("1y", "1 year", timedelta(days=365), timedelta(days=1)),
+    Period("24h", "24 hours", 24 * HOUR, HOUR, moves=timedelta(minutes=5)),
+    Period("7d", "7 days", 7 * DAY, HOUR, moves=HOUR),
+    Period("30d", "30 days", 30 * DAY, HOUR, moves=HOUR),
+    Period("1y", "1 year", 365 * DAY, DAY, moves=DAY),
 )
 
 STATES = {
@@ -57,27 +60,38 @@ class View:
 
     at: datetime
     local: LocalClock
+    drawings: Drawings
     base_url: str
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The stretch of time of a timeline: whole steps from ``start`` to ``end``, and the running hour until ``at``."""
+    """The stretch of time of a timeline: whole hours from ``start`` to ``end``, and what runs on until ``edge``."""
 
     start: datetime
     end: datetime
-    at: datetime
+    edge: datetime
     step: timedelta
 
     @property
     def bins(self) -> list[datetime]:
-        return [self.start + self.step * index for index in range(int((self.end - self.start) / self.step))]
+        """Where each step begins; the last may have run for some of its hours only."""
+        return [self.start + self.step * index for index in range(-((self.start - self.end) // self.step))]
 
 
 def window(period: Period, at: datetime) -> Window:
-    """Lay the period back from the last whole hour."""
+    """Lay the period back from the last whole hour, in whole steps of UTC.
+
+    The edge lies ahead of ``at`` by less than what the chart moves at a time: so the chart is the same until then,
+    unless there is something new to show.
+    """
     end = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    return Window(end - period.length, end, at, period.step)
+    return Window(_rounded_up(end, period.step) - period.length, end, _rounded_up(at, period.moves), period.step)
+
+
+def _rounded_up(moment: datetime, step: timedelta) -> datetime:
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    return epoch - (epoch - moment) // step * step
 
 
 def country_page(conn: Connection, cc: str, period: Period, view: View) -> str | None:
@@ -94,7 +108,7 @@ def country_page(conn: Connection, cc: str, period: Period, view: View) -> str |
     now = countries_now(counts, open_events, names, away=away)
     country = names.get(cc, cc)
     timeline = country_timeline(country, counts, coverage, events, shown)
-    empty_h, all_h = empty_hours(coverage[None], period)
+    empty_h, all_h = empty_hours(coverage[None], shown)
     return render(
         "country.html",
         {
@@ -108,8 +122,8 @@ def country_page(conn: Connection, cc: str, period: Period, view: View) -> str |
             "periods": PERIODS,
             "unseen": unseen(one.access for one in count_access(conn, cc)),
             "counts": [count for count in counts if count.households],
-            "chart": chart(timeline, _describe(country, timeline, empty_h)),
-            "lines": lane_lines(timeline.lanes),
+            "chart": view.drawings.both(timeline, _describe(country, timeline, view.at, empty_h)),
+            "lines": _lines(timeline, view.at),
             "states": STATES,
             "empty_h": empty_h,
             "all_h": all_h,
@@ -128,7 +142,10 @@ def country_timeline(
     events: Sequence[PublishedEvent],
     shown: Window,
 ) -> Timeline:
-    """Lay out coverage, and the events above it. The running hour holds events only: it is not complete."""
+    """Lay out coverage, and the events above it. The running hour holds events only: it is not complete.
+
+    What goes on is drawn up to the edge, and a day of which some hours are over as a whole day.
+    """
     marks = [event for event in events if event.record.status is not Status.RETRACTED]
     total = sum(count.households for count in counts)
     lanes = [
@@ -149,8 +166,9 @@ def country_timeline(
         )
     points = tuple(map(CurvePoint, shown.bins, coverage[None].households))
     top = max([total, *(point.main for point in points)])
-    curve = Curve("Households that measured", points, top, main_state="u")
-    return Timeline(start=shown.start, end=shown.at, lanes=tuple(lanes), curve=curve)
+    counted_to = shown.start + shown.step * len(points)
+    curve = Curve("Households that measured", points, top, main_state="u", end=counted_to)
+    return Timeline(start=shown.start, end=shown.edge, lanes=tuple(lanes), curve=curve)
 
 
 def network_label(count: NetworkCounts) -> str:
@@ -160,19 +178,19 @@ def network_label(count: NetworkCounts) -> str:
     return f"{count.name} (AS{count.asn})" if count.name else f"AS{count.asn}"
 
 
-def empty_hours(coverage: Coverage, period: Period) -> tuple[int, int]:
-    """Return the hours of the period in which no household measured, and all its hours."""
-    hours = int(period.length / timedelta(hours=1))
+def empty_hours(coverage: Coverage, shown: Window) -> tuple[int, int]:
+    """Return the hours in which no household measured, and all hours that are over."""
+    hours = (shown.end - shown.start) // HOUR
     return hours - sum(coverage.hours), hours
 
 
 def _covered(shown: Window, coverage: Coverage | None) -> list[Segment]:
     """Join neighbouring bins of one state; without coverage nothing is known of any."""
-    full = int(shown.step / timedelta(hours=1))
     hours = coverage.hours if coverage else (0,) * len(shown.bins)
+    fulls = [min(shown.step, shown.end - begin) // HOUR for begin in shown.bins]
     segments: list[Segment] = []
     begin = shown.start
-    for state, group in groupby(_cover_state(number, full) for number in hours):
+    for state, group in groupby(map(_cover_state, hours, fulls)):
         end = begin + shown.step * len(list(group))
         segments.append(Segment(begin, end, state))
         begin = end
@@ -204,14 +222,23 @@ def _mark(event: PublishedEvent, asn: int | None, shown: Window) -> Segment:
     """Mark an event on a lane: full height for an outage of the lane, half for what touched a part of it."""
     record = event.record
     begin = max(shown.start, middle(record.onset))
-    end = min(shown.at, over_at(record) or shown.at)
+    end = min(shown.edge, over_at(record) or shown.edge)
     outage = record.kind in (EventKind.OUTAGE, EventKind.SHUTDOWN_SUSPECTED) and record.depth is not Depth.PARTIAL
     whole = record.scope.level is Level.COUNTRY or (asn is not None and record.scope.level is not Level.REGION)
     return Segment(begin, end, "d" if outage and whole else "g", event.public_id)
 
 
-def _describe(country: str, timeline: Timeline, empty_h: int) -> str:
+def _lines(timeline: Timeline, at: datetime) -> list[tuple[str, Segment]]:
+    """Return what is drawn as rows of a table, without the time to come."""
+    return [
+        (label, replace(segment, end=min(segment.end, at)))
+        for label, segment in lane_lines(timeline.lanes)
+        if segment.start < at
+    ]
+
+
+def _describe(country: str, timeline: Timeline, at: datetime, empty_h: int) -> str:
     return (
-        f"Timeline of {country} from {utc_text(timeline.start)} to {utc_text(timeline.end)}: events and coverage of "
+        f"Timeline of {country} from {utc_text(timeline.start)} to {utc_text(at)}: events and coverage of "
         f"{len(timeline.lanes) - 1} networks; {empty_h} hours without any data. The table below holds the same data."
     )

@@ -23,7 +23,7 @@ from civobs_collector.publish.published import (
 )
 from civobs_collector.publish.services import SERVICE_KINDS
 from civobs_collector.publish.times import LocalClock, count, utc_text
-from civobs_collector.web.draw import chart
+from civobs_collector.web.draw import Drawings
 from civobs_collector.web.service_part import services_part
 from civobs_collector.web.templates import render
 
@@ -44,6 +44,7 @@ def event_page(
     event: PublishedEvent,
     history: Sequence[VersionLine],
     local: LocalClock,
+    drawings: Drawings,
     *,
     accessed: date | None,
 ) -> str:
@@ -61,7 +62,7 @@ def event_page(
             "sentences": [who(event), began(event, local), ended(event, local), how_sure(event)],
             "status": status_words(event.record),
             "facts": facts(event),
-            "chart": chart(timeline, describe(event, timeline)),
+            "chart": drawings.both(timeline, describe(event, timeline)),
             "span": (timeline.start, timeline.end),
             "step": timedelta(seconds=event.record.grid.bin_s),
             "lines": lane_lines(timeline.lanes),
