@@ -4,9 +4,10 @@ The database layer knows no detector and the detector no database; what a column
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import groupby
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -25,6 +26,9 @@ from civobs_collector.rollups import ladder_limits
 logger = logging.getLogger(__name__)
 
 _OTHER_RUNGS = (1, 2, 3)
+_AT_ONCE = timedelta(days=1500)
+"""Of all probes together, what one statement reads: where nothing is folded yet, a million rows. All in one would take
+longer than a statement may, and no loss would be judged until everything is folded."""
 
 
 def read_inputs(conn: Connection, since: datetime, now: datetime, params: Params) -> Inputs:
@@ -59,10 +63,25 @@ def read_inputs(conn: Connection, since: datetime, now: datetime, params: Params
 def _runs(conn: Connection, rungs: Sequence[int], spans: Sequence[Span], limits: Limits) -> tuple[LadderRun, ...]:
     return tuple(
         LadderRun(key, int(rung[1:]), family, RunOutcome(said), first_at, last_at, n, first_err / 1000, last_err / 1000)
-        for key, rung, family, said, first_at, last_at, n, first_err, last_err in read_ladder(
-            conn, rungs, spans, limits
-        )
+        for some in portions(spans, _AT_ONCE)
+        for key, rung, family, said, first_at, last_at, n, first_err, last_err in read_ladder(conn, rungs, some, limits)
     )
+
+
+def portions(spans: Sequence[Span], most: timedelta) -> Iterator[list[Span]]:
+    """Spans in portions of that time together; spans of a probe, which follow each other, stay in one."""
+    some: list[Span] = []
+    taken = timedelta()
+    for _, group in groupby(spans, key=lambda span: span[0]):
+        own = list(group)
+        time = sum((end - start for _, start, end in own), timedelta())
+        if some and taken + time > most:
+            yield some
+            some, taken = [], timedelta()
+        some.extend(own)
+        taken += time
+    if some:
+        yield some
 
 
 def read_chains(conn: Connection, since: datetime) -> tuple[list[Chain], frozenset[UUID]]:

@@ -15,7 +15,7 @@ from civobs_collector.db.events import list_events, read_versions
 from civobs_collector.detect.inputs import LadderRun, RunOutcome
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.record import EventRecord
-from civobs_collector.detect_read import read_inputs
+from civobs_collector.detect_read import portions, read_inputs
 from civobs_collector.detect_role import detect_once, run
 from civobs_collector.rollups import fold_whole_days, roll_up
 from tests.collector.fix_detect import T0, at
@@ -302,3 +302,11 @@ def test_the_role_runs_until_it_is_told_to_stop(dsn):
     started = datetime.now(UTC)
     asyncio.run(briefly())
     assert datetime.now(UTC) - started < timedelta(seconds=30)
+
+
+def test_the_ladder_is_read_in_portions_that_part_no_probe():
+    day = timedelta(days=1)
+    spans = [(1, T0, T0 + day), (2, T0, T0 + day), (2, T0 + 2 * day, T0 + 3 * day), (3, T0, T0 + 9 * day)]
+    assert list(portions(spans, 2 * day)) == [spans[:1], spans[1:3], spans[3:]]
+    assert list(portions(spans, 30 * day)) == [spans]
+    assert list(portions([], day)) == []
