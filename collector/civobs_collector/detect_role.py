@@ -153,14 +153,7 @@ def detect_once(
             events.beat(conn, now, settings.ingest.instance)
     n_events = len(found)
     if services:
-        try:
-            n_services, later = _services(work, inputs, found, since)
-        except errors.QueryCanceled as error:
-            raise ServicesError from error
-        except psycopg.Error:
-            raise
-        except Exception as error:
-            raise ServicesError from error
+        n_services, later = _services_apart(work, inputs, found, since)
         n_events, changes = n_events + n_services, (*changes, *later)
     report = DetectReport(start, now, len(inputs.probes), n_events, changes, time.monotonic() - started, may_publish)
     _log(report)
@@ -176,6 +169,20 @@ class _Work:
     dry_run: bool
     params: Params
     memory: Memory | None
+
+
+def _services_apart(
+    work: _Work, inputs: Inputs, losses: Sequence[EventRecord], since: datetime | None
+) -> tuple[int, tuple[Change, ...]]:
+    """``_services``, whose faults are its own: ServicesError, also for a statement that takes too long."""
+    try:
+        return _services(work, inputs, losses, since)
+    except errors.QueryCanceled as error:
+        raise ServicesError from error
+    except psycopg.Error:
+        raise
+    except Exception as error:
+        raise ServicesError from error
 
 
 def _services(

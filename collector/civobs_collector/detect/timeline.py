@@ -185,32 +185,25 @@ def build(inputs: Inputs, params: Params) -> Timeline:
     return Timeline(axis, lines, tuple(sorted(suspects, key=lambda one: (one.latest, one.probe_key))))
 
 
+_Presence = tuple[list[Span], list[Span], list[tuple[float, float]]]
+"""What presence says of a probe, what of it is blamed on the collector, and when the collector was away."""
+
+
 def _line(
     probe: ProbeInfo,
-    presence: tuple[list[Span], list[Span], list[tuple[float, float]]],
+    presence: _Presence,
     lost: tuple[Loss, ...],
     runs: list[LadderRun],
     axis: Axis,
     params: Params,
 ) -> ProbeLine:
-    said, blamed, away = presence
     by_rung: dict[tuple[int, int], list[LadderRun]] = defaultdict(list)
     for run in sorted(runs, key=lambda r: (r.rung, r.family, r.first_at, r.last_at, r.outcome)):
         by_rung[run.rung, run.family].append(run)
     abroad = [at for at in sorted(by_rung) if at[0] == INTERNATIONAL]
-    by_rung.update(zip(abroad, lists.settled([by_rung[at] for at in abroad], said), strict=True))
+    by_rung.update(zip(abroad, lists.settled([by_rung[at] for at in abroad], presence[0]), strict=True))
     last_row = max((run.last_at.timestamp() for run in runs), default=-math.inf)
-    seen = np.zeros(axis.n * axis.cells, dtype=np.uint8)
-    for span in said:
-        state = span.seen
-        # Off is only concluded once what the probe recorded after its return is here; until then it is lost.
-        if state is Seen.LOST_REBOOT and last_row < span.end:
-            state = Seen.LOST
-        _paint(seen, axis, span.start, span.end, state)
-    for span in blamed:
-        _paint(seen, axis, span.start, span.end, Seen.NOTHING)
-    for start, end in away:
-        _paint(seen, axis, start, end, Seen.NOTHING)
+    seen = _presence_cells(presence, last_row, axis)
     cells = {rung: _rung_cells(by_rung, rung, axis, params) for rung in sorted({r for r, _ in by_rung})}
     international = cells.get(INTERNATIONAL, np.zeros_like(seen))
     combined = _combined(seen, international)
@@ -230,6 +223,21 @@ def _line(
         runs=dict(by_rung),
         last_row=last_row,
     )
+
+
+def _presence_cells(presence: _Presence, last_row: float, axis: Axis) -> Codes:
+    """`Seen`, by cell."""
+    said, blamed, away = presence
+    seen = np.zeros(axis.n * axis.cells, dtype=np.uint8)
+    for span in said:
+        state = span.seen
+        # Off is only concluded once what the probe recorded after its return is here; until then it is lost.
+        if state is Seen.LOST_REBOOT and last_row < span.end:
+            state = Seen.LOST
+        _paint(seen, axis, span.start, span.end, state)
+    for start, end in [*((span.start, span.end) for span in blamed), *away]:
+        _paint(seen, axis, start, end, Seen.NOTHING)
+    return seen
 
 
 def _arrived(families: Sequence[Sequence[LadderRun]], axis: Axis, params: Params) -> NDArray[np.bool_]:
