@@ -18,6 +18,8 @@ from civobs_wire.failure import Failure, Outcome
 from civobs_wire.measurement import Check
 from civobs_wire.plan import Anchor
 
+RESOLVER = "resolver"
+"""The question of L2 to the resolver that the device was given."""
 TIMEOUTS = table(
     Timeout("ladder.gateway", 2.0, "a router in the same room answers in milliseconds, over bad Wi-Fi in one second"),
     Timeout("ladder.hop", 2.0, "traceroute(8) waits 5 s; the first hop of a provider is near"),
@@ -86,7 +88,7 @@ async def access(family: IpFamily, anchors: Sequence[Anchor], context: Context) 
         questions.append(check("hop", partial(_hop, towards, context)))
     given = [address for address in context.resolvers if (":" in address) == (family == 6)]
     if given:
-        questions.append(check("resolver", partial(_resolver, given, context)))
+        questions.append(check(RESOLVER, partial(_resolver, given, context)))
     return tuple(await asyncio.gather(*questions))
 
 

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from civobs_agent.rungs import RESOLVER
 from civobs_agent.trouble import HOLD_CLIMBS, Trouble
 from civobs_wire.failure import Failure, Outcome
-from civobs_wire.measurement import ClockState, Ladder, Validity
+from civobs_wire.measurement import Check, ClockState, Ladder, Validity
 from civobs_wire.plan import Anchor, LadderPlan, Plan, Target
 from tests.agent.fix_home import home
 
@@ -196,6 +197,20 @@ def test_what_never_worked_is_no_trouble_as_long_as_something_abroad_answers():
 def test_an_agent_started_in_an_outage_is_in_trouble_at_once():
     trouble = Trouble()
     trouble.learn([row(4, Outcome.FAILED)])
+    assert trouble.active
+
+
+def test_a_resolver_that_falls_silent_is_trouble_though_the_next_hop_answers():
+    def access(resolver, mono_ms):
+        checks = (Check(id="hop", outcome=Outcome.OK), Check(id=RESOLVER, **resolver))
+        return row(2, Outcome.OK, mono_ms).model_copy(update={"checks": checks, "n": 2})
+
+    dead = {"outcome": Outcome.FAILED, "failure": Failure.GENERIC_TIMEOUT_ERROR}
+    trouble = Trouble()
+    trouble.learn([access(dead, 0)])
+    assert not trouble.active
+    trouble.learn([access({"outcome": Outcome.OK}, 1000)])
+    trouble.learn([access(dead, 2000)])
     assert trouble.active
 
 
