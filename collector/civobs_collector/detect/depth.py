@@ -4,14 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from civobs_collector.detect.dating import DOMESTIC
 from civobs_collector.detect.grid import View
 from civobs_collector.detect.record import Depth
-from civobs_collector.detect.timeline import Code, Codes, ProbeLine
+from civobs_collector.detect.timeline import DOMESTIC, Code, Codes, ProbeLine, Verdict
 
 _CUT = (Code.DOWN, Code.LISTED)
-
-_OK, _FAILED = 1, 2
 
 
 def rung_votes(homes: Sequence[Sequence[ProbeLine]], rung: int, part: slice) -> tuple[int, int]:
@@ -23,8 +20,8 @@ def rung_votes(homes: Sequence[Sequence[ProbeLine]], rung: int, part: slice) -> 
             said = line.rungs.get(rung)
             if said is not None:
                 while_down = np.isin(line.codes[part], _CUT)
-                n_ok += int(np.count_nonzero(while_down & (said[part] == _OK)))
-                n_failed += int(np.count_nonzero(while_down & (said[part] == _FAILED)))
+                n_ok += int(np.count_nonzero(while_down & (said[part] == Verdict.OK)))
+                n_failed += int(np.count_nonzero(while_down & (said[part] == Verdict.FAILED)))
         worked += n_ok > n_failed
         failed += n_failed >= n_ok and n_failed > 0
     return worked, failed

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from civobs_collector.detect.dating import DOMESTIC
 from civobs_collector.detect.depth import rung_votes
 from civobs_collector.detect.params import Params
-from civobs_collector.detect.timeline import ACCESS, Code, Codes, ProbeLine
+from civobs_collector.detect.timeline import ACCESS, DOMESTIC, Code, Codes, ProbeLine
 
 UNDETERMINED = "undetermined"
 _LINK = 1

@@ -161,9 +161,11 @@ class Confidence(Part):
 
     label: ConfidenceLabel
     posterior: float
-    """Posterior probability of the state filter at the deepest point."""
+    """Posterior probability of the state filter at the deepest point; of lost lines, as far as it is stated
+    (``confidence.most``)."""
     families: tuple[str, ...]
-    """Independent kinds of evidence: ``presence``, ``inside_out``, ``external``, ``human``."""
+    """Independent kinds of evidence: ``presence``, ``inside_out``, ``external``, ``human``; of services also
+    ``control``, votes from elsewhere."""
     reasons: tuple[str, ...]
 
 

@@ -24,6 +24,8 @@ from civobs_collector.detect.presence import Loss, Seen, Span, by_probe, losses,
 Codes = NDArray[np.uint8]
 ACCESS = 2
 """Rung L2: the hop behind the gateway, and the resolver that the provider gives."""
+DOMESTIC = 3
+"""Rung L3: whether hosts within the country answer."""
 INTERNATIONAL = 4
 """Rung L4: whether the world outside the country answers. It decides between up and down."""
 NAMES = 5
@@ -64,6 +66,14 @@ class Rung(IntEnum):
     """Enough answered, but only a few; of L4 it stands for all families, as a list does."""
 
 
+class Verdict(IntEnum):
+    """What the rows of one rung say of a bin."""
+
+    NOTHING = 0
+    OK = 1
+    FAILED = 2
+
+
 _RUNG_OF = {
     RunOutcome.OK: Rung.OK,
     RunOutcome.FAILED: Rung.FAILED,
@@ -92,7 +102,6 @@ def _table() -> Codes:
 
 
 _CODE = _table()
-_OK, _FAILED = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +145,7 @@ class ProbeLine:
     online: Codes
     """`Seen`, as presence alone has it."""
     rungs: dict[int, Codes]
-    """Per rung 0 nothing known, 1 ok, 2 failed."""
+    """`Verdict`, per rung."""
     losses: tuple[Loss, ...]
     runs: dict[tuple[int, int], list[LadderRun]]
     """By rung and family, in order of time."""
@@ -211,7 +220,7 @@ def _line(
     combined[beyond:] = Code.UNKNOWN
     codes = _majority(combined, axis, tuple(Code))
     if NAMES in cells:
-        failed = _verdicts(cells[NAMES], axis) == _FAILED
+        failed = _verdicts(cells[NAMES], axis) == Verdict.FAILED
         codes[(codes == Code.UP) & failed & _resolver_failed(by_rung, axis, params)] = Code.NAMELESS
     return ProbeLine(
         probe=probe,
@@ -353,14 +362,16 @@ def _majority(cells: Codes, axis: Axis, codes: tuple[int, ...]) -> Codes:
 
 
 def _verdicts(cells: Codes, axis: Axis, *, listed: bool = False) -> Codes:
-    """1 ok, 2 failed, 0 nothing known, by bin. ``listed``: a few that answer are no whole."""
+    """`Verdict`, by bin. ``listed``: a few that answer are no whole."""
     failed = _flags(Rung, (Rung.FAILED, Rung.FEW) if listed else (Rung.FAILED,))
     well = _flags(Rung, (Rung.OK,) if listed else (Rung.OK, Rung.FEW))
-    found = np.where(failed, _FAILED, np.where(well, _OK, 0)).astype(np.uint8)[cells[:: axis.cells]]
+    by_cell = np.where(failed, Verdict.FAILED, np.where(well, Verdict.OK, Verdict.NOTHING)).astype(np.uint8)
+    found: Codes = by_cell[cells[:: axis.cells]]
     mixed = _mixed(cells, axis)
     table = cells.reshape(axis.n, axis.cells)[mixed]
     n_failed, n_ok = failed[table].sum(axis=1), well[table].sum(axis=1)
-    found[mixed] = np.where(n_ok + n_failed == 0, 0, np.where(n_failed >= n_ok, _FAILED, _OK))
+    told = np.where(n_failed >= n_ok, Verdict.FAILED, Verdict.OK)
+    found[mixed] = np.where(n_ok + n_failed == 0, Verdict.NOTHING, told)
     return found
 
 
