@@ -34,7 +34,16 @@ from civobs_collector.detect.record import (
 )
 from civobs_collector.detect.segments import Segment
 from civobs_collector.detect.severity import severity_of
-from civobs_collector.detect.timeline import INTERNATIONAL, NAMES, Code, ProbeLine, Timeline, moment
+from civobs_collector.detect.timeline import (
+    DOMESTIC,
+    INTERNATIONAL,
+    NAMES,
+    Code,
+    ProbeLine,
+    Timeline,
+    Verdict,
+    moment,
+)
 
 PRESENCE = "presence"
 _BASELINE_BINS = 12
@@ -240,10 +249,10 @@ def _times(case: Case, timeline: Timeline, params: Params) -> _Times:
     changes: dict[str, list[Change]] = {PRESENCE: [], "ladder.L4": [], "ladder.L3": [], "ladder.L5": []}
     joint = []
     for home in case.homes:
-        by_broker = segment.view is View.BROKER
-        presence = [dating.presence_spells(line, params, detours=by_broker) for line in home.lines]
+        asked = {"detours": segment.view is View.BROKER, "dark": segment.view is View.POWER}
+        presence = [dating.presence_spells(line, params, **asked) for line in home.lines]
         rows = [dating.rung_spells(line, INTERNATIONAL, params) for line in home.lines]
-        domestic = [dating.rung_spells(line, dating.DOMESTIC, params) for line in home.lines]
+        domestic = [dating.rung_spells(line, DOMESTIC, params) for line in home.lines]
         names = [dating.rung_spells(line, NAMES, params) for line in home.lines]
         both = presence
         if segment.view is View.INTERNET:
@@ -364,7 +373,7 @@ def _share_up(case: Case, signal: str, part: slice) -> float:
             verdict = line.rungs.get(int(signal[-1]))
             if verdict is None:
                 continue
-            good, bad = verdict[part] == 1, verdict[part] == 2
+            good, bad = verdict[part] == Verdict.OK, verdict[part] == Verdict.FAILED
         up += int((good & votes).sum())
         known += int(((good | bad) & votes).sum())
     return round(up / known, 4) if known else 0.0

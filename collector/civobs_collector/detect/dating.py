@@ -16,9 +16,6 @@ from civobs_collector.detect.inputs import LadderRun, RunOutcome
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.timeline import INTERNATIONAL, ProbeLine
 
-DOMESTIC = 3
-"""Rung L3: whether hosts within the country answer."""
-
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -73,14 +70,20 @@ class Spell:
         return self.onset.lo <= other.until and other.onset.lo <= self.until
 
 
-def presence_spells(line: ProbeLine, params: Params, *, detours: bool = False) -> list[Spell]:
-    """Absences of a probe as the broker saw them, or, with its detours, as its first broker did."""
+def presence_spells(line: ProbeLine, params: Params, *, detours: bool = False, dark: bool = False) -> list[Spell]:
+    """Absences of a probe as the broker saw them, or, with its detours, as its first broker did.
+
+    ``dark``: it is asked when the device had power again, and one that has just started has not been waiting.
+    """
     reconnect = params["presence.reconnect"]
+    boot = max(params["presence.boot"], params["presence.boot_floor"])
     lost = sorted((*line.losses, *line.detours), key=lambda one: one.latest) if detours else line.losses
     return [
         Spell.of(
             Interval(one.earliest, one.latest),
-            None if one.back is None else Interval(max(one.latest, one.back - reconnect), one.back),
+            None
+            if one.back is None
+            else Interval(max(one.latest, one.back - (boot if dark and one.rebooted else reconnect)), one.back),
         )
         for one in lost
         if not one.pending
