@@ -1,18 +1,25 @@
 """How long a reader waits for a page of a country's year with more than ten million rows stored.
 
-The application runs as it is served, over HTTP on this machine, one reader at a time. "Cold" is the first request of a
-process that has drawn nothing yet, "warm" what follows. Prints numbers and judges nothing.
+Asked is ``civobs serve --roles api``, over HTTP on this machine, one reader at a time. "At once" is the first request
+of a new process, sent as soon as it listens; "cold" the first of one that has stood for some seconds, as it has when a
+reader comes: its renderer runs, and no page was drawn; "warm" what follows. Prints numbers and judges nothing.
 """
 
 import argparse
+import os
+import socket
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
+import httpx
 import psycopg
 from rich.console import Console
 from rich.table import Table
@@ -22,7 +29,7 @@ from civobs_collector.keys import make_key
 from civobs_lab.postgres import Kind
 from tests.bench.country_year import END, Size, filled
 from tests.collector.fix_services import blocking_record
-from tests.collector.fix_web import add_event, served_at, shutdown_record
+from tests.collector.fix_web import add_event, shutdown_record
 
 WHOLE, SMALL = Size(probes=50, targets=50, days=365), Size(probes=6, targets=4, days=3)
 EVENTS = 60
@@ -37,6 +44,9 @@ PAGES = (
     "/api/v1/events?cc=KE",
 )
 """The second event is a blocking."""
+
+STANDS_S = 5.0
+"""After this a process has done what it does when it starts."""
 
 
 def publish(conn: psycopg.Connection, days: int) -> None:
@@ -56,21 +66,54 @@ def publish(conn: psycopg.Connection, days: int) -> None:
         )
 
 
-def measured(dsn: str, path: str, *, cold: int, warm: int) -> tuple[list[float], list[float]]:
-    """Seconds of the first request of each new process's application, and of those that follow in the last of them."""
-    first, later = [], []
+@contextmanager
+def served(dsn: str, folder: Path) -> Iterator[httpx.Client]:
+    """A process of its own, from when it listens."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    keys = {name: str(folder / f"{name}.key") for name in ("plan", "receipt")}
+    for path in keys.values():
+        make_key(Path(path))
+    settings = {
+        "CIVOBS_DATABASE__DSN": dsn,
+        "CIVOBS_API__PORT": str(port),
+        "CIVOBS_KEYS__PLAN_KEY": keys["plan"],
+        "CIVOBS_KEYS__RECEIPT_KEY": keys["receipt"],
+    }
+    command = [sys.executable, "-m", "civobs_collector", "serve", "--roles", "api"]
+    with (
+        subprocess.Popen(command, env=os.environ | settings, stderr=subprocess.DEVNULL) as process,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
+    ):
+        try:
+            while not _listens(port):
+                if process.poll() is not None:
+                    raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
+                time.sleep(0.01)
+            yield client
+        finally:
+            process.terminate()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def measured(dsn: str, path: str, *, cold: int, warm: int) -> tuple[list[float], list[float], list[float]]:
+    """Seconds of the first request of new processes, at once and later, and of what follows in the last of them."""
+    at_once, first, later = [], [], []
     for number in range(cold):
-        with tempfile.TemporaryDirectory() as folder:
-            make_key(Path(folder) / "receipt.key")
-            for site in served_at(dsn, Path(folder)):
-                site.client.get("/health")  # opens the pool
-                first.append(_seconds(site.client, path))
-                if number == cold - 1:
-                    later = [_seconds(site.client, path) for _ in range(warm)]
-    return first, later
+        for stands, seconds in ((0.0, at_once), (STANDS_S, first)):
+            with tempfile.TemporaryDirectory() as folder, served(dsn, Path(folder)) as client:
+                time.sleep(stands)
+                seconds.append(_seconds(client, path))
+                if stands and number == cold - 1:
+                    later = [_seconds(client, path) for _ in range(warm)]
+    return at_once, first, later
 
 
-def _seconds(client, path: str) -> float:
+def _seconds(client: httpx.Client, path: str) -> float:
     started = time.perf_counter()
     answer = client.get(path)
     took = time.perf_counter() - started
@@ -78,11 +121,18 @@ def _seconds(client, path: str) -> float:
     return took
 
 
-def show(size: Size, found: dict[str, tuple[list[float], list[float]]], console: Console) -> None:
+def show(size: Size, found: dict[str, tuple[list[float], list[float], list[float]]], console: Console) -> None:
     """Print a line for each page."""
-    table = Table("page", "cold p50 ms", "cold p95", "warm p50", "warm p95", "warm max", box=None)
-    for path, (first, later) in found.items():
-        numbers = (statistics.median(first), _p95(first), statistics.median(later), _p95(later), max(later))
+    table = Table("page", "at once p50 ms", "cold p50", "cold p95", "warm p50", "warm p95", "warm max", box=None)
+    for path, (at_once, first, later) in found.items():
+        numbers = (
+            statistics.median(at_once),
+            statistics.median(first),
+            _p95(first),
+            statistics.median(later),
+            _p95(later),
+            max(later),
+        )
         table.add_row(path, *(f"{number * 1000:.0f}" for number in numbers))
     console.print(f"{size.rows:,} rows of {size.probes} probes over {size.days} days, {EVENTS} events")
     console.print(table)
