@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from civobs_collector.db.read_probes import AccessCounts
 from civobs_collector.detect.access import Access, Sight, of_homes, sights, unseen
 from tests.collector.fix_detect import World, shutdown
 
@@ -48,3 +49,20 @@ def test_an_event_says_what_the_affected_have_and_what_cannot_be_seen(kinds, aff
     assert event.scope.access == affected
     assert note in event.coverage_note if note else "nothing can be said" not in event.coverage_note
     assert of_homes(world.probes, []) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("counts", "kinds", "told"),
+    [
+        ((20, 16, 4, 0), {"fixed", "mobile"}, (16, 4)),
+        ((20, 19, 1, 0), {"fixed", "mobile"}, (None, None)),
+        ((20, 14, 2, 4), {"fixed", "mobile", None}, (14, None)),
+        ((20, 20, 0, 0), {"fixed"}, (20, 0)),
+        ((2, 0, 2, 0), {None}, (None, None)),
+        ((0, 0, 0, 0), set(), (0, 0)),
+    ],
+)
+def test_what_one_home_or_two_have_is_not_told_nor_to_be_worked_out(counts, kinds, told):
+    one = AccessCounts("KE", *counts)
+    assert one.kinds == kinds
+    assert (one.told(one.fixed), one.told(one.mobile)) == told

@@ -236,6 +236,19 @@ def test_of_a_country_it_is_said_which_kinds_of_access_are_observed(site):
     assert kenya.not_seen[0] in site.client.get("/countries/KE").text
 
 
+def test_of_the_line_of_one_home_or_two_nothing_is_said(own_site):
+    with psycopg.connect(own_site.dsn) as conn:
+        conn.execute("UPDATE probe SET access = CASE WHEN cc = 'KE' AND asn <> 36866 THEN 'fixed' ELSE 'mobile' END")
+    lines = own_site.client.get("/api/v1/countries").json()["items"]
+    found = {line["cc"]: [(one["sight"], one["households"]) for one in line["access"]] for line in lines}
+    assert found == {
+        "FJ": [("not_known", None), ("not_known", None)],
+        "KE": [("observed", None), ("observed", None)],
+        "UG": [("not_known", None), ("not_known", None)],
+    }
+    assert "is not known" in own_site.client.get("/countries/FJ").text
+
+
 def test_what_was_refused_is_counted_by_reason(site):
     lines = models.Quarantine.model_validate(site.client.get("/api/v1/quarantine").json()).items
     assert [(line.reason, line.n) for line in lines] == [("wrong_signature", 3)]

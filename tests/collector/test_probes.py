@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from civobs_collector import crockford
 from civobs_collector.db.probes import Place
-from civobs_collector.db.read_probes import count_access
+from civobs_collector.db.read_probes import AccessCounts, count_access
 from civobs_collector.enrolment import enrol
 from tests.collector.test_enrolment import enrolled, new_claim, request
 
@@ -86,7 +86,7 @@ def test_a_probe_has_the_line_of_its_claim_until_another_is_said(keyed, dsn):
         code = new_claim(conn, place=Place("KE", 37100, access="fixed"))
         probe_id = enrol(conn, request(code, Ed25519PrivateKey.generate()), keyed.settings).probe_id
         enrolled(conn, keyed.settings)
-        assert [(one.access, one.households) for one in count_access(conn, "KE")] == [("fixed", 1), (None, 1)]
+        assert count_access(conn, "KE") == [AccessCounts("KE", 2, 1, 0, 1)]
     assert "is mobile, was fixed" in keyed.civobs("probes", "access", probe_id, "mobile").out
     assert keyed.civobs("probes", "show", probe_id, "--json").json["access"] == "mobile"
 

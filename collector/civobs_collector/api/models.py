@@ -86,7 +86,10 @@ class AccessLine(Answer):
         description="not_known: of some households it is not known what they have. Of what is not observed, or not "
         "known to be, nothing is said: it is never the same as no event"
     )
-    households: int = Field(description="Households with an active probe that are known to have it")
+    households: int | None = Field(
+        description="Households with an active probe that are known to have it; null where one or two have it, or all "
+        "but one or two, because that would tell of single homes"
+    )
 
 
 class CountryLine(Answer):

@@ -1,7 +1,6 @@
 """``/api/v1/probes``, ``/countries`` and ``/quarantine``: who measures where and what was refused, in counts."""
 
 from datetime import UTC, datetime
-from itertools import groupby
 
 from fastapi import APIRouter
 
@@ -53,21 +52,19 @@ def probes(conn: ConnDep, cc: CountryCode | None = None) -> NetworkList:
 def countries(conn: ConnDep, cc: CountryCode | None = None) -> CountryList:
     """Where no household has a mobile line, a shutdown of mobile networks cannot be seen, and that is said here."""
     names = read_country_names(conn)
-    items = []
-    for code, group in groupby(count_access(conn, cc), key=lambda one: one.cc):
-        households = {one.access: one.households for one in group}
-        items.append(
-            CountryLine(
-                cc=code,
-                country=names.get(code, code),
-                households=sum(households.values()),
-                access=tuple(
-                    AccessLine(access=kind, sight=sight, households=households.get(kind, 0))
-                    for kind, sight in sights(households).items()
-                ),
-                not_seen=unseen(households),
-            )
+    items = [
+        CountryLine(
+            cc=one.cc,
+            country=names.get(one.cc, one.cc),
+            households=one.households,
+            access=tuple(
+                AccessLine(access=kind, sight=sight, households=one.told(n))
+                for (kind, sight), n in zip(sights(one.kinds).items(), (one.fixed, one.mobile), strict=True)
+            ),
+            not_seen=unseen(one.kinds),
         )
+        for one in count_access(conn, cc)
+    ]
     return CountryList(as_of=datetime.now(UTC), items=tuple(items))
 
 

@@ -51,24 +51,46 @@ def count_networks(conn: Connection, since: datetime, cc: str | None = None) -> 
         return cursor.execute(_COUNTS_SQL, {"since": since, "cc": cc}).fetchall()
 
 
+FEWEST = 3
+"""Households of which a trait may be told: of one or two it would tell of single homes."""
+
+
 @dataclass(frozen=True, slots=True)
 class AccessCounts:
     """Households of one country with an active probe, by what their line is."""
 
     cc: str
-    access: str | None
-    """``fixed`` or ``mobile``; None where it is not known."""
     households: int
+    fixed: int
+    mobile: int
+    unknown: int
+    """Households of which nobody has said. One with two lines counts for each."""
+
+    @property
+    def kinds(self) -> frozenset[str | None]:
+        """What they have, None for not known: nothing is known of a country of a home or two."""
+        if 0 < self.households < FEWEST:
+            return frozenset({None})
+        there = (("fixed", self.fixed), ("mobile", self.mobile), (None, self.unknown))
+        return frozenset(kind for kind, n in there if n)
+
+    def told(self, n: int) -> int | None:
+        """``n`` of the households, or None where so few have it, or have it not, that it would tell of single homes."""
+        others = self.households - n
+        return n if (n == 0 or n >= FEWEST) and (others <= 0 or others >= FEWEST) else None
 
 
 _ACCESS_SQL = """
-SELECT cc, access, count(DISTINCT household_key) AS households FROM probe
- WHERE status = 'active' AND NOT is_anchor AND (%(cc)s::text IS NULL OR cc = %(cc)s)
- GROUP BY cc, access ORDER BY cc, access NULLS LAST
+SELECT cc, count(DISTINCT household_key) AS households,
+       count(DISTINCT household_key) FILTER (WHERE access = 'fixed') AS fixed,
+       count(DISTINCT household_key) FILTER (WHERE access = 'mobile') AS mobile,
+       count(DISTINCT household_key) FILTER (WHERE access IS NULL) AS unknown
+  FROM probe WHERE status = 'active' AND NOT is_anchor AND (%(cc)s::text IS NULL OR cc = %(cc)s)
+ GROUP BY cc ORDER BY cc
 """
 
 
 def count_access(conn: Connection, cc: str | None = None) -> list[AccessCounts]:
-    """Count households per country and kind of access."""
+    """Count households per country by kind of access."""
     with conn.cursor(row_factory=class_row(AccessCounts)) as cursor:
         return cursor.execute(_ACCESS_SQL, {"cc": cc}).fetchall()

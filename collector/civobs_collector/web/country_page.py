@@ -120,7 +120,7 @@ def country_page(conn: Connection, cc: str, period: Period, view: View) -> str |
             "local": view.local,
             "period": period,
             "periods": PERIODS,
-            "unseen": unseen(one.access for one in count_access(conn, cc)),
+            "unseen": unseen(kind for one in count_access(conn, cc) for kind in one.kinds),
             "counts": [count for count in counts if count.households],
             "chart": view.drawings.both(timeline, _describe(country, timeline, view.at, empty_h)),
             "lines": _lines(timeline, view.at),
