@@ -11,6 +11,7 @@ import pytest
 from civobs_collector.detect.record import Level, Scope, Status, Transition
 from civobs_collector.publish.chart_spec import WIDE, timeline_spec
 from civobs_collector.publish.charts import Curve, CurvePoint, Lane, Segment, Timeline
+from civobs_collector.web.ahead import MOST, Ahead
 from civobs_collector.web.country_page import PERIODS, View, country_page, window
 from civobs_collector.web.draw import Drawings
 from civobs_collector.web.places import local_clock
@@ -70,20 +71,20 @@ def test_names_are_drawn_as_text():
 @pytest.mark.parametrize("period", PERIODS, ids=lambda period: period.id)
 def test_a_chart_reaches_to_the_end_of_the_step_that_runs(period):
     midnight = datetime(2026, 3, 1, tzinfo=UTC)
-    for minute in range(0, 2 * 24 * 60, 7):
+    for minute in range(0, 2 * 24 * 60, 5):
         at = midnight + MINUTE * minute
         shown = window(period, at)
-        assert timedelta(0) <= shown.edge - at < period.moves
+        assert timedelta(0) < shown.edge - at <= period.moves
         assert timedelta(0) <= at - shown.end < HOUR
         assert shown.bins[0] == shown.start
-        assert shown.bins[-1] < shown.end <= shown.bins[-1] + period.step <= max(shown.edge, shown.end)
+        assert shown.bins[-1] < shown.end <= shown.bins[-1] + period.step <= shown.edge
         assert period.length - period.step < shown.end - shown.start <= period.length
 
 
 @pytest.mark.parametrize("period", PERIODS, ids=lambda period: period.id)
 def test_a_minute_redraws_nothing_and_an_event_that_opens_or_closes_does(plain_dsn, period):
     drawings = Drawings()
-    at = datetime(2026, 11, 23, 15, 31, tzinfo=UTC)
+    at = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
     place = Scope(level=Level.COUNTRY, cc="KE", asns=(33771,), asns_observed=(33771,), country="Kenya")
     onset = Transition(earliest=at - period.length / 4, latest=at - period.length / 4)
 
@@ -94,7 +95,7 @@ def test_a_minute_redraws_nothing_and_an_event_that_opens_or_closes_does(plain_d
 
     with psycopg.connect(plain_dsn, autocommit=True) as conn:
         seed(conn, at)
-        assert [drawn(0), drawn(1), drawn(3)] == [2, 2, 2]
+        assert [drawn(0), drawn(1), drawn(4)] == [2, 2, 2]
         opened = shutdown_record(event_key=uuid4(), status=Status.OPEN, resolution=None, scope=place, onset=onset)
         add_event(conn, "CIV-2026-KE-0009", [("new", "detected", opened)])
         assert [drawn(1), drawn(2)] == [4, 4]
@@ -102,3 +103,43 @@ def test_a_minute_redraws_nothing_and_an_event_that_opens_or_closes_does(plain_d
         closed = opened.model_copy(update={"status": Status.CLOSED, "resolution": over})
         add_version(conn, 2, "closed", "detected", closed)
         assert [drawn(3), drawn(4)] == [6, 6]
+
+
+def test_what_was_asked_for_within_a_day_is_drawn_before_the_next_reader_comes(plain_dsn):
+    drawings = Drawings()
+    at = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
+
+    def render(cc, period, moment):
+        return country_page(conn, cc, period, View(moment, local_clock(cc), drawings, "https://observatory.example"))
+
+    with psycopg.connect(plain_dsn, autocommit=True) as conn:
+        seed(conn, at)
+        ahead = Ahead(render)
+        ahead.asked("KE", PERIODS[0], at)
+        for minutes in (5, 6, 9):
+            ahead.draw(at + MINUTE * minutes)
+            assert len(drawings._kept) == 2
+        render("KE", PERIODS[0], at + MINUTE * 7)
+        assert len(drawings._kept) == 2
+        ahead.draw(at + MINUTE * 10)
+        assert len(drawings._kept) == 4
+        ahead.draw(at + timedelta(days=1, minutes=10))
+        assert len(drawings._kept) == 4
+
+
+def test_pages_drawn_ahead_are_bounded_and_wait_while_the_database_is_away(caplog):
+    rendered = []
+
+    def render(cc, period, at):
+        rendered.append(cc)
+        if len(rendered) == 3:
+            raise psycopg.OperationalError("away")
+
+    ahead = Ahead(render)
+    for number in range(MOST + 5):
+        ahead.asked(f"{number}", PERIODS[0], ONSET)
+    ahead.draw(ONSET)
+    assert rendered == ["5", "6", "7"]
+    assert "cause=away" in caplog.text
+    ahead.draw(ONSET)
+    assert len(rendered) == 3 + MOST

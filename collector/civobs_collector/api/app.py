@@ -20,7 +20,7 @@ from civobs_collector.api import (
     routes_networks,
     routes_pages,
 )
-from civobs_collector.api.deps import make_served
+from civobs_collector.api.deps import Served, make_served
 from civobs_collector.api.head import AnswerHead
 from civobs_collector.api.headers import SecurityHeaders
 from civobs_collector.config import CollectorSettings
@@ -50,12 +50,13 @@ def create_app(settings: CollectorSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         served.pool.open()
-        warming = Thread(target=served.drawings.warm, name="drawings")
-        warming.start()
+        drawing = Thread(target=_draw_ahead, args=(served,), name="drawings")
+        drawing.start()
         try:
             yield
         finally:
-            warming.join()
+            served.ahead.stop()
+            drawing.join()
             served.pool.close()
 
     app = FastAPI(
@@ -86,6 +87,12 @@ def create_app(settings: CollectorSettings) -> FastAPI:
     app.add_middleware(AnswerHead)
     problems.install(app)
     return app
+
+
+def _draw_ahead(served: Served) -> None:
+    """Start the renderer, and keep drawings ready."""
+    served.drawings.warm()
+    served.ahead.run()
 
 
 def _operation_id(route: APIRoute) -> str:

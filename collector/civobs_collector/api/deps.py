@@ -1,7 +1,8 @@
-"""What routes are given: a connection, the settings, the sealer, the drawings."""
+"""What routes are given: a connection, the settings, the sealer, the drawings and who draws them ahead."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -12,7 +13,10 @@ from civobs_collector.api.rate import TokenBuckets
 from civobs_collector.api.sealing import Sealer, make_sealer
 from civobs_collector.config import CollectorSettings
 from civobs_collector.db.connect import Connection, make_pool
+from civobs_collector.web.ahead import Ahead
+from civobs_collector.web.country_page import Period, View, country_page
 from civobs_collector.web.draw import Drawings
+from civobs_collector.web.places import local_clock
 
 POOL_SIZE = 8
 POOL_WAIT_S = 3.0
@@ -30,17 +34,26 @@ class Served:
     pool: ConnectionPool[Connection]
     sealer: Sealer
     drawings: Drawings
+    ahead: Ahead
     enrolments: TokenBuckets
     times: TokenBuckets
 
 
 def make_served(settings: CollectorSettings) -> Served:
     """Make it all; the pool opens with the application and does not insist on a database that is away."""
+    pool = make_pool(settings.database, "api", size=POOL_SIZE, wait_s=POOL_WAIT_S)
+    drawings = Drawings()
+
+    def render(cc: str, period: Period, at: datetime) -> None:
+        with pool.connection() as conn:
+            country_page(conn, cc, period, View(at, local_clock(cc), drawings, settings.api.public_url))
+
     return Served(
         settings=settings,
-        pool=make_pool(settings.database, "api", size=POOL_SIZE, wait_s=POOL_WAIT_S),
+        pool=pool,
         sealer=make_sealer(settings),
-        drawings=Drawings(),
+        drawings=drawings,
+        ahead=Ahead(render),
         enrolments=TokenBuckets(burst=10, refill_s=30.0),
         times=TokenBuckets(burst=30, refill_s=2.0),
     )

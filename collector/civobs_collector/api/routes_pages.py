@@ -43,11 +43,13 @@ def country(
     if period is None:
         raise not_found(f"There is no period of that name; there are {', '.join(one.id for one in PERIODS)}.")
     page = None
+    at = _this_minute()
     if len(cc) == 2 and cc.isascii() and cc.isalpha():
-        view = View(_this_minute(), local_clock(cc), served.drawings, served.settings.api.public_url)
+        view = View(at, local_clock(cc), served.drawings, served.settings.api.public_url)
         page = country_page(conn, cc, period, view)
     if page is None:
         raise not_found("The observatory has no probe and no event in this country, so it can say nothing about it.")
+    served.ahead.asked(cc, period, at)
     return _page(page)
 
 

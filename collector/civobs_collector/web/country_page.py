@@ -82,16 +82,14 @@ class Window:
 def window(period: Period, at: datetime) -> Window:
     """Lay the period back from the last whole hour, in whole steps of UTC.
 
-    The edge lies ahead of ``at`` by less than what the chart moves at a time: so the chart is the same until then,
-    unless there is something new to show.
+    The edge lies ahead of ``at`` by at most what the chart moves at a time: so the chart is the same until then, unless
+    there is something new to show.
     """
-    end = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    return Window(_rounded_up(end, period.step) - period.length, end, _rounded_up(at, period.moves), period.step)
-
-
-def _rounded_up(moment: datetime, step: timedelta) -> datetime:
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    return epoch - (epoch - moment) // step * step
+    end = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    last = epoch - (epoch - end) // period.step * period.step
+    edge = epoch + ((at - epoch) // period.moves + 1) * period.moves
+    return Window(last - period.length, end, edge, period.step)
 
 
 def country_page(conn: Connection, cc: str, period: Period, view: View) -> str | None:
