@@ -372,7 +372,8 @@ def test_probes_that_were_off_and_return_rebooted_lost_power():
     (event,) = world.events(900)
     assert (event.kind, event.likeliest, event.depth) == (EventKind.POWER, "power", Depth.UNKNOWN)
     assert event.resolution is not None
-    assert (event.resolution.earliest, event.resolution.latest) == (at(778), at(780))
+    times = event.resolution
+    assert (times.earliest, times.likely, times.latest) == (at(772), at(779), at(780))
 
 
 def test_an_agent_that_died_without_a_reboot_says_nothing_of_the_network():

@@ -249,8 +249,8 @@ def _times(case: Case, timeline: Timeline, params: Params) -> _Times:
     changes: dict[str, list[Change]] = {PRESENCE: [], "ladder.L4": [], "ladder.L3": [], "ladder.L5": []}
     joint = []
     for home in case.homes:
-        asked = {"detours": segment.view is View.BROKER, "dark": segment.view is View.POWER}
-        presence = [dating.presence_spells(line, params, **asked) for line in home.lines]
+        by_broker = segment.view is View.BROKER
+        presence = [dating.presence_spells(line, params, detours=by_broker) for line in home.lines]
         rows = [dating.rung_spells(line, INTERNATIONAL, params) for line in home.lines]
         domestic = [dating.rung_spells(line, DOMESTIC, params) for line in home.lines]
         names = [dating.rung_spells(line, NAMES, params) for line in home.lines]
@@ -290,7 +290,9 @@ def _resolution(times: _Times, case: Case, timeline: Timeline, onset: Transition
     if segment.view is View.POWER and back:
         # Homes that regain power one by one say nothing of one another: the last of them is taken as it is.
         last = max((one for one in back if one.hi <= bounds.hi), key=lambda one: one.hi, default=bounds)
-        shares[0] = max(shares[0] or earliest, (last.lo + last.hi) / 2)
+        # A device that has just started has not been waiting to try again; how long its router takes nobody can say.
+        started = last.hi - max(params["presence.boot"], params["presence.boot_floor"]) / 2
+        shares[0] = max(shares[0] or earliest, started)
     return _transition(Interval(max(bounds.lo, earliest), max(bounds.hi, latest)), shares)
 
 

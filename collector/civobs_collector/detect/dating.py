@@ -70,20 +70,14 @@ class Spell:
         return self.onset.lo <= other.until and other.onset.lo <= self.until
 
 
-def presence_spells(line: ProbeLine, params: Params, *, detours: bool = False, dark: bool = False) -> list[Spell]:
-    """Absences of a probe as the broker saw them, or, with its detours, as its first broker did.
-
-    ``dark``: it is asked when the device had power again, and one that has just started has not been waiting.
-    """
+def presence_spells(line: ProbeLine, params: Params, *, detours: bool = False) -> list[Spell]:
+    """Absences of a probe as the broker saw them, or, with its detours, as its first broker did."""
     reconnect = params["presence.reconnect"]
-    boot = max(params["presence.boot"], params["presence.boot_floor"])
     lost = sorted((*line.losses, *line.detours), key=lambda one: one.latest) if detours else line.losses
     return [
         Spell.of(
             Interval(one.earliest, one.latest),
-            None
-            if one.back is None
-            else Interval(max(one.latest, one.back - (boot if dark and one.rebooted else reconnect)), one.back),
+            None if one.back is None else Interval(max(one.latest, one.back - reconnect), one.back),
         )
         for one in lost
         if not one.pending

@@ -36,7 +36,7 @@ TABLE: tuple[Param, ...] = (
     Param("presence.debounce", 300, "s", "Disco: a disconnect followed by a connect within 300 s is none"),
     Param("presence.will_keepalives", 1.5, "share", "MQTT v5 §3.1.2.10: the broker's limit in keepalives"),
     Param("presence.reconnect", 480, "s", "agent: waits of 300 s, by chance half as long again, after a try of 30 s"),
-    Param("presence.boot", 120, "s", "ours: a Raspberry Pi is up and connected within a minute or two of having power"),
+    Param("presence.boot", 120, "s", "ours: a Raspberry Pi starts and connects in a minute or two, if its router does"),
     Param("presence.boot_floor", 3, "real s", "an agent takes a second or two to start, in any lab"),
     Param("presence.broker_step", 8, "real s", "Mosquitto 2.0 looks for silent clients every 6 s, in whole seconds"),
     Param("detour.keepalives", 2, "share", "a client asks after a keepalive of silence, and gives up after another"),
