@@ -39,6 +39,8 @@ _PAUSE_S = 10.0
 _RETENTION_EVERY = timedelta(hours=1)
 _DAYS_EVERY = timedelta(minutes=1)
 """How often days without a fold are looked for: a late batch comes in many parts, and each would have its day anew."""
+_SURE = timedelta(days=1)
+"""A clock by which ingest has been at work for so long is right."""
 _LOCK = 0x6369_726F
 """Advisory lock: one job rolls up at a time, because two could compute one hour from different halves."""
 
@@ -95,6 +97,8 @@ ON CONFLICT (probe_key, month) DO UPDATE SET hours = c.hours | excluded.hours
 """A probe that ran has a row of L0, the ladder's lowest rung, whatever came of it. Bits are only ever added, because an
 hour's counts only ever grow."""
 
+_AT_WORK = "SELECT FROM collector_beat WHERE at >= %s AND at < %s LIMIT 1"
+
 
 def ladder_limits(params: Params) -> Limits:
     """What makes rows of the ladder alike and neighbours: folds are made by it and read by it."""
@@ -136,10 +140,13 @@ def fold_whole_days(conn: Connection, now: datetime, limits: Limits = LIMITS, li
 def drop_old(conn: Connection, now: datetime) -> list[str]:
     """Drop days of rows that are past their time, and old five-minute roll-ups; returns what was dropped.
 
-    Refuses, by doing nothing, while one of those days still has a bucket that is not rolled up.
+    Refuses, by doing nothing, while one of those days still has a bucket that is not rolled up, and until ingest has
+    been at work for a day by this clock: one that was set years ahead would drop everything.
     """
     before = (now - RAW_KEPT).replace(hour=0, minute=0, second=0, microsecond=0)
     with conn.transaction():
+        if conn.execute(_AT_WORK, (now - 2 * _SURE, now - _SURE)).fetchone() is None:
+            return []
         row = conn.execute("SELECT count(*) FROM dirty_bucket WHERE bucket < %s", (before,)).fetchone()
         if row is not None and row[0]:
             logger.warning("retention waits: buckets=%d are not rolled up yet", row[0])
@@ -150,24 +157,35 @@ def drop_old(conn: Connection, now: datetime) -> list[str]:
 
 
 def run_rollups(settings: DatabaseSettings, limits: Limits, halt: threading.Event) -> None:
-    """Roll up and drop until ``halt`` is set; trouble with the database is said once and waited out."""
+    """Roll up and drop until ``halt`` is set; trouble with the database is said once and waited out.
+
+    Where a statement takes longer than it may, the next ones do less.
+    """
     said = ""
     next_retention = next_days = datetime.min.replace(tzinfo=UTC)
+    share = 1
     while not halt.is_set():
         try:
             with connect(settings, "rollups", autocommit=True) as conn:
-                said = ""
                 while not halt.is_set():
                     now = datetime.now(UTC)
-                    done = roll_up(conn, now, limits)
+                    most, days = BUCKETS_AT_ONCE // share, DAYS_AT_ONCE // share
+                    done = roll_up(conn, now, limits, most)
+                    said = ""
                     if now >= next_retention:
-                        drop_old(conn, now)
+                        # Before it is tried: were it to fail, it must not keep days from being folded.
                         next_retention = now + _RETENTION_EVERY
-                    if done == BUCKETS_AT_ONCE:
+                        drop_old(conn, now)
+                    if done == most:
                         continue
-                    if now >= next_days and fold_whole_days(conn, now, limits) < DAYS_AT_ONCE:
+                    if now >= next_days and fold_whole_days(conn, now, limits, days) < days:
                         next_days = now + _DAYS_EVERY
+                        share = 1
                     halt.wait(_PAUSE_S if now < next_days else 0)
+        except psycopg.errors.QueryCanceled:
+            logger.warning("roll-ups go on in smaller parts: a statement took too long share=1/%d", share)
+            halt.wait(0 if share < DAYS_AT_ONCE // 2 else _PAUSE_S)
+            share = min(2 * share, DAYS_AT_ONCE)
         except (psycopg.Error, DatabaseError) as error:
             if not said:
                 said = str(error)

@@ -10,7 +10,7 @@ import pytest
 from civobs_collector.config import DatabaseSettings
 from civobs_collector.db.connect import connect
 from civobs_collector.db.ladder import RUNGS, Limits, read_ladder
-from civobs_collector.ingest.store import mark_dirty
+from civobs_collector.ingest.store import insert_beat, mark_dirty
 from civobs_collector.rollups import LIMITS, RAW_KEPT, drop_old, fold_whole_days, roll_up
 from civobs_wire.failure import FAILURE_CODES, Failure
 
@@ -215,6 +215,8 @@ def test_folds_go_with_the_rows_they_were_made_of(conn):
     first, end = quiet(conn, days=1)
     conn.execute("UPDATE probe SET enrolled_at = %s", (first,))
     folded(conn, end + timedelta(hours=1))
+    for at in (first, end):
+        insert_beat(conn, at + RAW_KEPT - timedelta(days=1, minutes=1), "test", ok=True)
     drop_old(conn, first + RAW_KEPT)
     assert count(conn, "ladder_1d") == 3
     drop_old(conn, end + RAW_KEPT)

@@ -7,7 +7,9 @@ from itertools import pairwise
 import psycopg
 import pytest
 
-from civobs_collector.rollups import BUCKET, HIST_EDGES_MS, RAW_KEPT, drop_old, roll_up
+from civobs_collector.config import DatabaseSettings
+from civobs_collector.ingest import store
+from civobs_collector.rollups import BUCKET, HIST_EDGES_MS, LIMITS, RAW_KEPT, drop_old, roll_up, run_rollups
 
 pytestmark = pytest.mark.db
 
@@ -129,9 +131,50 @@ def test_old_days_go_and_newer_ones_stay(conn):
     old, new = NOON - RAW_KEPT - timedelta(days=2), NOON - RAW_KEPT + timedelta(days=2)
     add(conn, old, 1.0)
     add(conn, new, 1.0)
+    store.insert_beat(conn, NOON - timedelta(days=1, minutes=1), "test", ok=True)
     assert drop_old(conn, NOON) == [], "not before it is rolled up"
     roll_up(conn, NOON)
     assert len(drop_old(conn, NOON)) == 1
     assert conn.execute("SELECT ts FROM measurement").fetchall() == [(new,)]
     assert len(read(conn, "rollup_5m")) == 2
     assert drop_old(conn, NOON) == []
+
+
+def test_a_clock_that_was_set_years_ahead_drops_nothing(conn):
+    add(conn, NOON, 1.0)
+    ahead = LATER + timedelta(days=3650)
+    for at in (NOON, LATER, ahead):
+        store.insert_beat(conn, at, "test", ok=True)
+    roll_up(conn, ahead)
+    assert drop_old(conn, ahead) == []
+    assert len(drop_old(conn, ahead + timedelta(days=1, minutes=1))) == 1
+
+
+def test_where_a_statement_takes_longer_than_it_may_the_next_ones_do_less(dsn):
+    settings = DatabaseSettings(dsn=dsn, statement_timeout_s=1.0)
+    began = datetime.now(UTC) - timedelta(days=40)
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("INSERT INTO household DEFAULT VALUES")
+        conn.execute(
+            "INSERT INTO probe (probe_id, household_key, signing_key, csr_pem, cc, asn, agent, enrolled_at)"
+            " VALUES ('0000000000000001', 1, %s, '', 'KE', 1, 'test', %s)",
+            (bytes(32), began),
+        )
+        conn.execute(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN PERFORM pg_sleep(0.04); RETURN NEW; END';"
+            "CREATE TRIGGER slow BEFORE INSERT ON ladder_1d FOR EACH ROW EXECUTE FUNCTION slow()"
+        )
+        halt = threading.Event()
+        job = threading.Thread(target=run_rollups, args=(settings, LIMITS, halt))
+        job.start()
+        try:
+            for _ in range(1000):
+                if conn.execute("SELECT count(*) FROM ladder_1d").fetchone() == (40,):
+                    break
+                halt.wait(0.02)
+            else:
+                pytest.fail("days were never folded")
+        finally:
+            halt.set()
+            job.join()
