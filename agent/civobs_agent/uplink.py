@@ -38,6 +38,10 @@ GOODBYE_S = 2.0
 """How long a stop waits for the broker to take the last word: systemd allows five seconds for all of it."""
 OVERHEAD_BYTES = 700
 """Around one batch: topic, TLS and TCP headers, the broker's PUBACK and the receipt with its own."""
+TRY_BYTES = 1000
+"""To ask a broker that does not let us in: TCP's packets and the first of TLS."""
+OPEN_BYTES = 5000
+"""What is to be added of one that does: both chains of certificates, the will, the subscriptions, and the greeting."""
 FIRST_WORD_S = 0.3
 """Nothing is sent before the retained receipt had this time to come: it may show that numbers are used already."""
 POLL_S = 5.0
@@ -199,6 +203,7 @@ class Uplink:
         link = Link(self._sender.probe_id)
         mine = Connection(link, turn, secrets.token_hex(16), self._keepalive_s())
         will = Will(self._sender.topic(Leaf.PRESENCE), self._presence(mine, PresenceState.OFFLINE))
+        self._on_bytes(TRY_BYTES)
         try:
             async with asyncio.timeout(self._times.connect_timeout_s):
                 await link.connect(self._brokers[turn], self._sender.trust, will, mine.keepalive_s)
@@ -206,6 +211,7 @@ class Uplink:
         except BaseException:
             link.drop()
             raise
+        self._on_bytes(OPEN_BYTES)
         return mine
 
     async def _open_first(self) -> Connection:
@@ -347,6 +353,8 @@ class Uplink:
     def _received(self, topic: str, payload: bytes, out: Outstanding) -> bool:
         """Whether it was a good receipt."""
         if topic == self._sender.topic(Leaf.PLAN):
+            # Retained, so it comes with each connection.
+            self._on_bytes(len(payload))
             if payload:
                 self._on_plan(payload)
             return False

@@ -10,7 +10,7 @@ from civobs_agent.link import Acked
 from civobs_agent.outstanding import Outstanding, Pace
 from civobs_agent.sealing import Keep, Lane, Sealed
 from civobs_agent.spool import Spool, SpoolLimits
-from civobs_agent.uplink import Sender, Uplink, UplinkTimes
+from civobs_agent.uplink import OPEN_BYTES, TRY_BYTES, Sender, Uplink, UplinkTimes
 from civobs_lab.broker import Broker, bridge_to
 from civobs_wire.enrol import BrokerEndpoint
 from civobs_wire.receipt import Receipt, pack_receipt
@@ -39,7 +39,9 @@ def receiver(broker, probe_key):
     made.close()
 
 
-def uplink_to(receiver, spool, clock, key, ports, times=FAST, *, plans=None, on_lost=lambda: None):
+def uplink_to(
+    receiver, spool, clock, key, ports, times=FAST, *, plans=None, on_lost=lambda: None, on_bytes=lambda _n: None
+):
     return Uplink(
         Sender(PROBE_ID, key, receiver.key.public_key()),
         tuple(BrokerEndpoint(host="127.0.0.1", port=port, tls=False) for port in ports),
@@ -48,6 +50,7 @@ def uplink_to(receiver, spool, clock, key, ports, times=FAST, *, plans=None, on_
         on_plan=[].append if plans is None else plans.append,
         times=times,
         on_lost=on_lost,
+        on_bytes=on_bytes,
     )
 
 
@@ -259,6 +262,21 @@ def test_by_another_broker_the_first_is_asked_again_and_is_taken_when_it_answers
     asyncio.run(scenario())
     assert [presence.broker for presence in receiver.presence[:2]] == [1, 0]
     assert receiver.said[:2] == ["online", "online"], "it left the other in order"
+
+
+def test_each_try_of_a_broker_counts_as_bytes_and_one_that_lets_in_as_more(
+    broker, receiver, spool, hand_clock, probe_key
+):
+    spent = []
+    times = UplinkTimes(connect_timeout_s=5, backoff_s=0.05, backoff_max_s=0.1, first_again_s=0.05)
+
+    async def scenario():
+        ports = [free_port(), broker.port]
+        async with running(uplink_to(receiver, spool, hand_clock, probe_key, ports, times, on_bytes=spent.append)):
+            await until(lambda: len(spent) >= 5)
+
+    asyncio.run(scenario())
+    assert spent[:5] == [TRY_BYTES, TRY_BYTES, OPEN_BYTES, TRY_BYTES, TRY_BYTES]
 
 
 def test_a_probe_that_vanishes_leaves_its_will(broker, receiver, spool, hand_clock, probe_key):
