@@ -1,5 +1,6 @@
 """Charts are drawn once for what they show, and anew when that changes."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -9,11 +10,11 @@ import psycopg
 import pytest
 
 from civobs_collector.detect.record import Level, Scope, Status, Transition
-from civobs_collector.publish.chart_spec import WIDE, timeline_spec
+from civobs_collector.publish.chart_spec import NARROW, WIDE, timeline_spec
 from civobs_collector.publish.charts import Curve, CurvePoint, Lane, Segment, Timeline
 from civobs_collector.web.ahead import MOST, Ahead
 from civobs_collector.web.country_page import PERIODS, View, country_page, window
-from civobs_collector.web.draw import Drawings
+from civobs_collector.web.draw import Drawings, draw
 from civobs_collector.web.places import local_clock
 from tests.collector.fix_web import HOSTILE, ONSET, add_event, add_version, seed, shutdown_record
 
@@ -66,6 +67,15 @@ def test_names_are_drawn_as_text():
     assert "<script" not in drawn
     assert "<img" not in drawn
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in drawn
+
+
+@pytest.mark.parametrize("days", [5, 7, 30, 120, 365, 2000])
+def test_no_date_stands_twice_on_an_axis(days):
+    start = datetime(2026, 2, 27, 21, 7, 13, tzinfo=UTC)
+    long = Timeline(start, start + timedelta(days=days), (Lane("Kenya", "1 household", ()),))
+    for width in (WIDE, NARROW):
+        *dates, _label = re.findall(r">([^<>]+)</text>", draw(orjson.dumps(timeline_spec(long, width))))
+        assert len(dates) == len(set(dates)) >= 2
 
 
 @pytest.mark.parametrize("period", PERIODS, ids=lambda period: period.id)
