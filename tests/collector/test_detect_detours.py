@@ -98,6 +98,17 @@ def test_an_anchor_in_the_country_tells_as_well_that_the_broker_works():
     assert [event.kind for event in made.events(400)] == [EventKind.COLLECTOR_BLOCKED]
 
 
+def test_a_greeting_that_waited_for_the_collector_bounds_nothing_from_below():
+    made, at_home = world()
+    made.away = [(at(150), at(200))]
+    for index, key in enumerate(at_home):
+        made.online(key, 200 + index * 0.01, broker=1, late=True)
+        made.online(key, 261 + index * 0.5, broker=0)
+    (event,) = made.events(400)
+    assert event.kind is EventKind.COLLECTOR_BLOCKED
+    assert event.onset.earliest <= at(150) < at(199) < event.onset.latest
+
+
 def test_one_home_abroad_does_not_stand_for_the_broker_however_many_probes_it_has():
     made, at_home = world(0)
     for _ in range(5):

@@ -50,7 +50,9 @@ def _detour(
     came = left.received_at.timestamp()
     # It noticed within two keepalives that nothing came any more, and the first of the others let it in soon after.
     silence = params["detour.keepalives"] * first.keepalive_s + params["presence.broker_step"]
-    lower = [first.received_at.timestamp(), came - silence]
+    lower = [first.received_at.timestamp()]
+    if not left.late:
+        lower.append(came - silence)
     if will is not None and not will.late:
         told = will.received_at.timestamp()
         lower.append(told - params["presence.will_keepalives"] * will.keepalive_s - params["presence.broker_step"])
@@ -123,7 +125,9 @@ class _Others:
         A household counts once, and one alone says nothing, whatever it sends. An anchor is the observatory's own and
         stands in a network that is not censored, so also one alone or of the same country tells.
         """
-        before, after = detour.earliest, min(now, detour.latest + params["presence.debounce"])
+        # When what waited for the collector began, no one knows: those count who had the first shortly before it came.
+        before = max(detour.earliest, detour.latest - params["presence.reconnect"])
+        after = min(now, detour.latest + params["presence.debounce"])
         elsewhere = (self._country != probe.cc) | self._anchor
         had = elsewhere & (self._starts < before) & (self._ends > before)
         keep = elsewhere & (self._starts < before) & (self._ends >= after)
