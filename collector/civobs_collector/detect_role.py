@@ -29,7 +29,7 @@ from civobs_collector.detect.services import SERVICE_KINDS, Evidence
 from civobs_collector.detect.services import compute as compute_services
 from civobs_collector.detect.versions import Chain, NewVersion, plan
 from civobs_collector.detect_read import completed, publish, read_chains, read_inputs
-from civobs_collector.errors import DatabaseError, ServicesError
+from civobs_collector.errors import CivobsCollectorError, DatabaseError, ServicesError
 from civobs_collector.metrics import detect_metrics
 from civobs_collector.service_days import Memory
 from civobs_collector.service_read import block_pages, read_transfers, read_votes
@@ -91,6 +91,14 @@ async def run(settings: CollectorSettings, stop: asyncio.Event) -> None:
                 logger.exception("blocking and throttling not judged; losses of the line are")
             except (DatabaseError, psycopg.Error) as error:
                 logger.warning("detect failed error=%s", str(error).strip().partition("\n")[0])
+                connection = await asyncio.to_thread(_close, connection)
+                wait = max(pause, _RETRY_S)
+            except CivobsCollectorError:
+                raise
+            except Exception:
+                # Some stored row was not foreseen. Ingest and pages share the process, and must not end for that; that
+                # nothing is judged is seen by the beats, which stay away.
+                logger.exception("losses of the line not judged")
                 connection = await asyncio.to_thread(_close, connection)
                 wait = max(pause, _RETRY_S)
             took = time.monotonic() - started

@@ -304,6 +304,31 @@ def test_the_role_runs_until_it_is_told_to_stop(dsn):
     assert datetime.now(UTC) - started < timedelta(seconds=30)
 
 
+def test_a_row_that_was_not_foreseen_ends_no_process_and_is_named(plain_dsn, caplog):
+    settings = settings_for(plain_dsn, tick_s=0.2)
+
+    async def until_judged():
+        stop = asyncio.Event()
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            group.create_task(run(settings, stop), name="detect")
+            with psycopg.connect(plain_dsn, autocommit=True) as conn:
+                while "losses of the line not judged" not in caplog.text:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+                assert conn.execute("SELECT count(*) FROM collector_beat").fetchone() == (0,)
+                conn.execute("DELETE FROM presence")
+                while conn.execute("SELECT count(*) FROM collector_beat").fetchone() == (0,):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            stop.set()
+
+    with psycopg.connect(plain_dsn, autocommit=True) as conn:
+        conn.execute("ALTER TABLE presence DROP CONSTRAINT presence_state_check")
+        key = enrol(conn, "KE", 101, 1)
+        conn.execute(
+            "INSERT INTO presence VALUES (%s, now(), 'mute', 'a', %s, now(), 0, 60, false)", (key, UUID(int=1))
+        )
+    asyncio.run(until_judged())
+
+
 def test_the_ladder_is_read_in_portions_that_part_no_probe():
     day = timedelta(days=1)
     spans = [(1, T0, T0 + day), (2, T0, T0 + day), (2, T0 + 2 * day, T0 + 3 * day), (3, T0, T0 + 9 * day)]
