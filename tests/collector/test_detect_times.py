@@ -217,3 +217,16 @@ def test_a_climb_that_waited_over_the_change_keeps_it_within_the_bounds():
     assert event.onset.earliest <= at(CUT) <= event.onset.latest
     assert event.resolution.earliest <= at(BACK) <= event.resolution.latest
     assert max(one.latest - one.earliest for one in (event.onset, event.resolution)) < timedelta(seconds=70)
+
+
+def test_a_greeting_that_waited_for_the_collector_does_not_date_the_return():
+    world = World()
+    keys = world.country("KE", {101: 2, 102: 2})
+    world.country("TZ", {201: 3})
+    shutdown(world, keys, CUT)
+    # They were back at BACK, and nobody was there to hear it.
+    world.away = [(at(BACK - 10), at(BACK + 60))]
+    for index, key in enumerate(keys):
+        world.online(key, BACK + 60 + index * 0.01, late=True)
+    (event,) = world.events(800)
+    assert event.resolution.earliest <= at(BACK) <= event.resolution.latest

@@ -77,7 +77,9 @@ def presence_spells(line: ProbeLine, params: Params, *, detours: bool = False) -
     return [
         Spell.of(
             Interval(one.earliest, one.latest),
-            None if one.back is None else Interval(max(one.latest, one.back - reconnect), one.back),
+            None
+            if one.back is None
+            else Interval(one.latest if one.back_late else max(one.latest, one.back - reconnect), one.back),
         )
         for one in lost
         if not one.pending

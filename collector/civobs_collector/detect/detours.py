@@ -68,6 +68,7 @@ def _detour(
         rebooted=False,
         pending=brief and back_at is None,
         short=brief and back_at is not None,
+        back_late=back is not None and back.late,
     )
 
 

@@ -45,6 +45,8 @@ class Loss:
     pending: bool
     short: bool
     """Back within the debounce: no loss, but of interest to the guard."""
+    back_late: bool = False
+    """It may have been back for as long as the collector had been away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ def _loss(
         rebooted=back is not None and back.boot_id != will.boot_id,
         pending=back_at is None and now - latest < debounce,
         short=back_at is not None and back_at - latest <= debounce,
+        back_late=back is not None and back.late,
     )
 
 
