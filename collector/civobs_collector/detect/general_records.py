@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from civobs_collector import __version__
 from civobs_collector.detect import access, scope
+from civobs_collector.detect.confidence import stated
 from civobs_collector.detect.general import General
 from civobs_collector.detect.inputs import Inputs
 from civobs_collector.detect.params import Params
@@ -94,7 +95,7 @@ def _record(one: General, inputs: Inputs, params: Params) -> EventRecord:
         ),
         severity=severity_of(known - slow, known, (lo + hi) / 2, (last - first) / 3600),
         hypotheses={},
-        confidence=_confidence(one, len(hit), len(homes)),
+        confidence=_confidence(one, len(hit), len(homes), params),
         coverage_note=scope.coverage_note(
             *(len(homes), (one.asn,), inputs.known_networks.get(one.cc, 0), shares),
             access.in_country(inputs.probes, one.cc),
@@ -129,7 +130,7 @@ def _signal(one: General, onset: Transition, resolution: Transition | None) -> S
     )
 
 
-def _confidence(one: General, slow: int, observed: int) -> Confidence:
+def _confidence(one: General, slow: int, observed: int, params: Params) -> Confidence:
     # Sellke, Bayarri and Berger (2001): the most that a p-value can do to even odds.
     bound = 1 / (1 - math.e * one.p * math.log(one.p)) if 0 < one.p < 1 / math.e else 0.5
     reasons = [
@@ -144,7 +145,7 @@ def _confidence(one: General, slow: int, observed: int) -> Confidence:
     reasons.append("one network held against its own weeks: an overloaded way can look alike")
     return Confidence(
         label=ConfidenceLabel.UNCONFIRMED,
-        posterior=round(min(bound, 0.9999), 4),
+        posterior=stated(bound, params),
         families=("inside_out",),
         reasons=tuple(reasons),
     )

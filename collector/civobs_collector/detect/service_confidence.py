@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from civobs_collector.detect.blocking import Blocking
+from civobs_collector.detect.confidence import stated
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.record import Confidence, ConfidenceLabel, EventKind
 
@@ -50,7 +51,7 @@ def confidence_of(
         against.append("nothing shows that the name was acted on: a fault between one network and the site looks alike")
     return Confidence(
         label=ConfidenceLabel.UNCONFIRMED if against else ConfidenceLabel.PROBABLE,
-        posterior=round(min(one.posterior, 0.9999), 4),
+        posterior=stated(one.posterior, params),
         families=("inside_out", *(("control",) if one.out_n else ())),
         reasons=(*_reasons(one, slowed=slowed), *proofs, *against),
     )
