@@ -123,6 +123,20 @@ def test_a_version_holds_the_names_of_its_places_and_renaming_makes_no_new_one(c
     assert EventRecord.model_validate(stored.record).scope.names == {101: "First"}
 
 
+def test_a_batch_that_waited_for_the_collector_is_no_sign_of_life_from_when_it_was_received(dsn):
+    with psycopg.connect(dsn) as conn:
+        key = enrol(conn, "KE", 101, 1)
+        say(conn, key, "online", 0, "a")
+        batch = "INSERT INTO batch VALUES (%s, %s, %s, %s, %s, 1, %s, %s, 'synced', %s, 'a', 'p', %s, 'f', 0)"
+        for number, (sealed, received, err_ms) in enumerate([(58, 58, 2000), (58.2, 59.9, 3000)], start=1):
+            values = key, number, UUID(int=1), at(sealed), at(received), number, number, err_ms, bytes(32)
+            conn.execute(batch, values)
+        say(conn, key, "offline", 60, "a")
+        conn.commit()
+        will = next(one for one in read_inputs(conn, T0, at(70), Params()).presence if one.state == "offline")
+    assert will.live_at == at(58.2) - timedelta(seconds=3)
+
+
 def test_a_dry_run_writes_nothing(cut_country):
     conn, settings, _ = cut_country
     report = detect_once(conn, settings, at(660), dry_run=True)

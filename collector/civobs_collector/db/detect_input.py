@@ -25,8 +25,8 @@ def read_probes(conn: Connection) -> Rows:
 def read_presence(conn: Connection, since: datetime, now: datetime) -> Rows:
     """Statements received in the window, and the last one before it of each probe.
 
-    probe_key, received_at, state, session, boot_id, keepalive_s, late, of a will when the last batch before it came,
-    and which of its brokers the probe spoke by, or null.
+    probe_key, received_at, state, session, boot_id, keepalive_s, late, of a will when the last batch before it was
+    sealed, and which of its brokers the probe spoke by, or null.
     """
     return conn.execute(_PRESENCE, {"since": since, "now": now}).fetchall()
 

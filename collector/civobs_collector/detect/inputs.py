@@ -40,7 +40,7 @@ class PresenceFact:
     keepalive_s: float
     late: bool = False
     live_at: datetime | None = None
-    """Of a will: when the collector last received a batch of this probe before it, if it knows."""
+    """Of a will: by when at least the probe was alive, as the last batch says that was received before it."""
     broker: int | None = None
     """Which of its brokers, counted from 0, the probe says it speaks by; None where it does not say."""
 

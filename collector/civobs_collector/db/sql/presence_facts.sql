@@ -1,4 +1,5 @@
--- What the broker said of the probes, and of a will also when the last batch before it was received: a sign of life.
+-- What the broker said of the probes, and of a will also the last sign of life before it: when a batch that came before it
+-- was sealed. When it was received tells less: it may have waited for a collector that was busy or away.
 -- The last statement before the window tells how each probe entered it.
 WITH said AS (
   SELECT * FROM presence WHERE received_at >= %(since)s AND received_at <= %(now)s
@@ -12,7 +13,7 @@ SELECT said.probe_key, said.received_at, said.state, said.session, said.boot_id,
        said.broker
 FROM said
 LEFT JOIN LATERAL (
-  SELECT max(b.received_at) AS at FROM batch b
+  SELECT max(least(b.received_at, b.sealed_at - make_interval(secs => b.clock_err_ms / 1000.0))) AS at FROM batch b
   WHERE said.state = 'offline' AND b.probe_key = said.probe_key AND b.received_at < said.received_at
     -- A will that waited for the collector may be as old as the collector's absence.
     AND b.received_at > said.received_at - CASE WHEN said.late THEN interval '1 day'
