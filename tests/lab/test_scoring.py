@@ -95,6 +95,15 @@ def test_an_end_is_within_bounds_that_hold_any_moment_of_its_mending():
     assert rules(score(run([mended], [event(version(), too_early)]))) == {"bounds"}
 
 
+def test_a_start_is_within_bounds_that_hold_any_moment_of_its_breaking():
+    late = bounds(START + 10, START + 40)
+    record = [event(version(onset=late), closed(onset=late))]
+    assert rules(score(run([ASKED], record))) == {"bounds"}
+    (span,) = ASKED.spans
+    broken = ASKED.model_copy(update={"spans": (span.model_copy(update={"start_to": at(START + 12)}),)})
+    assert score(run([broken], record)).verdict is Verdict.RIGHT
+
+
 def test_an_undetermined_cause_is_neither_right_nor_wrong():
     scored = score(run([ASKED], [event(version(), closed(likeliest="undetermined"))]))
     assert scored.verdict is Verdict.RIGHT

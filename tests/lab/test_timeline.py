@@ -123,10 +123,13 @@ def test_a_span_is_as_long_as_it_was_done_and_not_as_it_was_planned():
     assert (only.start, only.end) == (at(600.0) + timedelta(seconds=1.5), at(1800.0) + timedelta(seconds=1.5))
 
 
-def test_a_span_knows_since_when_its_end_was_being_mended():
+def test_a_span_knows_how_long_was_broken_at_its_start_and_mended_at_its_end():
     made = scenario(outage())
     begin, mend = played(made)
-    (only,) = spans(made, made.truth[0], [begin, replace(mend, since=mend.at - timedelta(seconds=1))])
+    second = timedelta(seconds=1)
+    done = [replace(begin, until=begin.at + second), replace(mend, since=mend.at - second)]
+    (only,) = spans(made, made.truth[0], done)
+    assert (only.start, only.start_to) == (at(600.0), at(660.0))
     assert (only.end_from, only.end) == (at(1740.0), at(1800.0))
     elsewhere = scenario(outage(), truth={**NOTHING, "end": "40m"})
     assert spans(elsewhere, elsewhere.truth[0], [begin, mend])[0].end_from is None

@@ -226,7 +226,7 @@ class _Run:
         began = datetime.now(UTC)
         faults.perform(lab, self._scenario, step)
         if step.verb == "begin":
-            self._done.append(Done(step, began))
+            self._done.append(Done(step, began, until=datetime.now(UTC)))
             if step.item != timeline.HABIT:  # nothing is wrong yet
                 self._broken[key] = f"{fault.kind.replace('_', ' ')} {step.item}"
         else:

@@ -106,10 +106,10 @@ def _occurrence(result: RunResult, found: Matches, row: int) -> OccurrenceScore:
             "event": event.name,
             "delay_s": delay_s,
             "delay_bins": delay_s / result.bin_s,
-            "start_before": None if early is None else _time(early.onset, span.start, result),
-            "start_after": _time(last.onset, span.start, result),
-            "end_before": None if early is None else _time(early.resolution, span.end, result, span.end_from),
-            "end_after": _time(last.resolution, span.end, result, span.end_from),
+            "start_before": None if early is None else _time(early.onset, span.start, result, until=span.start_to),
+            "start_after": _time(last.onset, span.start, result, until=span.start_to),
+            "end_before": None if early is None else _time(early.resolution, span.end, result, since=span.end_from),
+            "end_after": _time(last.resolution, span.end, result, since=span.end_from),
             "ended": last.resolution is not None,
             "confidence": last.confidence,
             "settled": None if span.end is None else last.status == "closed" and not last.provisional,
@@ -243,15 +243,20 @@ def _before_backfill(event: Event, one: Occurrence, found: Matches) -> VersionRu
 
 
 def _time(
-    bounds: Interval | None, truth: datetime | None, result: RunResult, since: datetime | None = None
+    bounds: Interval | None,
+    truth: datetime | None,
+    result: RunResult,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> TimeScore | None:
-    """``since``: the truth is not known better than from then on."""
+    """``since``, ``until``: the truth is not known better than from then on, or up to then."""
     if bounds is None or truth is None:
         return None
     near = timedelta(seconds=CLOCK_S)
     return TimeScore(
         error_s=_lab_s(middle(bounds) - truth, result),
-        inside=bounds.earliest - near <= truth and (since or truth) <= bounds.latest + near,
+        inside=bounds.earliest - near <= (until or truth) and (since or truth) <= bounds.latest + near,
         width_s=_lab_s(bounds.latest - bounds.earliest, result),
     )
 

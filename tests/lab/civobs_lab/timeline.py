@@ -62,6 +62,8 @@ class Done:
     at: datetime
     since: datetime | None = None
     """Of what was mended: when the mending began; ``at`` is when it was finished."""
+    until: datetime | None = None
+    """Of what was broken: when the breaking was finished; ``at`` is when it began."""
 
 
 def steps(scenario: Scenario, topology: Topology) -> tuple[Step, ...]:
@@ -190,7 +192,7 @@ class _Moments:
         start = span.start if truth.start is None else self.at(truth.start + shift_s)
         start = start or span.start
         if truth.end is None:
-            return span.model_copy(update={"start": start})
+            return span if truth.start is None else span.model_copy(update={"start": start, "start_to": None})
         return Span(start=start, end=self.at(truth.end + shift_s))
 
 
@@ -206,13 +208,13 @@ def _is_of(step: Step, scenario: Scenario, truth: Truth) -> bool:
 
 def _span(scenario: Scenario, truth: Truth, done: Sequence[Done]) -> Span | None:
     own = [each for each in done if _is_of(each.step, scenario, truth)]
-    begins = [each.at for each in own if each.step.verb == "begin"]
-    if not begins:
+    first = min((each for each in own if each.step.verb == "begin"), key=lambda each: each.at, default=None)
+    if first is None:
         return None
     if _still_broken(own):
-        return Span(start=min(begins), end=None)
+        return Span(start=first.at, start_to=first.until, end=None)
     last = max((each for each in own if each.step.verb == "mend"), key=lambda each: each.at)
-    return Span(start=min(begins), end=last.at, end_from=last.since)
+    return Span(start=first.at, start_to=first.until, end=last.at, end_from=last.since)
 
 
 def _still_broken(done: Sequence[Done]) -> bool:
