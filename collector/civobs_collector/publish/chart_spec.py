@@ -6,6 +6,7 @@ known. Colours are those of the light scheme; the style sheet maps each of them 
 """
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from civobs_collector.publish.charts import Curve, CurvePoint, Lane, Segment, Timeline
 
@@ -201,12 +202,8 @@ def _curve(timeline: Timeline, curve: Curve, plot: int) -> Json:
 
 def _changing(points: tuple[CurvePoint, ...]) -> list[CurvePoint]:
     """Leave out points that say the same as the one before them."""
-    befores = (None, *points)
-    return [
-        point
-        for before, point in zip(befores, points, strict=False)
-        if before is None or (before.main, before.other) != (point.main, point.other)
-    ]
+    changed = (after for before, after in pairwise(points) if (before.main, before.other) != (after.main, after.other))
+    return [*points[:1], *changed]
 
 
 def _bands(timeline: Timeline, plot: int, x: Json) -> Json:
