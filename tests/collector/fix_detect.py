@@ -9,6 +9,7 @@ from civobs_collector.detect.events import compute
 from civobs_collector.detect.inputs import Inputs, LadderRun, PresenceFact, ProbeInfo, RunOutcome
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.record import EventRecord
+from civobs_collector.detect.versions import Chain
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 LONG_AGO = T0 - timedelta(days=90)
@@ -110,3 +111,12 @@ def shutdown(world: World, keys: list[int], start: float, end: float | None = No
     if end is not None:
         for index, key in enumerate(keys):
             world.online(key, end + 0.6 + (index % 5) * 0.1)
+
+
+def stored(versions, chains, now):
+    """What the chains are after these versions were written."""
+    known = {chain.event_key: chain for chain in chains}
+    for one in versions:
+        public_id = f"CIV-2026-{one.record.scope.cc}-{len(known):04d}" if one.public else None
+        known[one.event_key] = Chain(one.event_key, public_id, one.version, now, one.record)
+    return list(known.values())

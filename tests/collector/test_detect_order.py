@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from civobs_collector.detect.events import compute
 from civobs_collector.detect.inputs import RunOutcome
-from civobs_collector.detect.versions import Chain, plan
-from tests.collector.fix_detect import AGENT_DOWN, FAILED, OK, PARAMS, T0, World, at, shutdown
+from civobs_collector.detect.versions import plan
+from tests.collector.fix_detect import AGENT_DOWN, FAILED, OK, PARAMS, T0, World, at, shutdown, stored
 
 
 def eventful():
@@ -42,15 +42,6 @@ def test_any_order_of_arrival_gives_the_same_bytes(seed, now):
         shuffled[name] = tuple(rows)
     again = type(facts)(since=facts.since, now=facts.now, away=facts.away, **shuffled)
     assert as_json(compute(again, PARAMS)) == as_json(compute(facts, PARAMS))
-
-
-def stored(versions, chains, now):
-    """What the chains are after these versions were written."""
-    known = {chain.event_key: chain for chain in chains}
-    for one in versions:
-        public_id = f"CIV-2026-{one.record.scope.cc}-{len(known):04d}" if one.public else None
-        known[one.event_key] = Chain(one.event_key, public_id, one.version, now, one.record)
-    return list(known.values())
 
 
 def test_a_second_run_on_the_same_facts_publishes_nothing():

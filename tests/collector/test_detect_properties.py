@@ -15,8 +15,8 @@ from civobs_collector.detect.general_records import general_records
 from civobs_collector.detect.inputs import Inputs
 from civobs_collector.detect.target_runs import Word
 from civobs_collector.detect.throttling import judge, pair_up
-from civobs_collector.detect.versions import Chain, plan
-from tests.collector.fix_detect import PARAMS, T0, at
+from civobs_collector.detect.versions import plan
+from tests.collector.fix_detect import PARAMS, T0, at, stored
 from tests.collector.fix_said import HOURS, RESET, Crowd, told
 from tests.collector.fix_transfers import Limit, Line, Run, trial
 from tests.collector.fix_votes import chosen
@@ -96,15 +96,6 @@ def test_a_vote_that_is_given_twice_is_one_vote(drawn, chance):
     votes = world.votes()
     again = np.concatenate([np.arange(len(votes.bin)), np.array(chance.sample(range(len(votes.bin)), 200))])
     assert as_json(world.judged(chosen(votes, again))) == as_json(world.events())
-
-
-def stored(versions, chains, now):
-    """What the chains are after these versions were written."""
-    known = {chain.event_key: chain for chain in chains}
-    for one in versions:
-        public_id = f"CIV-2026-{one.record.scope.cc}-{len(known):04d}" if one.public else None
-        known[one.event_key] = Chain(one.event_key, public_id, one.version, now, one.record)
-    return list(known.values())
 
 
 @settings(max_examples=30, deadline=None)
