@@ -187,6 +187,49 @@ def _the_last_statement_of_a_probe_is_found_by_its_index(conn):
     assert conn.execute("SELECT to_regclass('batch_probe')").fetchone() == ("batch_probe",)
 
 
+def _an_event_of_two_versions(conn):
+    _an_event(conn)
+    for version, record in ((1, "{}"), (2, '{"held": "review"}')):
+        conn.execute(
+            "INSERT INTO event_version VALUES ('01900000-0000-7000-8000-000000000001', %s, now(), 'new', 'detected',"
+            " '1', 'open', 'power', 'country', 'KE', NULL, now(), now(), NULL, NULL, %s)",
+            (version, record),
+        )
+
+
+def _a_decision_stays_and_readers_see_no_version_that_is_held(conn):
+    _an_audited_decision(conn, "review", "(event_key, at, reviewer, action)", "'A. Reviewer', 'hold'")
+    assert conn.execute("SELECT version FROM event_current").fetchone() == (2,)
+    assert conn.execute("SELECT version FROM event_served").fetchone() == (1,)
+
+
+def _what_was_done_at_the_desk_is_never_changed(conn):
+    _an_audited_decision(conn, "audit", "(event_key, at, login, action, outcome)", "'amina', 'confirm', 'refused'")
+
+
+def _an_audited_decision(conn, table, columns, values):
+    conn.execute(f"INSERT INTO {table} {columns} VALUES ('01900000-0000-7000-8000-000000000001', now(), {values})")
+    for statement in (f"UPDATE {table} SET at = now()", f"DELETE FROM {table}", f"TRUNCATE {table}"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="never changed"), conn.transaction():
+            conn.execute(statement)
+
+
+def _a_gauge_has_one_value_a_moment(conn):
+    insert = "INSERT INTO gauge_sample VALUES ('2026-11-22T12:00Z', 'ingest', 'a', 'queue_depth', '', 1)"
+    conn.execute(insert)
+    with pytest.raises(psycopg.errors.UniqueViolation), conn.transaction():
+        conn.execute(insert)
+
+
+def _a_subscriber_is_told_of_a_version_once(conn):
+    insert = """
+        INSERT INTO notice (subscriber, event_key, version, change, made_at, not_before)
+        VALUES ('desk', '01900000-0000-7000-8000-000000000001', 2, 'opened', now(), now())"""
+    conn.execute(insert)
+    with pytest.raises(psycopg.errors.UniqueViolation), conn.transaction():
+        conn.execute(insert)
+
+
 STEPS = {
     1: (_nothing_yet, _spine_takes_a_row),
     2: (_a_year_of_rollups, _one_probe_is_found_by_the_index),
@@ -200,6 +243,10 @@ STEPS = {
     10: (_an_event, _an_event_of_a_region_is_stored_and_of_a_town_is_not),
     11: (_many_events_of_three_versions, _the_newest_versions_are_found_by_their_keys),
     12: (_a_statement_of_presence, _the_last_statement_of_a_probe_is_found_by_its_index),
+    13: (_an_event_of_two_versions, _a_decision_stays_and_readers_see_no_version_that_is_held),
+    14: (_an_event, _what_was_done_at_the_desk_is_never_changed),
+    15: (_nothing_yet, _a_gauge_has_one_value_a_moment),
+    16: (_an_event_of_two_versions, _a_subscriber_is_told_of_a_version_once),
 }
 """For each migration: rows to have before it, and what must be true after it."""
 

@@ -1,4 +1,5 @@
--- The role of the program's every day: it may do with the tables what it likes, but to what was published only add.
+-- The role of the program's every day: it may do with the tables what it likes, but to what was published, decided or
+-- logged only add.
 -- Run by every `civobs migrate`, after the files, so that it covers the tables of all of them. A role that may not make
 -- roles leaves it out; `civobs doctor` then says what to do.
 DO $$
@@ -34,7 +35,7 @@ BEGIN
        AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e')
   LOOP
     EXECUTE format('GRANT SELECT ON %I TO civobs_publisher', one.relname);
-    IF one.relname IN ('event', 'event_version') THEN
+    IF one.relname IN ('event', 'event_version', 'review', 'audit') THEN
       EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON %I FROM civobs_publisher', one.relname);
       EXECUTE format('GRANT INSERT ON %I TO civobs_publisher', one.relname);
     ELSIF one.relname <> 'migration' THEN
