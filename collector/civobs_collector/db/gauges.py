@@ -1,0 +1,50 @@
+"""Samples of gauges: written once a minute by each role, read by views, kept for a month."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from psycopg.rows import class_row
+
+from civobs_collector.db.connect import Connection
+from civobs_collector.gauges import KEPT_D, Sample, checked
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A sample as it is stored."""
+
+    at: datetime
+    role: str
+    instance: str
+    name: str
+    label: str
+    value: float
+
+
+def insert_samples(conn: Connection, at: datetime, role: str, instance: str, samples: Sequence[Sample]) -> None:
+    """Keep what one role measured at one time."""
+    sound = checked(samples)
+    conn.execute(
+        "INSERT INTO gauge_sample (at, role, instance, name, label, value)"
+        " SELECT %s, %s, %s, s.* FROM unnest(%s::text[], %s::text[], %s::float8[]) s ON CONFLICT DO NOTHING",
+        (
+            *(at, role, instance),
+            *([one.name for one in sound], [one.label for one in sound], [one.value for one in sound]),
+        ),
+    )
+
+
+def read_newest(conn: Connection, since: datetime) -> list[Reading]:
+    """The newest sample of each gauge, role, instance and label that is no older than ``since``."""
+    with conn.cursor(row_factory=class_row(Reading)) as cursor:
+        return cursor.execute(
+            "SELECT DISTINCT ON (name, role, instance, label) at, role, instance, name, label, value"
+            " FROM gauge_sample WHERE at >= %s ORDER BY name, role, instance, label, at DESC",
+            (since,),
+        ).fetchall()
+
+
+def drop_old_samples(conn: Connection, now: datetime) -> int:
+    """Delete samples that were kept for long enough; returns how many."""
+    return conn.execute("DELETE FROM gauge_sample WHERE at < %s", (now - timedelta(days=KEPT_D),)).rowcount

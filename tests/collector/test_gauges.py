@@ -1,0 +1,50 @@
+"""Gauges: one table of names, and what is stored of them."""
+
+import math
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from civobs_collector.db.gauges import drop_old_samples, insert_samples, read_newest
+from civobs_collector.gauges import GAUGES, KEPT_D, Sample
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def test_every_gauge_says_its_unit_its_role_and_what_it_means():
+    assert all(name == one.name and one.unit and one.role and len(one.meaning) > 8 for name, one in GAUGES.items())
+
+
+@pytest.mark.db
+def test_the_newest_sample_of_each_label_is_read_and_what_cannot_be_a_number_is_not_stored(dsn):
+    with psycopg.connect(dsn) as conn:
+        insert_samples(conn, NOW - timedelta(minutes=1), "ingest", "a", [Sample("disk_free_share", 0.5, "/a")])
+        insert_samples(
+            conn,
+            NOW,
+            "ingest",
+            "a",
+            [Sample("disk_free_share", 0.4, "/a"), Sample("disk_free_share", 0.9, "/b"), Sample("unacked", math.nan)],
+        )
+        insert_samples(conn, NOW, "ingest", "a", [Sample("disk_free_share", 0.3, "/a")])
+        found = read_newest(conn, NOW - timedelta(hours=1))
+    assert [(one.at, one.role, one.instance, one.name, one.label, one.value) for one in found] == [
+        (NOW, "ingest", "a", "disk_free_share", "/a", 0.4),
+        (NOW, "ingest", "a", "disk_free_share", "/b", 0.9),
+    ]
+
+
+@pytest.mark.db
+def test_a_gauge_that_there_is_not_cannot_be_stored(plain_dsn):
+    with psycopg.connect(plain_dsn) as conn, pytest.raises(KeyError, match="no_such"):
+        insert_samples(conn, NOW, "ingest", "a", [Sample("no_such", 1.0)])
+
+
+@pytest.mark.db
+def test_samples_are_dropped_after_a_month(dsn):
+    with psycopg.connect(dsn) as conn:
+        for days in (0, KEPT_D - 1, KEPT_D + 1):
+            insert_samples(conn, NOW - timedelta(days=days), "detect", "a", [Sample("tick_s", days)])
+        assert drop_old_samples(conn, NOW) == 1
+        assert [one.value for one in read_newest(conn, NOW - timedelta(days=90))] == [0.0]
