@@ -230,6 +230,11 @@ def _a_subscriber_is_told_of_a_version_once(conn):
         conn.execute(insert)
 
 
+def _grafana_s_views_answer_from_what_was_there_before(conn):
+    assert conn.execute("SELECT count(*) FROM grafana.event").fetchone() == (1,)
+    assert conn.execute("SELECT count(*) FROM grafana.presence_at(now())").fetchone() == (0,)
+
+
 STEPS = {
     1: (_nothing_yet, _spine_takes_a_row),
     2: (_a_year_of_rollups, _one_probe_is_found_by_the_index),
@@ -247,6 +252,7 @@ STEPS = {
     14: (_an_event, _what_was_done_at_the_desk_is_never_changed),
     15: (_nothing_yet, _a_gauge_has_one_value_a_moment),
     16: (_an_event_of_two_versions, _a_subscriber_is_told_of_a_version_once),
+    17: (_an_event_of_two_versions, _grafana_s_views_answer_from_what_was_there_before),
 }
 """For each migration: rows to have before it, and what must be true after it."""
 
@@ -389,6 +395,9 @@ def test_a_role_that_may_not_create_the_extension_is_told_what_to_do(timescale_s
             with pytest.raises(DatabaseError) as caught:
                 migrate(conninfo.make_conninfo(dsn, user="civobs_guest"))
             assert caught.value.remedy.endswith("civobs migrate --plain")
+            with pytest.raises(DatabaseError, match="CREATE SCHEMA grafana AUTHORIZATION civobs_guest"):
+                migrate(conninfo.make_conninfo(dsn, user="civobs_guest"), plain=True)
+            conn.execute("CREATE SCHEMA grafana AUTHORIZATION civobs_guest")
             assert migrate(conninfo.make_conninfo(dsn, user="civobs_guest"), plain=True).current
         finally:
             conn.execute("DROP OWNED BY civobs_guest")

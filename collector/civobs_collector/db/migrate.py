@@ -21,6 +21,7 @@ from civobs_collector import __version__
 from civobs_collector.config import DatabaseSettings
 from civobs_collector.db.connect import Connection, connect, database_errors
 from civobs_collector.db.edition import Storage, storage_edition
+from civobs_collector.db.grafana_role import grant_grafana
 from civobs_collector.db.lookups import fill_vocabularies
 from civobs_collector.db.publisher import grant_publisher
 from civobs_collector.errors import DatabaseError
@@ -72,7 +73,7 @@ class MigrationReport:
 def migrate(
     dsn: str, *, folder: Traversable | None = None, up_to: int | None = None, plain: bool = False
 ) -> MigrationReport:
-    """Bring a database up to date, fill its vocabularies and grant the program's role what it needs.
+    """Bring a database up to date, fill its vocabularies and grant the program's role and Grafana's what they need.
 
     Doing it again changes nothing. Raises DatabaseError.
     ``up_to`` stops after that number. ``plain`` keeps a new database without TimescaleDB on a server that has it.
@@ -93,6 +94,7 @@ def migrate(
             with conn.transaction():
                 fill_vocabularies(conn)
                 grant_publisher(conn)
+                grant_grafana(conn)
         return MigrationReport(
             storage_edition(conn),
             tuple(before.values()),
