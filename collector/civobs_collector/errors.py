@@ -11,6 +11,8 @@
     ├── PlanError                 a plan that must not be signed or published
     ├── ServicesError             blocking and throttling could not be judged
     ├── FingerprintError          a file that is no list of fingerprints, or cannot be read
+    ├── BackupError               a backup that could not be made whole, or must not be trusted
+    ├── ReviewRefusedError        a decision about an event that the record does not bear; exit code 1
     ├── EvaluationError           a file that is not of the form it is said to have
     └── EnrolmentError            a device is not made a probe; carries the HTTP status and the problem's name
         ├── MalformedError        no envelope, no request of this version, or no usable certificate request
@@ -75,6 +77,16 @@ class PlanError(CivobsCollectorError):
 
 class FingerprintError(CivobsCollectorError):
     """A list of fingerprints or a file of pages that cannot be used at all."""
+
+
+class BackupError(CivobsCollectorError):
+    """A backup could not be made whole, is not what it says it is, or must not be restored here."""
+
+
+class ReviewRefusedError(CivobsCollectorError):
+    """A decision about an event that its record does not bear, or that was made on an older version of it."""
+
+    exit_code = 1
 
 
 class EvaluationError(CivobsCollectorError):

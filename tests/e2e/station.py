@@ -69,6 +69,7 @@ class Station:
         self.namespace = Namespace("station")
         self.namespace.run(_with_addresses)
         self.database = PostgresServer(Kind.TIMESCALE, folder / "pg", fsync=True)
+        self._pg_programs = self.database.client_programs(folder / "pg-programs")
         conf = Broker(folder / "broker", host="127.0.0.1", port=BROKER_PORT, persistence=persistence).write_config()
         self._broker_words = ["/usr/sbin/mosquitto", "-c", str(conf)]
         self._broker: Program | None = None
@@ -80,8 +81,7 @@ class Station:
     def start(self) -> None:
         """Start all parts; returns when every probe is enrolled."""
         self.database.start()
-        with psycopg.connect(self.database.dsn(), autocommit=True) as conn:
-            conn.execute("CREATE DATABASE civobs")
+        self.make_database()
         self._write_collector_config()
         self.civobs("migrate")
         self.civobs("plan", "keygen")
@@ -96,10 +96,26 @@ class Station:
         self.start_broker()
         self.start_collector()
         for index in range(len(self._agents)):
-            claim = json.loads(self.civobs("probes", "claim", "--cc", "ZZ", "--asn", str(64500 + index), "--json"))
-            self._write_agent_config(index, claim["claim"])
-            self.start_agent(index)
+            self._set_up_agent(index)
         self.wait(lambda: len(self.recorded()) == len(self._agents), 120, "every probe to enrol")
+
+    def make_database(self) -> None:
+        """Make an empty one."""
+        with psycopg.connect(self.database.dsn(), autocommit=True) as conn:
+            conn.execute("CREATE DATABASE civobs")
+
+    def add_agent(self) -> int:
+        """Set one more probe up; gives its place once it is enrolled."""
+        index = len(self._agents)
+        self._agents.append(None)
+        self._set_up_agent(index)
+        self.wait(lambda: len(self.recorded()) == len(self._agents), 60, "one more probe to enrol")
+        return index
+
+    def _set_up_agent(self, index: int) -> None:
+        claim = json.loads(self.civobs("probes", "claim", "--cc", "ZZ", "--asn", str(64500 + index), "--json"))
+        self._write_agent_config(index, claim["claim"])
+        self.start_agent(index)
 
     def close(self) -> None:
         """Kill what is left."""
@@ -164,9 +180,9 @@ class Station:
     # Looking.
 
     def civobs(self, *words: str) -> str:
-        """Run a command of the collector."""
+        """Run a command of the collector, where the broker is."""
         command = [program("civobs"), "--config", str(self.folder / "collector.toml"), *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command_in(self.namespace, command), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -215,6 +231,8 @@ tick_s = 5
 time_scale = {self.time_scale}
 [api]
 port = {API_PORT}
+[backup]
+programs_dir = "{self._pg_programs}"
 [keys]
 plan_key = "{self.folder / "keys/plan.key"}"
 receipt_key = "{self.folder / "keys/receipt.key"}"

@@ -67,6 +67,11 @@ def earliest_open_onset(conn: Connection, since: datetime, but: Collection[str])
     (found,) = conn.execute(
         "SELECT min(onset_earliest) FROM event_current"
         " WHERE status = 'open' AND level <> 'probe' AND onset_earliest >= %s AND kind <> ALL(%s)",
+def hold_publishing(conn: Connection) -> None:
+    """Keep everybody from publishing for as long as this connection lasts; waits for whoever does."""
+    conn.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+
+
         (since, sorted(but)),
     ).fetchone() or (None,)
     return found  # type: ignore[no-any-return]

@@ -150,8 +150,8 @@ class Link:
         self._receive_maximum = receive_maximum
         self._metrics = metrics
         self._mark_topic = f"{ROOT}/collector/{client_id}"
-        self._tls = _tls_context(settings)
-        self._password = _password(settings)
+        self._tls = tls_context(settings)
+        self._password = broker_password(settings)
         self._session: _Session | None = None
         self._generation = 0
         self._attempts = 0
@@ -425,7 +425,7 @@ class Link:
         self._dropped = total
 
 
-def _tls_context(settings: BrokerSettings) -> ssl.SSLContext | None:
+def tls_context(settings: BrokerSettings) -> ssl.SSLContext | None:
     """TLS 1.3 with the observatory's own authority. Raises ConfigError."""
     if settings.tls_ca is None:
         return None
@@ -437,7 +437,7 @@ def _tls_context(settings: BrokerSettings) -> ssl.SSLContext | None:
     return context
 
 
-def _password(settings: BrokerSettings) -> str | None:
+def broker_password(settings: BrokerSettings) -> str | None:
     if settings.password_file is None:
         return None
     try:

@@ -56,6 +56,19 @@ def read_known(conn: Connection, numbers: Iterable[Number]) -> dict[Number, byte
     return {(key, seq): digest for key, seq, digest in rows}
 
 
+def read_placed(conn: Connection, file: str, day: datetime) -> dict[int, tuple[bytes, datetime]]:
+    """Digests and times of arrival of the batches in one file of the archive, by offset, as far as ``day`` has them.
+
+    One that had waited for the database longer than a day is left out.
+    """
+    rows = conn.execute(
+        "SELECT archive_offset, payload_sha256, received_at FROM batch WHERE archive_file = %s"
+        " AND received_at BETWEEN %s::timestamptz - interval '1 day' AND %s::timestamptz + interval '2 days'",
+        (file, day, day),
+    )
+    return {offset: (digest, at) for offset, digest, at in rows}
+
+
 def read_settled(conn: Connection, batches: Sequence[Sound]) -> dict[Number, set[bytes]]:
     """Digests of refused bytes that these batches' numbers were receipted for, as rejected, before."""
     keys = [one.sender.probe_key for one in batches]
@@ -111,6 +124,15 @@ class Settled:
 
     committed: Multirange[int]
     rejected: Multirange[int]
+
+
+def read_all_settled(conn: Connection) -> list[tuple[str, Settled]]:
+    """What each probe need not send again, nothing for a probe of which nothing was taken, by its id."""
+    rows = conn.execute(
+        "SELECT probe_id, coalesce(committed, '{}'), coalesce(rejected, '{}')"
+        " FROM probe LEFT JOIN receipt USING (probe_key) ORDER BY probe_key"
+    )
+    return [(probe_id, Settled(committed, rejected)) for probe_id, committed, rejected in rows]
 
 
 def move_receipts(

@@ -19,7 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from civobs_collector.config import CollectorSettings
 from civobs_collector.db.connect import Connection, connect
+from civobs_collector.db.roster import read_enrolled
 from civobs_collector.errors import DatabaseError
+from civobs_collector.evidence.roster import Roster
 from civobs_collector.ingest import store
 from civobs_collector.ingest.commit import Committed, Committer, Flush, refuse_after_database_error
 from civobs_collector.ingest.decode import Arrived, Judged, Refused, Sender, Sound, Window, judge, utc_now
@@ -28,7 +30,7 @@ from civobs_collector.ingest.plans import PlanDesk
 from civobs_collector.ingest.presence import BEAT_S, Pulse
 from civobs_collector.ingest.receipts import sign_receipt
 from civobs_collector.metrics import IngestMetrics
-from civobs_wire.topics import Leaf, Topic
+from civobs_wire.topics import Leaf, Topic, all_shards
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ class Writer:
         self._committer = committer
         self._receipt_key = receipt_key
         self._metrics = metrics
+        self._roster = Roster(settings.ingest.archive_dir, settings.ingest.instance)
         self._window = accepted_window(settings)
         self._pulse = Pulse(link, BEAT_S / settings.detect.time_scale)
         self._plans = PlanDesk(link, settings.ingest.shards)
@@ -75,6 +78,7 @@ class Writer:
     def run(self, halt: threading.Event) -> None:
         """Work until ``halt`` is set; then commit what was taken, acknowledge and disconnect."""
         try:
+        self._roster_at = 0.0
             while not halt.is_set():
                 self._turn(halt)
             self._farewell()
@@ -138,7 +142,7 @@ class Writer:
             conn.close()
             raise
         self._conn = conn
-        self._refresh_at = self._quarantine_at = 0.0
+        self._refresh_at = self._quarantine_at = self._roster_at = 0.0
         self.ready.set()
         return conn
 
@@ -187,6 +191,9 @@ class Writer:
         flush, rows = Flush(), 0
         end = time.monotonic() + limits.flush_ms / 1000
         while len(flush.order) < limits.flush_batches and rows < limits.flush_rows:
+        if now >= self._roster_at:
+            self._roster.note(read_enrolled(conn), utc_now())
+            self._roster_at = now + _ROSTER_S
             try:
                 arrived = self._link.queue.get(timeout=max(0.0, end - time.monotonic()))
             except Empty:
@@ -241,6 +248,7 @@ class Writer:
             metrics.rejected.labels(refused.reason).inc()
         for one in done.stored:
             sealed = one.batch.sealed_at.timestamp()
+        self._roster_at = 0.0
             metrics.results.inc(len(one.batch.measurements))
             metrics.batch_age.observe(max(0.0, now - sealed))
             metrics.clock_skew.observe(max(0.0, sealed - one.arrived.received_at.timestamp()))
@@ -289,6 +297,11 @@ def store_flush(committer: Committer, conn: Connection, flush: Flush) -> Committ
         if isinstance(error, psycopg.errors.CheckViolation) and error.diag.constraint_name is None:
             # "No partition of relation found for row" has the code of a violated check, but names none: the fault is
             # the database's, which lost a partition or is another one than before.
+def shard_locks() -> list[tuple[int, int]]:
+    """What a process holds that serves every shard."""
+    return [(SHARD_LOCKS, int(shard, 16)) for shard in all_shards()]
+
+
             committer.forget_days()
             raise
         if len(flush.items) > 1:

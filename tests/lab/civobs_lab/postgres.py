@@ -49,6 +49,15 @@ exec chroot "$root" "$@"
 """
 """Each step replaces the shell or the program before it, so the process that was started is the postmaster itself."""
 
+_FROM_TREE = """\
+#!/bin/sh
+exec unshare --mount --propagation private sh -ec '
+mount -t tmpfs tmpfs "{root}/tmp"
+mkdir -p "{root}{socket}"
+mount --bind "{socket}" "{root}{socket}"
+exec chroot "{root}" "{program}" "$@"' sh "$@"
+"""
+
 
 class ServerError(RuntimeError):
     """The server's binaries are missing or it did not start; the text says what to do or ends with its log."""
@@ -143,6 +152,22 @@ class PostgresServer:
     def stop(self) -> None:
         """Fast shutdown: connections are cut, everything is written."""
         self._end(signal.SIGINT)
+
+    def client_programs(self, folder: Path) -> Path:
+        """Where pg_dump and pg_restore of this server's version are, for others to call; ``folder`` may be written to.
+
+        Those of the Debian 13 tree run within it, with the server's socket where it is outside.
+        """
+        install = self._install
+        if install.root == Path("/"):
+            return install.tree / install.programs
+        folder.mkdir(parents=True)
+        for name in ("pg_dump", "pg_restore"):
+            inside = Path("/") / (install.tree / install.programs / name).relative_to(install.root)
+            script = folder / name
+            script.write_text(_FROM_TREE.format(root=install.root, socket=self.folder, program=inside))
+            script.chmod(0o755)
+        return folder
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is None:
