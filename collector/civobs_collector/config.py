@@ -99,6 +99,17 @@ class KeySettings(Section):
 
     plan_key: Path = Path("/etc/civobs/plan.key")
     receipt_key: Path = Path("/etc/civobs/receipt.key")
+    desk_key: Path = Path("/etc/civobs/desk.key")
+    """Seals the staff's secrets of one-time codes. Where it is not, there is no desk."""
+
+
+class BackupSettings(Section):
+    """What ``civobs backup`` takes besides database, archive, settings and the files that the settings name."""
+
+    programs_dir: Path | None = None
+    """Where pg_dump and pg_restore are; by default those of the server's version, then those on PATH."""
+    also: tuple[Path, ...] = ()
+    """Files and folders: the broker's state and passwords, Grafana's database, certificates."""
 
 
 class CollectorSettings(BaseSettings):
@@ -113,20 +124,10 @@ class CollectorSettings(BaseSettings):
     api: ApiSettings = ApiSettings()
     enrol: EnrolSettings = EnrolSettings()
     keys: KeySettings = KeySettings()
+    backup: BackupSettings = BackupSettings()
 
     @classmethod
     def settings_customise_sources(
-    desk_key: Path = Path("/etc/civobs/desk.key")
-    """Seals the staff's secrets of one-time codes. Where it is not, there is no desk."""
-
-
-class BackupSettings(Section):
-    """What ``civobs backup`` takes besides database, archive, settings and the files that the settings name."""
-
-    programs_dir: Path | None = None
-    """Where pg_dump and pg_restore are; by default those of the server's version, then those on PATH."""
-    also: tuple[Path, ...] = ()
-    """Files and folders: the broker's state and passwords, Grafana's database, certificates."""
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
@@ -139,11 +140,15 @@ class BackupSettings(Section):
         return env_settings, init_settings
 
 
+def file_in_use(path: Path | None) -> Path | None:
+    """The file that ``load`` reads; None where there are only variables."""
+    return path or (DEFAULT_PATH if DEFAULT_PATH.exists() else None)
+
+
 def load(path: Path | None) -> CollectorSettings:
     """Read the settings. Without a path the default file is read if it is there. Raises ConfigError."""
     values: dict[str, Any] = {}
     file = path or DEFAULT_PATH
-    backup: BackupSettings = BackupSettings()
     if path is not None or DEFAULT_PATH.exists():
         try:
             values = tomllib.loads(file.read_text())
@@ -160,8 +165,3 @@ def load(path: Path | None) -> CollectorSettings:
             f"setting {where}: {first['msg'].removeprefix('Value error, ')}",
             f"correct it in {file} or in CIVOBS_{where.replace('.', '__').upper()}",
         ) from None
-def file_in_use(path: Path | None) -> Path | None:
-    """The file that ``load`` reads; None where there are only variables."""
-    return path or (DEFAULT_PATH if DEFAULT_PATH.exists() else None)
-
-

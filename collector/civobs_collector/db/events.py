@@ -56,6 +56,11 @@ class VersionColumns:
     record: dict[str, Any]
 
 
+def hold_publishing(conn: Connection) -> None:
+    """Keep everybody from publishing for as long as this connection lasts; waits for whoever does."""
+    conn.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+
+
 def lock_publishing(conn: Connection) -> bool:
     """Take the right to publish until the transaction ends; False when another detector has it."""
     (taken,) = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (_LOCK,)).fetchone() or (False,)
@@ -67,11 +72,6 @@ def earliest_open_onset(conn: Connection, since: datetime, but: Collection[str])
     (found,) = conn.execute(
         "SELECT min(onset_earliest) FROM event_current"
         " WHERE status = 'open' AND level <> 'probe' AND onset_earliest >= %s AND kind <> ALL(%s)",
-def hold_publishing(conn: Connection) -> None:
-    """Keep everybody from publishing for as long as this connection lasts; waits for whoever does."""
-    conn.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
-
-
         (since, sorted(but)),
     ).fetchone() or (None,)
     return found  # type: ignore[no-any-return]

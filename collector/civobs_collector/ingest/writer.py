@@ -57,11 +57,11 @@ class Writer:
         metrics: IngestMetrics,
     ) -> None:
         self._settings = settings
+        self._roster = Roster(settings.ingest.archive_dir, settings.ingest.instance)
         self._link = link
         self._committer = committer
         self._receipt_key = receipt_key
         self._metrics = metrics
-        self._roster = Roster(settings.ingest.archive_dir, settings.ingest.instance)
         self._window = accepted_window(settings)
         self._pulse = Pulse(link, BEAT_S / settings.detect.time_scale)
         self._plans = PlanDesk(link, settings.ingest.shards)
@@ -72,13 +72,13 @@ class Writer:
         self._failures = 0
         self._refresh_at = 0.0
         self._quarantine_at = 0.0
+        self._roster_at = 0.0
         self.ready = threading.Event()
         """Set once the locks are held and the allow-list is known."""
 
     def run(self, halt: threading.Event) -> None:
         """Work until ``halt`` is set; then commit what was taken, acknowledge and disconnect."""
         try:
-        self._roster_at = 0.0
             while not halt.is_set():
                 self._turn(halt)
             self._farewell()
@@ -182,6 +182,9 @@ class Writer:
         if now >= self._quarantine_at:
             self._committer.measure_quarantine(conn)
             self._quarantine_at = now + _QUARANTINE_S
+        if now >= self._roster_at:
+            self._roster.note(read_enrolled(conn), utc_now())
+            self._roster_at = now + _ROSTER_S
         self._metrics.queue.set(self._link.queue.qsize())
         self._metrics.unacked.set(self._link.unacked)
 
@@ -191,9 +194,6 @@ class Writer:
         flush, rows = Flush(), 0
         end = time.monotonic() + limits.flush_ms / 1000
         while len(flush.order) < limits.flush_batches and rows < limits.flush_rows:
-        if now >= self._roster_at:
-            self._roster.note(read_enrolled(conn), utc_now())
-            self._roster_at = now + _ROSTER_S
             try:
                 arrived = self._link.queue.get(timeout=max(0.0, end - time.monotonic()))
             except Empty:
@@ -232,6 +232,7 @@ class Writer:
         if not found:
             return items
         self._senders |= found
+        self._roster_at = 0.0
         return [
             judge(item.arrived, self._senders, self._window)
             if isinstance(item, Refused) and item.probe_id in found
@@ -248,7 +249,6 @@ class Writer:
             metrics.rejected.labels(refused.reason).inc()
         for one in done.stored:
             sealed = one.batch.sealed_at.timestamp()
-        self._roster_at = 0.0
             metrics.results.inc(len(one.batch.measurements))
             metrics.batch_age.observe(max(0.0, now - sealed))
             metrics.clock_skew.observe(max(0.0, sealed - one.arrived.received_at.timestamp()))
@@ -280,6 +280,11 @@ class Writer:
             self._turn(pause)
 
 
+def shard_locks() -> list[tuple[int, int]]:
+    """What a process holds that serves every shard."""
+    return [(SHARD_LOCKS, int(shard, 16)) for shard in all_shards()]
+
+
 def accepted_window(settings: CollectorSettings) -> Window:
     """Which times of rows are accepted."""
     return Window(timedelta(days=settings.ingest.oldest_d), timedelta(seconds=settings.ingest.newest_s))
@@ -297,11 +302,6 @@ def store_flush(committer: Committer, conn: Connection, flush: Flush) -> Committ
         if isinstance(error, psycopg.errors.CheckViolation) and error.diag.constraint_name is None:
             # "No partition of relation found for row" has the code of a violated check, but names none: the fault is
             # the database's, which lost a partition or is another one than before.
-def shard_locks() -> list[tuple[int, int]]:
-    """What a process holds that serves every shard."""
-    return [(SHARD_LOCKS, int(shard, 16)) for shard in all_shards()]
-
-
             committer.forget_days()
             raise
         if len(flush.items) > 1:
