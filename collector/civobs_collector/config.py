@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from civobs_collector.errors import ConfigError
 from civobs_wire.enrol import BrokerEndpoint
+from civobs_wire.scalars import CountryCode
 from civobs_wire.topics import all_shards
 
 DEFAULT_PATH = Path("/etc/civobs/collector.toml")
@@ -79,6 +80,13 @@ class DetectSettings(Section):
     window_d: Annotated[float, Field(gt=0)] = 30.0
 
 
+class PublishSettings(Section):
+    """What is not published before a person has looked."""
+
+    hold_countries: tuple[CountryCode, ...] = ()
+    """New events there are held until somebody releases them: where naming one may endanger people."""
+
+
 class ApiSettings(Section):
     """Where pages, API and enrolment are served."""
 
@@ -121,6 +129,7 @@ class CollectorSettings(BaseSettings):
     broker: BrokerSettings = BrokerSettings()
     ingest: IngestSettings = IngestSettings()
     detect: DetectSettings = DetectSettings()
+    publish: PublishSettings = PublishSettings()
     api: ApiSettings = ApiSettings()
     enrol: EnrolSettings = EnrolSettings()
     keys: KeySettings = KeySettings()

@@ -4,7 +4,7 @@ The database layer knows no detector and the detector no database; what a column
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -12,15 +12,16 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from civobs_collector.db import detect_input, events
+from civobs_collector.db import detect_input, events, reviews
 from civobs_collector.db.connect import Connection
 from civobs_collector.db.ladder import Limits, Span, read_ladder
+from civobs_collector.detect.chains import Chain, NewVersion
 from civobs_collector.detect.inputs import Inputs, LadderRun, PresenceFact, ProbeInfo, RunOutcome
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.presence import by_probe, losses
 from civobs_collector.detect.record import EventRecord, Level
+from civobs_collector.detect.reviews import Action, Review, applied, unreviewed
 from civobs_collector.detect.timeline import INTERNATIONAL, NAMES, trouble_spans
-from civobs_collector.detect.versions import Chain, NewVersion
 from civobs_collector.rollups import ladder_limits
 
 logger = logging.getLogger(__name__)
@@ -106,28 +107,57 @@ def read_chains(conn: Connection, since: datetime) -> tuple[list[Chain], frozens
             )
             unreadable.add(one.event_key)
         else:
-            found.append(Chain(one.event_key, one.public_id, one.version, one.published_at, record))
+            found.append(Chain(one.event_key, one.public_id, one.version, one.published_at, record, one.found_at))
     return found, frozenset(unreadable)
 
 
-def completed(conn: Connection, new: NewVersion, now: datetime) -> NewVersion:
+def reviews_of(conn: Connection, keys: Collection[UUID]) -> dict[UUID, tuple[Review, ...]]:
+    """What people decided about each of these events, the oldest first; those without a decision are left out."""
+    rows = reviews.read(conn, keys)
+    return {
+        key: tuple(review_of(row) for row in rows if row.event_key == key) for key in {row.event_key for row in rows}
+    }
+
+
+def review_of(row: reviews.ReviewRow) -> Review:
+    """A stored decision as the detector reads it."""
+    return Review(
+        row.review_key, row.event_key, row.at, row.reviewer, Action(row.action), row.note, tuple(row.sources), row.body
+    )
+
+
+def hold(conn: Connection, review: Review) -> None:
+    """Store that a new event is held: nobody at the desk decided it, the settings did."""
+    row = reviews.ReviewRow(
+        *(review.review_key, review.event_key, review.at, review.reviewer, review.action),
+        *(review.note, review.sources, dict(review.body)),
+    )
+    reviews.insert(conn, row, None)
+
+
+def completed(conn: Connection, new: NewVersion, now: datetime, said: Sequence[Review] = ()) -> NewVersion:
     """Add what only the tables know, as of publication: the names of its places, and the batches it rests on.
 
-    A published version holds its names itself, so that it reads the same when a network is renamed.
+    A published version holds its names itself, so that it reads the same when a network is renamed. What people
+    ``said`` is laid over the complete record.
     """
-    record, scope = new.record, new.record.scope
+    record = unreviewed(new.record)
+    scope = record.scope
     country, names = events.names_of(conn, scope.cc, {*scope.asns, *scope.asns_observed})
     until = record.resolution.latest if record.resolution is not None else now
     regions = scope.admin1 if scope.level is Level.REGION else ()
     which = events.BatchFilter(scope.cc, scope.asns, record.onset.earliest, until, scope.probe_id, regions)
     evidence = record.evidence.model_copy(update={"n_batches": events.count_batches(conn, which)})
     scope = scope.model_copy(update={"country": country, "names": names})
-    return replace(new, record=record.model_copy(update={"evidence": evidence, "scope": scope}))
+    record = record.model_copy(update={"evidence": evidence, "scope": scope})
+    if said:
+        record = applied(record, said).model_copy(update={"held": new.record.held})
+    return replace(new, record=record)
 
 
 def publish(conn: Connection, new: NewVersion, published_at: datetime) -> str | None:
     """Write one version; returns the event's public id, if it has one."""
-    columns = _columns(new, published_at)
+    columns = columns_of(new, published_at)
     if new.version == 1:
         public_id = events.create_event(conn, columns, public=new.public)
     else:
@@ -136,7 +166,8 @@ def publish(conn: Connection, new: NewVersion, published_at: datetime) -> str | 
     return public_id
 
 
-def _columns(new: NewVersion, published_at: datetime) -> events.VersionColumns:
+def columns_of(new: NewVersion, published_at: datetime) -> events.VersionColumns:
+    """A version as its row."""
     record, scope, end = new.record, new.record.scope, new.record.resolution
     return events.VersionColumns(
         event_key=new.event_key,

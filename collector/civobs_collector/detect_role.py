@@ -8,7 +8,7 @@ of a part or none. A fault in the second does not silence the first.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,14 +21,16 @@ from civobs_collector.config import CollectorSettings, DetectSettings
 from civobs_collector.db import detect_input, events
 from civobs_collector.db.connect import Connection, connect
 from civobs_collector.db.migrate import require_current
+from civobs_collector.detect.chains import Chain, NewVersion
 from civobs_collector.detect.events import compute
 from civobs_collector.detect.inputs import Inputs
 from civobs_collector.detect.params import Params, scaled
 from civobs_collector.detect.record import EventRecord, Status
+from civobs_collector.detect.reviews import Action, Review, unreviewed
 from civobs_collector.detect.services import SERVICE_KINDS, Evidence
 from civobs_collector.detect.services import compute as compute_services
-from civobs_collector.detect.versions import Chain, NewVersion, plan
-from civobs_collector.detect_read import completed, publish, read_chains, read_inputs
+from civobs_collector.detect.versions import plan
+from civobs_collector.detect_read import completed, hold, publish, read_chains, read_inputs, reviews_of
 from civobs_collector.errors import CivobsCollectorError, DatabaseError, ServicesError
 from civobs_collector.metrics import detect_metrics
 from civobs_collector.service_days import Memory
@@ -37,6 +39,8 @@ from civobs_collector.speed_read import read_slow_networks
 
 logger = logging.getLogger(__name__)
 
+HOLD_COUNTRIES = "setting hold_countries"
+"""Who holds new events of the countries that the settings name, as it stands in the decision."""
 _RETRY_S = 5.0
 """A database that is away is asked again this often."""
 
@@ -84,6 +88,7 @@ async def run(settings: CollectorSettings, stop: asyncio.Event) -> None:
                 services_at = started if services else services_at
                 what = memory if services else False
                 await asyncio.to_thread(detect_once, connection, settings, datetime.now(UTC), services=what)
+                metrics.run.set(time.monotonic() - started)
                 if services:
                     metrics.services_judged.set_to_current_time()
             except ServicesError:
@@ -144,7 +149,7 @@ def detect_once(
     """
     started = time.monotonic()
     memory = services if isinstance(services, Memory) else None
-    work = _Work(conn, now, dry_run, scaled(settings.detect.time_scale), memory)
+    work = _Work(conn, now, dry_run, scaled(settings.detect.time_scale), memory, settings.publish.hold_countries)
     # What the detector reads it must see as of one moment, while ingest goes on writing.
     conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     with conn.transaction(force_rollback=dry_run):
@@ -177,6 +182,7 @@ class _Work:
     dry_run: bool
     params: Params
     memory: Memory | None
+    hold_countries: Collection[str] = ()
 
 
 def _services_apart(
@@ -228,14 +234,31 @@ def _published(
     work: _Work, found: Sequence[EventRecord], chains: Sequence[Chain], settled: datetime, *, may_publish: bool
 ) -> tuple[Change, ...]:
     """Write what differs from what was published, or only say it."""
-    versions = plan(found, chains, settled, work.now, work.params)
-    complete = [completed(work.conn, one, work.now) for one in versions]
-    return tuple(Change(publish(work.conn, one, work.now) if may_publish else None, one) for one in complete)
+    said = reviews_of(work.conn, [one.event_key for one in chains])
+    versions = plan(found, chains, settled, work.now, work.params, reviews=said)
+    held = {one.event_key: _hold(one, work.now) for one in versions if _is_held(one, work.hold_countries)}
+    said |= {key: (review,) for key, review in held.items()}
+    complete = [completed(work.conn, one, work.now, said.get(one.event_key, ())) for one in versions]
+    changes = tuple(Change(publish(work.conn, one, work.now) if may_publish else None, one) for one in complete)
+    if may_publish:
+        for review in held.values():
+            hold(work.conn, review)
+    return changes
+
+
+def _is_held(new: NewVersion, countries: Collection[str]) -> bool:
+    """Whether an event begins where a person looks before anything is published."""
+    return new.version == 1 and new.public and new.record.scope.cc in countries
+
+
+def _hold(new: NewVersion, now: datetime) -> Review:
+    return Review(0, new.event_key, now, HOLD_COUNTRIES, Action.HOLD)
 
 
 def _services_since(chains: Sequence[Chain], start: datetime, now: datetime, params: Params) -> datetime:
     """Where the window of services begins: shorter than the ladder's, and stretched as far by open events."""
-    opened = [chain.record.onset.earliest for chain in chains if chain.record.status is Status.OPEN]
+    own = [unreviewed(chain.record) for chain in chains]
+    opened = [record.onset.earliest for record in own if record.status is Status.OPEN]
     return max(start, min([now - timedelta(seconds=params["service.window"]), *(at for at in opened if at >= start)]))
 
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from uuid import UUID
 
+from civobs_collector.detect.chains import Chain
 from civobs_collector.detect.events import compute
 from civobs_collector.detect.inputs import Inputs, LadderRun, PresenceFact, ProbeInfo, RunOutcome
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.record import EventRecord
-from civobs_collector.detect.versions import Chain
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 LONG_AGO = T0 - timedelta(days=90)

@@ -24,9 +24,10 @@ import random
 from dataclasses import replace
 from datetime import timedelta
 
+from civobs_collector.detect.chains import Chain
 from civobs_collector.detect.events import compute
 from civobs_collector.detect.record import ConfidenceLabel, Depth, EventKind, Level, Status
-from civobs_collector.detect.versions import Chain, plan
+from civobs_collector.detect.versions import plan
 from civobs_collector.publish.codf import codf
 from civobs_collector.publish.published import PublishedEvent
 from tests.collector.fix_detect import AGENT_DOWN, CLOCK, FAILED, LONG_AGO, OK, PARAMS, T0, World, at, shutdown

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from civobs_collector.detect.chains import Chain
 from civobs_collector.detect.events import compute
 from civobs_collector.detect.record import Level, Status
 from civobs_collector.detect.scope import END_UNKNOWN
-from civobs_collector.detect.versions import Chain, plan
+from civobs_collector.detect.versions import plan
 from tests.collector.fix_detect import PARAMS, T0, World, at, shutdown
 
 DAY = 1440

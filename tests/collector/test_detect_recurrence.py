@@ -3,9 +3,10 @@
 from datetime import timedelta
 from uuid import UUID
 
+from civobs_collector.detect.chains import Chain
 from civobs_collector.detect.record import CampaignPart
 from civobs_collector.detect.recurrence import Member, places
-from civobs_collector.detect.versions import Chain, plan
+from civobs_collector.detect.versions import plan
 from tests.collector.fix_detect import PARAMS, T0, World, at, shutdown
 
 DAY = 1440

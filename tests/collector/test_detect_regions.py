@@ -3,8 +3,9 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from civobs_collector.detect.chains import Chain
 from civobs_collector.detect.record import EventKind, Level, Status
-from civobs_collector.detect.versions import Chain, plan
+from civobs_collector.detect.versions import plan
 from civobs_collector.publish.codf import codf
 from civobs_collector.publish.published import PublishedEvent, place, title, who
 from tests.collector.fix_detect import AGENT_DOWN, FAILED, OK, PARAMS, T0, World, at, shutdown

@@ -5,10 +5,11 @@ from uuid import UUID
 
 import pytest
 
+from civobs_collector.detect.chains import Chain
 from civobs_collector.detect.inputs import Inputs, ProbeInfo
 from civobs_collector.detect.record import EventKind, Level, Status, Transition
 from civobs_collector.detect.services import START_UNKNOWN, Evidence, compute
-from civobs_collector.detect.versions import PART_OF_LARGER, WITHDRAWN, Chain, plan
+from civobs_collector.detect.versions import PART_OF_LARGER, WITHDRAWN, plan
 from tests.collector.fix_detect import PARAMS
 from tests.collector.fix_services import BLOCKED_AT, blocking_record
 from tests.collector.fix_votes import START, Network, hourly, votes

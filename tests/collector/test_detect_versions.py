@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from civobs_collector.detect.chains import Chain
 from civobs_collector.detect.record import EventKind, Level, Status
-from civobs_collector.detect.versions import PART_OF_LARGER, WITHDRAWN, Chain, plan
+from civobs_collector.detect.versions import PART_OF_LARGER, WITHDRAWN, plan
 from tests.collector.fix_detect import OK, PARAMS, T0, World, at, shutdown
 
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from civobs_collector.config import DatabaseSettings
 from civobs_collector.db.connect import connect
+from civobs_collector.detect.chains import NewVersion
 from civobs_collector.detect.record import EventRecord, Level, Status
-from civobs_collector.detect.versions import NewVersion
 from civobs_collector.detect_read import publish
 from civobs_lab import collect
 

@@ -21,6 +21,10 @@ LAST_SEEN = (
 """When an event that is not open was over, or up to when it was watched where its end is not known."""
 
 
+_OPEN = "coalesce(record->'machine'->'said'->>'status', status) = 'open'"
+"""Whether the detector finds it still, whatever people say of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
     """A version as it is stored, of any level; ``record`` is the JSON as it was published."""
@@ -32,6 +36,13 @@ class StoredVersion:
     change_kind: str
     reason: str
     record: dict[str, Any]
+    found_at: datetime | None = None
+    """When the detector last wrote, if a person has since."""
+
+    @property
+    def held(self) -> bool:
+        """Whether it is kept from the public."""
+        return self.record.get("held") in ("review", "retracted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +78,17 @@ def lock_publishing(conn: Connection) -> bool:
     return bool(taken)
 
 
+def wait_to_publish(conn: Connection, seconds: int) -> None:
+    """Take the same right, waiting for it. Raises psycopg.errors.LockNotAvailable."""
+    conn.execute("SELECT set_config('lock_timeout', %s, true)", (f"{seconds}s",))
+    conn.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+
+
 def earliest_open_onset(conn: Connection, since: datetime, but: Collection[str]) -> datetime | None:
     """When the oldest public event that is still open began, of those since then and of other kinds than these."""
     (found,) = conn.execute(
-        "SELECT min(onset_earliest) FROM event_current"
-        " WHERE status = 'open' AND level <> 'probe' AND onset_earliest >= %s AND kind <> ALL(%s)",
+        "SELECT min(onset_earliest) FROM event_current"  # noqa: S608 # constant
+        f" WHERE {_OPEN} AND level <> 'probe' AND onset_earliest >= %s AND kind <> ALL(%s)",
         (since, sorted(but)),
     ).fetchone() or (None,)
     return found  # type: ignore[no-any-return]
@@ -82,7 +99,7 @@ def read_chains(conn: Connection, since: datetime) -> list[StoredVersion]:
     return _read(
         conn,
         "event_current",
-        f"status = 'open' OR {LAST_SEEN} >= %s ORDER BY event_key",
+        f"{_OPEN} OR {LAST_SEEN} >= %s ORDER BY event_key",
         (since,),
     )
 
@@ -182,7 +199,10 @@ def read_versions(conn: Connection, name: str) -> list[StoredVersion]:
 def _read(conn: Connection, source: str, condition: str, values: Sequence[Any]) -> list[StoredVersion]:
     rows = conn.execute(
         sql.SQL(
-            "SELECT event_key, public_id, version, published_at, change_kind, reason, record FROM {} WHERE {}"
+            "SELECT event_key, public_id, version, published_at, change_kind, reason, record,"
+            " CASE reason WHEN 'human_review' THEN (SELECT max(o.published_at) FROM event_version o"
+            " WHERE o.event_key = found.event_key AND o.version < found.version AND o.reason <> 'human_review') END"
+            " FROM (SELECT * FROM {}) found WHERE {}"
         ).format(sql.SQL(source), sql.SQL(condition)),
         values,
     )

@@ -8,7 +8,7 @@ that is added has a default, for the records that were stored before it, and non
 from enum import StrEnum
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from civobs_wire.scalars import UtcTime
 
@@ -230,6 +230,25 @@ class DatingPosterior(Part):
     resolution: Bounds | None = None
 
 
+class Note(Part):
+    """What a person wrote into the record, for everybody to read."""
+
+    at: UtcTime
+    by: str
+    """The name of the reviewer."""
+    action: str
+    """What was decided with it: an action of ``detect/reviews.py``."""
+    text: str
+    sources: tuple[str, ...] = ()
+
+
+class Machine(Part):
+    """What the detector alone said, where people decided otherwise: what it goes on from. Never shown in public."""
+
+    said: dict[str, JsonValue]
+    """Fields of the record by name, as they would stand without any review."""
+
+
 class EvidenceSummary(Part):
     """What the version rests on."""
 
@@ -271,4 +290,9 @@ class EventRecord(Part):
     cross_checks: dict[str, float] = {}
     """What other detectors make of it, by their ids; they decide nothing (detection.md §3.3 e)."""
     held: str | None = None
-    """Why it is not published: ``site_failure``, ``common_cause``."""
+    """Why it is not published: ``site_failure``, ``common_cause``; ``review``: a person holds it back; ``retracted``:
+    what the detector goes on finding of an event that a person has retracted."""
+    notes: tuple[Note, ...] = ()
+    reviewed_by: str | None = None
+    """Who decided last what the event is; None while nobody has."""
+    machine: Machine | None = None

@@ -5,14 +5,17 @@ even when late rows move the start or make one network's outage a country's. A c
 out gets a version that says so.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from civobs_collector.detect.chains import Chain, NewVersion, change_kind, reason_of
 from civobs_collector.detect.params import Params
-from civobs_collector.detect.record import EventKind, EventRecord, Level, Status, Transition
+from civobs_collector.detect.record import EventKind, EventRecord, Level, Status
 from civobs_collector.detect.recurrence import Member, places
+from civobs_collector.detect.review_chains import as_reviewed, machine_chains
+from civobs_collector.detect.reviews import Review
 from civobs_collector.detect.scope import END_UNKNOWN
 from civobs_collector.detect.service_chains import alike, continued, in_sight, is_rest, is_service
 
@@ -20,34 +23,29 @@ WITHDRAWN = "The records that have arrived since do not bear this event out."
 PART_OF_LARGER = "Part of a larger event of the same time, which has a record of its own."
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """A stored event: its newest version."""
-
-    event_key: UUID
-    public_id: str | None
-    version: int
-    published_at: datetime
-    record: EventRecord
-
-
-@dataclass(frozen=True, slots=True)
-class NewVersion:
-    """A version to be written."""
-
-    event_key: UUID
-    version: int
-    change_kind: str
-    reason: str
-    record: EventRecord
-    public: bool
-    """Whether the event has, or now gets, a public id: all levels but a household's do."""
-
-
 def plan(
+    computed: Sequence[EventRecord],
+    stored: Sequence[Chain],
+    since: datetime,
+    now: datetime,
+    params: Params,
+    *,
+    reviews: Mapping[UUID, Sequence[Review]] | None = None,
+) -> list[NewVersion]:
+    """The versions to write. Chains that began before ``since`` are left as they are unless an event continues them.
+
+    What people decided is laid over what the detector says, and never changes what it goes on from.
+    """
+    said = reviews or {}
+    found = _found(computed, machine_chains(stored, said), since, now, params)
+    written = as_reviewed([replace(v, record=_with_key(v.record, v.event_key)) for v in found], stored, said)
+    return sorted(written, key=lambda v: (v.record.onset.earliest, str(v.event_key)))
+
+
+def _found(
     computed: Sequence[EventRecord], stored: Sequence[Chain], since: datetime, now: datetime, params: Params
 ) -> list[NewVersion]:
-    """The versions to write. Chains that began before ``since`` are left as they are unless an event continues them."""
+    """What the detector alone would write."""
     gap = timedelta(seconds=params["rule.merge"])
     pairs, fresh, lonely = match(computed, stored, gap)
     pairs = [(continued(r, c.record, since) if is_service(r) else r, c) for r, c in pairs]
@@ -83,11 +81,7 @@ def plan(
         for chain in lonely
         if _out_of_sight(chain.record, since, now, params)
     )
-    keyed = [
-        NewVersion(v.event_key, v.version, v.change_kind, v.reason, _with_key(v.record, v.event_key), v.public)
-        for v in found
-    ]
-    return sorted(keyed, key=lambda v: (v.record.onset.earliest, str(v.event_key)))
+    return found
 
 
 def _recurring(
@@ -189,73 +183,15 @@ def _end(record: EventRecord) -> datetime:
 def _revised(record: EventRecord, chain: Chain, now: datetime, params: Params) -> NewVersion | None:
     """A new version if the record says something else than the last one, or an open event's chart is old."""
     last = chain.record
-    change = _change_kind(record, last)
+    change = change_kind(record, last)
     if change is None:
         old = now - chain.published_at >= timedelta(seconds=params["refresh"])
         if record.status is not Status.OPEN or not old or not _public(record):
             return None
         change = "extended"
     return NewVersion(
-        chain.event_key, chain.version + 1, change, _reason(record, last), record, chain.public_id is not None
+        chain.event_key, chain.version + 1, change, reason_of(record, last), record, chain.public_id is not None
     )
-
-
-def _change_kind(record: EventRecord, last: EventRecord) -> str | None:
-    changes = {
-        "reclassified": (record.kind, record.scope.level) != (last.kind, last.scope.level),
-        "closed": (last.status, record.status) == (Status.OPEN, Status.CLOSED),
-        "corrected": _times(record.onset) != _times(last.onset)
-        or _ends_differ(record, last)
-        or _judgement(record) != _judgement(last),
-        "extended": (record.status, _reach(record)) != (last.status, _reach(last))
-        or record.affected.n_down > last.affected.n_down
-        or record.affected.n_households > last.affected.n_households
-        or _campaign(record) != _campaign(last),
-    }
-    return next((kind for kind, is_so in changes.items() if is_so), None)
-
-
-def _reach(record: EventRecord) -> tuple[tuple[object, ...], ...]:
-    scope = record.scope
-    return scope.asns, scope.targets, scope.layers, scope.mechanisms
-
-
-def _judgement(record: EventRecord) -> tuple[str, bool, str, str]:
-    # A service that fails is measured on: that one household was late this hour is no news.
-    provisional = record.provisional and not (is_service(record) and record.status is Status.OPEN)
-    return record.depth, provisional, record.likeliest, record.confidence.label
-
-
-def _campaign(record: EventRecord) -> UUID | None:
-    """How many occurrences a campaign has had is no news of each of them."""
-    return None if record.campaign is None else record.campaign.campaign_id
-
-
-def _times(transition: Transition) -> tuple[datetime, datetime]:
-    return transition.earliest, transition.latest
-
-
-def _ends_differ(record: EventRecord, last: EventRecord) -> bool:
-    if record.resolution is None or last.resolution is None:
-        # An event that is open has no end, and one that has lapsed has none that is known.
-        return record.status is last.status and record.resolution is not last.resolution
-    return _times(record.resolution) != _times(last.resolution)
-
-
-def _reason(record: EventRecord, last: EventRecord) -> str:
-    """Why it changed: another method, rows that arrived late, or the world."""
-    mine, theirs = record.method, last.method
-    if (mine.detector_version, mine.params_id) != (theirs.detector_version, theirs.params_id):
-        return "detector_version"
-    if record.scope.targets and last.status is Status.OPEN and _times(record.onset) == _times(last.onset):
-        # While a service fails, more of its failures come with time.
-        return "detected"
-    if (
-        record.evidence.backfill > last.evidence.backfill
-        or record.evidence.n_measurements > last.evidence.n_measurements
-    ):
-        return "late_data"
-    return "detected"
 
 
 def _larger(chain: Chain, computed: Sequence[EventRecord], gap: timedelta) -> bool:

@@ -15,8 +15,12 @@ CREATE INDEX review_event ON review (event_key, review_key);
 CREATE TRIGGER review_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON review
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
--- A version that a person holds back is stored and not served: readers keep the newest one that is not held.
-ALTER TABLE event_version ADD COLUMN held bool NOT NULL GENERATED ALWAYS AS (coalesce(record->>'held' = 'review', false)) STORED;
+-- A version that a person holds back is stored and not served, nor is what the detector goes on finding of an event that
+-- a person has retracted: readers keep the newest one that is not held.
+ALTER TABLE event_version ADD COLUMN held bool NOT NULL
+  GENERATED ALWAYS AS (coalesce(record->>'held' IN ('review', 'retracted'), false)) STORED;
+ALTER TABLE event_version DROP CONSTRAINT event_version_change_kind_check, ADD CONSTRAINT event_version_change_kind_check
+  CHECK (change_kind IN ('new', 'extended', 'closed', 'corrected', 'reclassified', 'retracted', 'reviewed'));
 CREATE VIEW event_served AS
   SELECT e.public_id, v.event_key, v.version, v.published_at, v.change_kind, v.reason, v.detector_version, v.status,
          v.kind, v.level, e.cc, v.asn, v.onset_earliest, v.onset_latest, v.resolution_earliest, v.resolution_latest,

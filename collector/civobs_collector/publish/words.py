@@ -161,6 +161,7 @@ CHANGES: dict[str, str] = {
     "corrected": "Corrected",
     "reclassified": "Given another kind",
     "retracted": "Retracted",
+    "reviewed": "Reviewed",
 }
 
 REASONS: dict[str, str] = {
