@@ -41,6 +41,8 @@ _STANDBY_S = 2.0
 _REFRESH_S = 5.0
 """How soon a revoked probe is refused and a new plan is sent. A probe not known yet is looked up at once."""
 _QUARANTINE_S = 60.0
+_ROSTER_S = 60.0
+"""How soon it is kept beside the archive that a probe was changed. One not known yet is noted with its first batch."""
 _FAREWELL_S = 10.0
 """How long a stopping writer goes on trying to commit what it holds; the rest stays unacknowledged at the broker."""
 
