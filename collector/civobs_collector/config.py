@@ -8,21 +8,17 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from civobs_collector.errors import ConfigError
+from civobs_collector.notify.settings import NotifySettings
+from civobs_collector.section import Section
 from civobs_wire.enrol import BrokerEndpoint
 from civobs_wire.scalars import CountryCode
 from civobs_wire.topics import all_shards
 
 DEFAULT_PATH = Path("/etc/civobs/collector.toml")
-
-
-class Section(BaseModel):
-    """A table of the file; an unknown key is an error, because it is a typing error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DatabaseSettings(Section):
@@ -133,6 +129,7 @@ class CollectorSettings(BaseSettings):
     api: ApiSettings = ApiSettings()
     enrol: EnrolSettings = EnrolSettings()
     keys: KeySettings = KeySettings()
+    notify: NotifySettings = NotifySettings()
     backup: BackupSettings = BackupSettings()
 
     @classmethod

@@ -228,6 +228,14 @@ def _a_subscriber_is_told_of_a_version_once(conn):
     conn.execute(insert)
     with pytest.raises(psycopg.errors.UniqueViolation), conn.transaction():
         conn.execute(insert)
+    for version, level in ((3, "country"), (4, "probe")):
+        conn.execute(
+            "INSERT INTO event_version SELECT event_key, %s, published_at, change_kind, reason, detector_version,"
+            " status, kind, %s, cc, asn, onset_earliest, onset_latest, NULL, NULL, record FROM event_version"
+            " WHERE version = 1",
+            (version, level),
+        )
+    assert conn.execute("SELECT version FROM notice_due").fetchall() == [(3,)]
 
 
 def _grafana_s_views_answer_from_what_was_there_before(conn):
