@@ -83,6 +83,19 @@ class PublishSettings(Section):
     """New events there are held until somebody releases them: where naming one may endanger people."""
 
 
+class WatchSettings(Section):
+    """What the collector looks at besides itself, once a minute: more than the archive's disk and ``broker.tls_ca``."""
+
+    certificates: tuple[Path, ...] = ()
+    """PEM files whose first end is told: those of broker, pages and anchors."""
+    crls: tuple[Path, ...] = ()
+    """PEM files of revoked certificates: an expired one makes a broker refuse everybody."""
+    folders: tuple[Path, ...] = ()
+    """Each on a disk whose free room is told: the database's, the broker's."""
+    backup_dir: Path | None = None
+    """Where backups are made; without it nobody is told that none was."""
+
+
 class ApiSettings(Section):
     """Where pages, API and enrolment are served."""
 
@@ -126,6 +139,7 @@ class CollectorSettings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     detect: DetectSettings = DetectSettings()
     publish: PublishSettings = PublishSettings()
+    watch: WatchSettings = WatchSettings()
     api: ApiSettings = ApiSettings()
     enrol: EnrolSettings = EnrolSettings()
     keys: KeySettings = KeySettings()

@@ -1,12 +1,39 @@
 """The collector's own metrics, under the names of ingest.md §5: seconds, low cardinality, no label for a probe."""
 
+import math
+from collections.abc import Iterator
 from functools import cache
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 _AGES_S = (1, 5, 15, 60, 300, 900, 3600, 21_600, 86_400, 604_800)
 _COMMITS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SKEWS_S = (0.1, 1, 10, 60, 600, 3600, 86_400)
+
+
+class BrokerDropped(Collector):
+    """``civobs_broker_dropped_total``: the broker's own count, which begins anew when the broker does.
+
+    There is no sample before the broker has said it: a counter from 0 would show every message that was ever dropped
+    as dropped when the collector started.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._total: int | None = None
+        registry.register(self)
+
+    def set(self, total: int) -> None:
+        """Take what the broker says."""
+        self._total = total
+
+    def collect(self) -> Iterator[Metric]:
+        """Give it to Prometheus."""
+        family = CounterMetricFamily("civobs_broker_dropped", "PUBLISH messages the broker says it dropped.")
+        if self._total is not None:
+            family.add_metric([], self._total)
+        yield family
 
 
 class IngestMetrics:
@@ -40,9 +67,23 @@ class IngestMetrics:
         self.last_commit = Gauge(
             "civobs_ingest_last_commit_timestamp_seconds", "When the last transaction committed.", registry=registry
         )
-        self.broker_dropped = Counter(
-            "civobs_broker_dropped", "PUBLISH messages the broker says it dropped.", registry=registry
+        self.presence_held = Counter(
+            "civobs_ingest_presence_held",
+            "Statements of presence put aside: their probe had made too many.",
+            registry=registry,
         )
+        self.batch_age_p99 = Gauge(
+            "civobs_ingest_batch_age_p99_seconds",
+            "From sealed to committed, of five minutes, without what waited at probes that were cut off.",
+            registry=registry,
+        )
+        self.serving = Gauge(
+            "civobs_ingest_serving", "1 while this process serves its shards, 0 as a spare.", registry=registry
+        )
+        self.broker_connected = Gauge(
+            "civobs_ingest_broker_connected", "1 while subscribed at the broker.", registry=registry
+        )
+        self.broker_dropped = BrokerDropped(registry)
         for result in ("stored", "duplicate", "rejected"):
             self.messages.labels(result)
 
@@ -57,6 +98,10 @@ class DetectMetrics:
     """What the detector counts."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.run = Gauge(
+            "civobs_detect_run_seconds", "How long the last run took; no number before the first.", registry=registry
+        )
+        self.run.set(math.nan)
         self.services_judged = Gauge(
             "civobs_detect_services_judged_timestamp_seconds",
             "When blocking and throttling were last judged.",

@@ -17,6 +17,7 @@ from psycopg import sql
 
 from civobs_collector.config import DatabaseSettings
 from civobs_collector.db.connect import Connection, connect
+from civobs_collector.db.gauges import drop_old_samples
 from civobs_collector.db.ladder import Limits, Stretch, drop_folds, fold_days, fold_touched
 from civobs_collector.detect.params import Params
 from civobs_collector.errors import DatabaseError
@@ -153,6 +154,7 @@ def drop_old(conn: Connection, now: datetime) -> list[str]:
             return []
         conn.execute("DELETE FROM rollup_5m WHERE bucket < %s", (now - FIVE_MINUTES_KEPT,))
         drop_folds(conn, before)
+        drop_old_samples(conn, now)
         return [str(name) for (name,) in conn.execute("SELECT drop_days(%s)", (before,)).fetchall()]
 
 

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import json
-import signal
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -48,7 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not (arguments.once or arguments.dry_run):
         if arguments.since or arguments.until or arguments.json:
             raise ConfigError("--from, --to and --json are for one run", "add --once, or --dry-run to write nothing")
-        asyncio.run(_role(settings))
+        from civobs_collector.commands.serve import serve
+
+        asyncio.run(serve(settings, ("detect",)))
         return 0
     if arguments.until and not arguments.dry_run:
         raise ConfigError("--to would publish as if it were another time", "add --dry-run")
@@ -61,15 +62,6 @@ def run(arguments: argparse.Namespace) -> int:
         report = detect_once(conn, settings, now, arguments.dry_run, arguments.since)
     sys.stdout.write(_as_json(report) if arguments.json else _as_text(report))
     return 0
-
-
-async def _role(settings: config.CollectorSettings) -> None:
-    from civobs_collector import detect_role
-
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await detect_role.run(settings, stop)
 
 
 def _as_json(report: "DetectReport") -> str:

@@ -18,6 +18,7 @@ import uvicorn
 
 from civobs_collector.config import CollectorSettings, load
 from civobs_collector.errors import CivobsCollectorError, ConfigError, ResourceError
+from civobs_collector.sampling import keep_sampling
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +98,7 @@ async def serve(settings: CollectorSettings, roles: tuple[str, ...]) -> None:
         async with asyncio.TaskGroup() as group:
             for role in roles:
                 group.create_task(_role(role, partial(ROLES[role], settings, stop), stop), name=f"serve.{role}")
+                group.create_task(keep_sampling(settings, role, stop), name=f"serve.{role}.gauges")
             logger.info("serving roles=%s", ",".join(roles))
             notifier.notify("READY=1")
             await stop.wait()

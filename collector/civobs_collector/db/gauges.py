@@ -30,9 +30,25 @@ def insert_samples(conn: Connection, at: datetime, role: str, instance: str, sam
         " SELECT %s, %s, %s, s.* FROM unnest(%s::text[], %s::text[], %s::float8[]) s ON CONFLICT DO NOTHING",
         (
             *(at, role, instance),
-            *([one.name for one in sound], [one.label for one in sound], [one.value for one in sound]),
+            *([one.name for one in sound], [one.label for one in sound], [float(one.value) for one in sound]),
         ),
     )
+
+
+_STORED = """
+SELECT 'database_bytes', pg_database_size(current_database())::float8
+UNION ALL
+SELECT 'notices_waiting', count(*) FROM notice WHERE state = 'waiting' AND not_before <= %(now)s
+UNION ALL
+SELECT 'notices_dead', count(*) FROM notice WHERE state = 'dead'
+UNION ALL
+SELECT 'dirty_buckets', count(*) FROM dirty_bucket WHERE bucket < %(now)s - interval '6 minutes'
+"""
+
+
+def read_stored(conn: Connection, now: datetime) -> list[Sample]:
+    """What the database says of itself and of what waits in it."""
+    return [Sample(name, value) for name, value in conn.execute(_STORED, {"now": now})]
 
 
 def read_newest(conn: Connection, since: datetime) -> list[Reading]:

@@ -156,7 +156,6 @@ class Link:
         self._generation = 0
         self._attempts = 0
         self._next_attempt = 0.0
-        self._dropped = 0
         self._said = ""
         self.queue: SimpleQueue[Arrived] = SimpleQueue()
 
@@ -419,10 +418,7 @@ class Link:
         return arrived.topic == self._mark_topic
 
     def _count_dropped(self, payload: bytes) -> None:
-        total = int(payload)
-        # The broker counts from 0 again when it restarts.
-        self._metrics.broker_dropped.inc(total - self._dropped if total >= self._dropped else total)
-        self._dropped = total
+        self._metrics.broker_dropped.set(int(payload))
 
 
 def tls_context(settings: BrokerSettings) -> ssl.SSLContext | None:

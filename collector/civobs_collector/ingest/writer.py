@@ -23,12 +23,14 @@ from civobs_collector.db.roster import read_enrolled
 from civobs_collector.errors import DatabaseError
 from civobs_collector.evidence.roster import Roster
 from civobs_collector.ingest import store
+from civobs_collector.ingest.ages import BatchAges
 from civobs_collector.ingest.commit import Committed, Committer, Flush, refuse_after_database_error
-from civobs_collector.ingest.decode import Arrived, Judged, Refused, Sender, Sound, Window, judge, utc_now
+from civobs_collector.ingest.decode import Arrived, Heard, Judged, Refused, Sender, Sound, Window, judge, utc_now
 from civobs_collector.ingest.link import Link
 from civobs_collector.ingest.plans import PlanDesk
 from civobs_collector.ingest.presence import BEAT_S, Pulse
 from civobs_collector.ingest.receipts import sign_receipt
+from civobs_collector.ingest.statements import Statements
 from civobs_collector.metrics import IngestMetrics
 from civobs_wire.topics import Leaf, Topic, all_shards
 
@@ -67,6 +69,8 @@ class Writer:
         self._window = accepted_window(settings)
         self._pulse = Pulse(link, BEAT_S / settings.detect.time_scale)
         self._plans = PlanDesk(link, settings.ingest.shards)
+        self._statements = Statements(settings.detect.time_scale)
+        self._ages = BatchAges()
         self._conn: Connection | None = None
         self._senders: dict[str, Sender] = {}
         self._held: Flush | None = None
@@ -99,7 +103,7 @@ class Writer:
             self._chores(conn)
             if self._held is None:
                 self._held = self._gather()
-            if self._held.order:
+            if self._held.order or self._held.items:
                 self._settle(conn, self._held)
             self._held = None
         except (psycopg.Error, DatabaseError, OSError) as error:
@@ -144,6 +148,7 @@ class Writer:
             conn.close()
             raise
         self._conn = conn
+        self._metrics.serving.set(1)
         self._refresh_at = self._quarantine_at = self._roster_at = 0.0
         self.ready.set()
         return conn
@@ -171,6 +176,7 @@ class Writer:
         if self._conn is not None:
             self._conn.close()
         self._conn = None
+        self._metrics.serving.set(0)
 
     def _chores(self, conn: Connection) -> None:
         """What is done now and then between flushes."""
@@ -180,6 +186,7 @@ class Writer:
         if now >= self._refresh_at:
             self._senders = {one.probe_id: one for one in store.read_senders(conn)}
             self._plans.publish(self._senders.values(), store.read_plans(conn))
+            self._metrics.batch_age_p99.set(self._ages.p99())
             self._refresh_at = now + _REFRESH_S
         if now >= self._quarantine_at:
             self._committer.measure_quarantine(conn)
@@ -189,11 +196,12 @@ class Writer:
             self._roster_at = now + _ROSTER_S
         self._metrics.queue.set(self._link.queue.qsize())
         self._metrics.unacked.set(self._link.unacked)
+        self._metrics.broker_connected.set(self._link.generation > 0)
 
     def _gather(self) -> Flush:
         """Take and judge messages until there is enough for a transaction or the time is up."""
         limits = self._settings.ingest
-        flush, rows = Flush(), 0
+        flush, rows = Flush([*self._statements.due()]), 0
         end = time.monotonic() + limits.flush_ms / 1000
         while len(flush.order) < limits.flush_batches and rows < limits.flush_rows:
             try:
@@ -203,6 +211,9 @@ class Writer:
             flush.order.append(arrived)
             if self._is_work(arrived):
                 item = judge(arrived, self._senders, self._window)
+                if isinstance(item, Heard) and not self._statements.admit(item):
+                    self._metrics.presence_held.inc()
+                    continue
                 flush.items.append(item)
                 rows += len(item.batch.measurements) if isinstance(item, Sound) else 1
         return flush
@@ -218,6 +229,9 @@ class Writer:
             began = time.monotonic()
             done = store_flush(self._committer, conn, flush)
             self._metrics.commit.observe(time.monotonic() - began)
+            for item in flush.items:
+                if isinstance(item, Heard):
+                    self._ages.greeted(item)
             self._count(done)
             self._send_receipts(done)
         for arrived in flush.order:
@@ -253,6 +267,7 @@ class Writer:
             sealed = one.batch.sealed_at.timestamp()
             metrics.results.inc(len(one.batch.measurements))
             metrics.batch_age.observe(max(0.0, now - sealed))
+            self._ages.committed(one, now)
             metrics.clock_skew.observe(max(0.0, sealed - one.arrived.received_at.timestamp()))
         metrics.last_commit.set(now)
 

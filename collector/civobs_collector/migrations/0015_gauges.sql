@@ -10,3 +10,6 @@ CREATE TABLE gauge_sample (
   PRIMARY KEY (name, at, role, instance, label)
 );
 CREATE INDEX gauge_sample_at ON gauge_sample (at);
+
+-- Feeds, dashboards and notifications ask for what was published last.
+CREATE INDEX event_version_published ON event_version (published_at);
