@@ -24,6 +24,7 @@ COMMANDS = (
     "probes",
     "plan",
     "events",
+    "staff",
     "evaluate",
     "fingerprints",
     "demo",

@@ -327,7 +327,7 @@ def settings_for(dsn: str, folder: Path, url: str = "http://127.0.0.1") -> Colle
     return CollectorSettings(
         database=DatabaseSettings(dsn=dsn),
         api=ApiSettings(public_url=url),
-        keys=KeySettings(plan_key=folder / "plan.key", receipt_key=folder / "receipt.key"),
+        keys=KeySettings(**{f"{name}_key": folder / f"{name}.key" for name in ("plan", "receipt", "desk")}),
     )
 
 

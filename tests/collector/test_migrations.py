@@ -205,6 +205,15 @@ def _a_decision_stays_and_readers_see_no_version_that_is_held(conn):
 
 def _what_was_done_at_the_desk_is_never_changed(conn):
     _an_audited_decision(conn, "audit", "(event_key, at, login, action, outcome)", "'amina', 'confirm', 'refused'")
+    conn.execute(
+        "INSERT INTO staff (login, name, role, password_hash, totp_sealed) VALUES ('amina', 'Amina', 'admin', '', '')"
+    )
+    for digest in (bytes(31), b"the token itself"):
+        with pytest.raises(psycopg.errors.CheckViolation), conn.transaction():
+            conn.execute(
+                "INSERT INTO staff_session SELECT %s, staff_key, %s, '', now(), now(), now() FROM staff",
+                (digest, bytes(32)),
+            )
 
 
 def _an_audited_decision(conn, table, columns, values):

@@ -13,12 +13,14 @@ from starlette.staticfiles import StaticFiles
 from civobs_collector import __version__
 from civobs_collector.api import (
     problems,
+    routes_desk,
     routes_enrol,
     routes_events,
     routes_health,
     routes_measurements,
     routes_networks,
     routes_pages,
+    routes_staff,
 )
 from civobs_collector.api.deps import Served, make_served
 from civobs_collector.api.head import AnswerHead
@@ -80,6 +82,8 @@ def create_app(settings: CollectorSettings) -> FastAPI:
         routes_health,
         routes_enrol,
         routes_pages,
+        routes_staff,
+        routes_desk,
     ):
         app.include_router(module.router)
     app.mount("/static", _Static(packages=[("civobs_collector.web", "static")]), name="static")

@@ -37,6 +37,12 @@ class Served:
     ahead: Ahead
     enrolments: TokenBuckets
     times: TokenBuckets
+    sign_ins: TokenBuckets
+    """By address."""
+    logins: TokenBuckets
+    """By the login that was typed, whoever's it is: the answer does not tell whether there is such a one."""
+    strangers: TokenBuckets
+    """Bounds what is written down of people who are not signed in."""
 
 
 def make_served(settings: CollectorSettings) -> Served:
@@ -56,6 +62,9 @@ def make_served(settings: CollectorSettings) -> Served:
         ahead=Ahead(render),
         enrolments=TokenBuckets(burst=10, refill_s=30.0),
         times=TokenBuckets(burst=30, refill_s=2.0),
+        sign_ins=TokenBuckets(burst=5, refill_s=30.0),
+        logins=TokenBuckets(burst=5, refill_s=60.0),
+        strangers=TokenBuckets(burst=100, refill_s=60.0),
     )
 
 

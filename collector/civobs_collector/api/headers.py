@@ -1,4 +1,4 @@
-"""Security headers on every answer: nothing from elsewhere, no script at all, no frame, no referrer."""
+"""Security headers on every answer: nothing from elsewhere, no script at all, no frame, no referrer elsewhere."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +15,17 @@ HEADERS = {
 }
 """Data is for everyone, so other sites may read it; pages may not be framed. HSTS is the TLS proxy's to set."""
 
+STAFF_HEADERS = HEADERS | {
+    "Content-Security-Policy": HEADERS["Content-Security-Policy"].replace("form-action 'none'", "form-action 'self'"),
+    # With no-referrer a browser would send "Origin: null" with our own forms (Fetch, "append a request Origin header").
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "X-Robots-Tag": "noindex",
+}
+"""The desk has forms, is nobody else's to read, and leaves nothing in any cache."""
+STAFF = "/staff"
+
 ANYONE = "Access-Control-Allow-Origin"
 
 
@@ -29,12 +40,14 @@ class SecurityHeaders:
             await self._app(scope, receive, send)
             return
         path: str = scope["path"]
-        public = path.startswith("/api/") or path.endswith((".json", ".csv", ".atom"))
+        ours = path == STAFF or path.startswith(f"{STAFF}/")
+        public = not ours and (path.startswith("/api/") or path.endswith((".json", ".csv", ".atom")))
+        added = STAFF_HEADERS if ours else HEADERS
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in added.items():
                     headers.setdefault(name, value)
                 if public:
                     headers.setdefault(ANYONE, "*")

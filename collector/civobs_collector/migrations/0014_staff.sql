@@ -16,11 +16,14 @@ ALTER TABLE review ADD FOREIGN KEY (staff_key) REFERENCES staff;
 CREATE TABLE staff_session (
   session_sha256 bytea PRIMARY KEY CHECK (length(session_sha256) = 32),
   staff_key      int4 NOT NULL REFERENCES staff,
+  browser_sha256 bytea NOT NULL CHECK (length(browser_sha256) = 32), -- what the browser calls itself, keyed
   csrf           text NOT NULL,
   created_at     timestamptz NOT NULL,
   seen_at        timestamptz NOT NULL,
-  expires_at     timestamptz NOT NULL
+  expires_at     timestamptz NOT NULL,
+  ended_at       timestamptz                         -- kept for a while, so that a stolen cookie is known for what it is
 );
+CREATE INDEX staff_session_staff ON staff_session (staff_key);
 
 CREATE TABLE audit (
   audit_key int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -1,0 +1,56 @@
+"""What waits for a person: events that are held for review, open, or reviewed by nobody yet."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from civobs_collector.db.connect import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """An event by its newest version, without the rows of its grid."""
+
+    event_key: UUID
+    public_id: str | None
+    version: int
+    published_at: datetime
+    change_kind: str
+    reason: str
+    record: dict[str, Any]
+
+
+_WAITING = """
+WITH found AS (SELECT event_key FROM event_current
+ WHERE level <> 'probe'
+   AND (record->>'held' = 'review'
+        OR (record->>'held' IS NULL AND status <> 'retracted' AND (status = 'open' OR record->>'reviewed_by' IS NULL)))
+ ORDER BY (record->>'held' = 'review') IS TRUE DESC, status = 'open' DESC, onset_latest DESC, event_key
+ LIMIT %s)
+SELECT event_key, public_id, version, published_at, change_kind, reason,
+       jsonb_set(record, '{grid,rows}', '[]') AS record
+  FROM event_current WHERE event_key IN (SELECT event_key FROM found)
+ ORDER BY onset_latest DESC, event_key
+"""
+
+_REVIEWED = """
+WITH found AS (SELECT event_key, max(review_key) AS last FROM review GROUP BY event_key ORDER BY last DESC LIMIT %s)
+SELECT event_key, public_id, version, published_at, change_kind, reason,
+       jsonb_set(record, '{grid,rows}', '[]') AS record
+  FROM event_current JOIN found USING (event_key) ORDER BY last DESC
+"""
+
+
+def list_waiting(conn: Connection, limit: int) -> list[QueueRow]:
+    """Return what waits, the latest onset first; those that are held and open are the last to be left out."""
+    with conn.cursor(row_factory=class_row(QueueRow)) as cursor:
+        return cursor.execute(_WAITING, (limit,)).fetchall()
+
+
+def list_reviewed(conn: Connection, limit: int) -> list[QueueRow]:
+    """Return what was decided about last."""
+    with conn.cursor(row_factory=class_row(QueueRow)) as cursor:
+        return cursor.execute(_REVIEWED, (limit,)).fetchall()
