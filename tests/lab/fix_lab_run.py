@@ -5,9 +5,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import pytest
@@ -17,15 +18,14 @@ GONE_S = 15.0
 
 LONGEST_S = 480
 """More than the runner and the demonstration wait for at most, so that they are the ones to say what did not come."""
-WHOLE_LAB = [
-    pytest.mark.netns,
-    pytest.mark.db,
-    pytest.mark.broker,
-    pytest.mark.slow,
-    pytest.mark.labs,
-    pytest.mark.timeout(LONGEST_S + 20),
-]
+TRIES = 3
+"""A run in which the lab itself stood still says nothing of the detector (``civobs_lab.stalls``), and is played anew.
+What the last try gave is judged in any case: a machine that never keeps its pace is to be seen."""
+_MARKS = [pytest.mark.netns, pytest.mark.db, pytest.mark.broker, pytest.mark.slow, pytest.mark.labs]
+WHOLE_LAB = [*_MARKS, pytest.mark.timeout(LONGEST_S + 20)]
 """Marks of tests that play a scenario from end to end."""
+JUDGED_LAB = [*_MARKS, pytest.mark.timeout(TRIES * (LONGEST_S + 20))]
+"""The same where what was published is judged."""
 
 TINY = """\
 title = "One probe, and nothing happens"
@@ -38,6 +38,18 @@ AS64500 = 1
 AS64501 = 0
 AS64504 = 0
 """
+
+
+Played = TypeVar("Played")
+
+
+def until_sound(play: Callable[[], Played], stood_still: Callable[[Played], str]) -> Played:
+    """What ``play`` gives in the first run in which nothing stood still for too long, or in the last that is tried."""
+    for _ in range(TRIES):
+        played = play()
+        if not stood_still(played):
+            break
+    return played
 
 
 class Started:

@@ -72,6 +72,7 @@ class Served:
     certificates: CertificateAuthority
     switchboard: Switchboard
     program: Program
+    control: Path
 
     def at(self, host, version=4, *, second=False):
         """A host's address."""
@@ -120,7 +121,7 @@ def served(tmp_path_factory):
             program.check()
             assert time.monotonic() < end
             time.sleep(0.05)
-        yield Served(network, certificates, Switchboard(control), program)
+        yield Served(network, certificates, Switchboard(control), program, control)
         program.stop()
         # A traceback in there is a fault of a server that no client may have noticed.
         assert program.log.read_text().split() == READY.split()

@@ -4,10 +4,10 @@ import pytest
 
 from civobs_lab.matching import events_of, middle
 from civobs_lab.results import RunResult
-from tests.lab.fix_lab_run import WHOLE_LAB
+from tests.lab.fix_lab_run import JUDGED_LAB
 from tests.lab.fix_scale import SCALES
 
-pytestmark = WHOLE_LAB
+pytestmark = JUDGED_LAB
 
 
 @pytest.fixture(scope="module")

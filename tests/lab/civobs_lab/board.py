@@ -224,6 +224,7 @@ def page(scores: Sequence[ScenarioScore], *, width: int = 120, wanted: Sequence[
         Text(),
         *_sum(total(scores)),
         *_load(scores),
+        *_unsound(scores),
         *_left_out(scores, wanted),
         Text(),
         *_wider(scores),
@@ -267,6 +268,12 @@ def _load(scores: Sequence[ScenarioScore]) -> Iterator[Text]:
             f"Load: {most.agents} agents in {name}, {most.rss_mib:.0f} MiB and {most.cpu_share:.1%} of a core each; "
             f"all cores {most.machine_cpu_share:.0%} busy."
         )
+
+
+def _unsound(scores: Sequence[ScenarioScore]) -> Iterator[Text]:
+    for one in scores:
+        if one.stood_still:
+            yield Text(f"Not sound: {one.scenario}, {one.stood_still}.", style="yellow")
 
 
 def missing(scores: Sequence[ScenarioScore], wanted: Sequence[str]) -> list[str]:

@@ -56,6 +56,8 @@ def _show(report: Report, console: Console, json_file: Path | None) -> bool:
     wrong = report.wrong()
     for each in wrong:
         console.print(f"[red]wrong:[/red] {each}")
+    if wrong and report.score.stood_still:
+        console.print(f"[yellow]This machine was too busy for the lab:[/yellow] {report.score.stood_still}.")
     if not wrong:
         console.print("[green]right:[/green] the shutdown was found, dated and closed, and no row was lost.")
     if json_file is not None:

@@ -21,12 +21,13 @@ from pydantic import BaseModel, ConfigDict
 from civobs_collector import __version__
 from civobs_collector.detect.params import TABLE
 from civobs_lab import collect, faults, run_times, slots, timeline
-from civobs_lab.lab import POLL_S, Lab, build
+from civobs_lab.lab import POLL_S, SWITCHBOARD, Lab, build
 from civobs_lab.load import Meter
 from civobs_lab.observatory import ObservatoryError
 from civobs_lab.results import EventRun, LedgerRun, LoadRun, RunResult, TruthRun
 from civobs_lab.scenario import Truth
 from civobs_lab.scenario_file import Loaded
+from civobs_lab.stalls import StallWatch
 from civobs_lab.timeline import Done, Step
 
 TIMELINE = "play the timeline"
@@ -135,6 +136,7 @@ class _Run:
         self._events: tuple[EventRun, ...] = ()
         self._ledger: LedgerRun | None = None
         self._load: LoadRun | None = None
+        self._stalls: StallWatch | None = None
         self._not_observable: tuple[str, ...] = ()
 
     def begin_phase(self, name: str) -> None:
@@ -156,6 +158,12 @@ class _Run:
         steps = timeline.steps(self._scenario, self.loaded.topology)
         with self.phase("tell the censors what is to come"):
             faults.prepare(lab, self._scenario, steps)
+        self._stalls = StallWatch(lab.folder / SWITCHBOARD)
+        with self._stalls:
+            self._watched(lab, steps)
+
+    def _watched(self, lab: Lab, steps: Iterable[Step]) -> None:
+        """All in which probes measure."""
         households = len(list(self.loaded.topology.households()))
         with self.phase(f"enrol {households} probes, until all have delivered"):
             lab.start_probes()
@@ -196,6 +204,7 @@ class _Run:
             events=self._events,
             ledger=self._ledger,
             load=self._load,
+            stalls=() if self._stalls is None else self._stalls.seen(),
             phases=self._phases,
             broke=self.broke,
         )

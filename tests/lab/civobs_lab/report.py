@@ -71,6 +71,7 @@ class Report:
         return {
             "right": not self.wrong(),
             "wrong": self.wrong(),
+            "stood_still": self.score.stood_still,
             **({} if ledger is None else ledger.model_dump()),
             "event": None if self._event is None else _event(self._event),
             "other_events": [_event(each) for each in self._others],

@@ -118,6 +118,16 @@ class LoadRun(_Part):
     """Of all cores of the machine together, by everything."""
 
 
+class StallRun(_Part):
+    """A time in which the lab itself did not keep its pace."""
+
+    what: str
+    """``servers`` did not answer, or the whole ``machine`` did nothing."""
+    at: Moment
+    seconds: float
+    """Of the clock."""
+
+
 class RunResult(_Part):
     """One run."""
 
@@ -149,6 +159,8 @@ class RunResult(_Part):
     events: tuple[EventRun, ...] = ()
     ledger: LedgerRun | None = None
     load: LoadRun | None = None
+    stalls: tuple[StallRun, ...] = ()
+    """From the first probe's start to the last look."""
     phases: dict[str, float] = {}
     """Seconds of the clock by phase, in order."""
     broke: str | None = None

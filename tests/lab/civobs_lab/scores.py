@@ -150,6 +150,8 @@ class ScenarioScore(_Part):
     """Country-hours in which no truth held."""
     ledger: LedgerRun | None = None
     load: LoadRun | None = None
+    stood_still: str = ""
+    """What of the lab did, in words, where it was too much for the run to be judged."""
     misses: tuple[Miss, ...] = ()
     """Of the whole run."""
 

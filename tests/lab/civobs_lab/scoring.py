@@ -5,6 +5,7 @@ Of an event its last version counts, for all but the delay of the alert and what
 
 from datetime import datetime, timedelta
 
+from civobs_lab import stalls
 from civobs_lab.matching import (
     NOTHING,
     Event,
@@ -302,4 +303,5 @@ def _scenario(result: RunResult, **judged: object) -> ScenarioScore:
     """Without its verdict."""
     same = ("scenario", "title", "resembles", "version", "detector_version", "time_scale", "seconds")
     taken = {name: getattr(result, name) for name in (*same, "ledger", "load")}
+    taken["stood_still"] = "" if stalls.is_sound(result) else stalls.words(result)
     return ScenarioScore.model_validate({**taken, "coarser": coarser(result), "verdict": Verdict.RIGHT, **judged})

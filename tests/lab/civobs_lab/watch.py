@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from civobs_lab import run_times, spans
+from civobs_lab import run_times, spans, stalls
 from civobs_lab.play import TIMELINE
 from civobs_lab.play import Progress as Standing
 from civobs_lab.results import RunResult
@@ -108,7 +108,8 @@ def words(progress: Standing) -> str:
 def outcome(result: RunResult) -> str:
     """How a run ended, in a line."""
     said = f"broke down: {result.broke}" if result.broke else f"has run, {len(result.events)} events published"
-    return f"{result.scenario}: {said}, {result.seconds:.0f} s"
+    still = stalls.words(result)
+    return f"{result.scenario}: {said}, {result.seconds:.0f} s{still and '; '}{still}"
 
 
 def _few(things: Sequence[str]) -> str:

@@ -44,8 +44,14 @@ class MoveBack(_Order):
     name: str
 
 
-ORDER: TypeAdapter[Switch | Move | MoveBack] = TypeAdapter(
-    Annotated[Switch | Move | MoveBack, Field(discriminator="verb")]
+class Answer(_Order):
+    """Do nothing but answer: how long it takes tells whether the servers keep their pace."""
+
+    verb: Literal["answer"]
+
+
+ORDER: TypeAdapter[Switch | Move | MoveBack | Answer] = TypeAdapter(
+    Annotated[Switch | Move | MoveBack | Answer, Field(discriminator="verb")]
 )
 
 
@@ -108,6 +114,8 @@ class Control:
     async def _said(self, line: bytes) -> str | None:
         try:
             order = ORDER.validate_json(line)
+            if isinstance(order, Answer):
+                return None
             async with self._one_at_a_time:
                 await self._obey(order)
         except ValidationError as error:
