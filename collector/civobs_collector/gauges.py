@@ -62,7 +62,7 @@ GAUGES: dict[str, Gauge] = {
         Gauge(
             "crl_left_s", "s", "ingest", "until a list of revoked certificates expires; below 0 it has", label="file"
         ),
-        Gauge("backup_age_s", "s", "ingest", "since the newest whole backup was made"),
+        Gauge("backup_age_s", "s", "ingest", "since the newest whole backup was begun"),
         Gauge("rss_bytes", "bytes", "every", "memory of the role's process; roles of one process say the same"),
         Gauge("notices_waiting", "notices", "ingest", "notifications that are due and not sent"),
         Gauge("notices_dead", "notices", "ingest", "notifications that were given up and not looked after"),

@@ -13,11 +13,10 @@ from cryptography import x509
 
 from civobs_collector.config import CollectorSettings
 from civobs_collector.gauges import Sample
+from civobs_collector.operate.manifest import complete_backups, made_at
 
 logger = logging.getLogger(__name__)
 
-MANIFEST = "manifest.json"
-"""The file that ``civobs backup`` writes last into a backup's folder: without it a backup is not whole."""
 _END_OF_CRL = b"-----END X509 CRL-----"
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -72,13 +71,13 @@ def crl_end(file: Path) -> datetime | None:
 
 
 def newest_backup(folder: Path) -> datetime:
-    """When the newest whole backup of a folder was finished; the year 1970 where there is none."""
+    """When the newest whole backup of a folder was begun; the year 1970 where there is none."""
     try:
-        finished = [file.stat().st_mtime for file in folder.glob(f"*/{MANIFEST}")]
+        whole = complete_backups(folder)
     except OSError as error:
         logger.warning("cannot look for backups in folder=%s cause=%r", folder, error.strerror)
         return _NEVER
-    return datetime.fromtimestamp(max(finished), UTC) if finished else _NEVER
+    return made_at(whole[-1]) if whole else _NEVER
 
 
 def _left_s(end: datetime | None, now: datetime) -> float:

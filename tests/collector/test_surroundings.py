@@ -1,6 +1,5 @@
 """Disks, certificates, lists of revoked certificates and backups: what is left of each, and what cannot be read."""
 
-import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from civobs_collector.config import CollectorSettings
-from civobs_collector.surroundings import MANIFEST, crl_end, look_around
+from civobs_collector.operate.manifest import DUMP, MANIFEST, stamp
+from civobs_collector.surroundings import crl_end, look_around
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 KEY = generate_private_key(SECP256R1())
@@ -91,10 +91,8 @@ def test_the_archives_disk_is_looked_at_and_is_neither_full_nor_empty(look, tmp_
 
 
 def test_a_backup_without_its_manifest_is_none(look, tmp_path):
-    for name, hours, whole in (("a", 48, True), ("b", 5, True), ("c", 1, False)):
-        (tmp_path / name).mkdir()
-        file = tmp_path / name / (MANIFEST if whole else "database.dump")
-        file.write_bytes(b"")
-        moment = (NOW - timedelta(hours=hours)).timestamp()
-        os.utime(file, (moment, moment))
+    for hours, last in ((48, MANIFEST), (5, MANIFEST), (1, DUMP)):
+        backup = tmp_path / stamp(NOW - timedelta(hours=hours))
+        backup.mkdir()
+        (backup / last).write_bytes(b"")
     assert look(backup_dir=tmp_path)["backup_age_s", ""] == 5 * 3600
