@@ -1,19 +1,48 @@
 """Gauges: one table of names, and what is stored of them."""
 
 import math
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
+from prometheus_client import CollectorRegistry
 
 from civobs_collector.db.gauges import drop_old_samples, insert_samples, read_newest
 from civobs_collector.gauges import GAUGES, KEPT_D, Sample
+from civobs_collector.metrics import DetectMetrics, IngestMetrics
 
+PAGE = (Path(__file__).parents[2] / "docs" / "operating" / "gauges.md").read_text()
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 def test_every_gauge_says_its_unit_its_role_and_what_it_means():
     assert all(name == one.name and one.unit and one.role and len(one.meaning) > 8 for name, one in GAUGES.items())
+
+
+def test_the_page_of_gauges_is_their_table():
+    rows = re.findall(r"^\| `(\w+)`(?: of each (\w+))? \| (.+?) \| (.+?) \| (.+?) \|$", PAGE, re.MULTILINE)
+    assert rows == [(one.name, one.label, one.unit, one.role, one.meaning) for one in GAUGES.values()]
+
+
+def test_the_page_lists_every_metric_with_what_it_says():
+    registry = CollectorRegistry()
+    IngestMetrics(registry)
+    DetectMetrics(registry)
+    made = {
+        (f"{one.name}_total" if one.type == "counter" else one.name, one.documentation) for one in registry.collect()
+    }
+    assert set(re.findall(r"^\| `(civobs_\w+)(?:\{\w+\})?` \| (.+?) \|$", PAGE, re.MULTILINE)) == made
+
+
+def test_the_metrics_that_dashboards_were_promised_are_there():
+    names = """civobs_ingest_messages civobs_ingest_results civobs_ingest_batch_age_seconds civobs_ingest_commit_seconds
+        civobs_ingest_unacked_messages civobs_ingest_queue_depth civobs_ingest_stale_acks civobs_broker_dropped
+        civobs_ingest_rejected_batches civobs_ingest_clock_skew_seconds civobs_ingest_last_commit_timestamp_seconds"""
+    registry = CollectorRegistry()
+    IngestMetrics(registry)
+    assert set(names.split()) <= {one.name for one in registry.collect()}
 
 
 @pytest.mark.db
