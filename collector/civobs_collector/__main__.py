@@ -24,6 +24,7 @@ COMMANDS = (
     "probes",
     "plan",
     "events",
+    "notify",
     "staff",
     "evaluate",
     "fingerprints",

@@ -13,6 +13,7 @@
     ├── FingerprintError          a file that is no list of fingerprints, or cannot be read
     ├── BackupError               a backup that could not be made whole, or must not be trusted
     ├── ReviewRefusedError        a decision about an event that the record does not bear; exit code 1
+    ├── NotTakenError             a subscriber did not take a message; exit code 1
     ├── EvaluationError           a file that is not of the form it is said to have
     └── EnrolmentError            a device is not made a probe; carries the HTTP status and the problem's name
         ├── MalformedError        no envelope, no request of this version, or no usable certificate request
@@ -85,6 +86,12 @@ class BackupError(CivobsCollectorError):
 
 class ReviewRefusedError(CivobsCollectorError):
     """A decision about an event that its record does not bear, or that was made on an older version of it."""
+
+    exit_code = 1
+
+
+class NotTakenError(CivobsCollectorError):
+    """A message did not arrive at a subscriber."""
 
     exit_code = 1
 

@@ -40,6 +40,12 @@ async def _detect(settings: CollectorSettings, stop: asyncio.Event) -> None:
     await detect_role.run(settings, stop)
 
 
+async def _notify(settings: CollectorSettings, stop: asyncio.Event) -> None:
+    from civobs_collector.notify import role
+
+    await role.run(settings, stop)
+
+
 async def _api(settings: CollectorSettings, stop: asyncio.Event) -> None:
     from civobs_collector.api.app import create_app
 
@@ -65,6 +71,7 @@ ROLES: dict[str, Callable[[CollectorSettings, asyncio.Event], Coroutine[None, No
     "ingest": _ingest,
     "detect": _detect,
     "api": _api,
+    "notify": _notify,
 }
 
 

@@ -8,7 +8,7 @@ from civobs_collector.notify.change import Change, rank
 from civobs_collector.notify.settings import SubscriberSettings
 
 _SURE = tuple(ConfidenceLabel)
-_WAKES = (Change.OPENED, Change.REOPENED, Change.WORSENED)
+_WAKES = (Change.OPENED, Change.REOPENED, Change.WORSENED, Change.RETRACTED)
 
 
 def wants(subscriber: SubscriberSettings, record: EventRecord) -> bool:
@@ -21,7 +21,7 @@ def wants(subscriber: SubscriberSettings, record: EventRecord) -> bool:
 
 
 def is_worst(record: EventRecord, change: Change) -> bool:
-    """Tell whether it is told also in quiet hours: a whole country, and it has just come or grown."""
+    """Tell whether it is told also in quiet hours: a whole country, and it has come, has grown, or was a mistake."""
     return record.scope.level is Level.COUNTRY and change in _WAKES
 
 

@@ -90,6 +90,7 @@ def _single(told: Told) -> Content:
         "\n".join(_sentences(event)),
         words.KINDS[event.record.kind].meaning.replace("{what}", "the services"),
         _block("Changed since you were last told", [f"{one.name}: {one.before} → {one.after}" for one in differences]),
+        _block("Notes of reviewers", _notes(told)),
         _block("What is not known", not_known(event)),
         _block("Sources of the cause", event.record.cause.sources),
         f"This version, for quoting: {event.permalink}\nThe newest: {event.latest_url}",
@@ -128,6 +129,12 @@ def _digest(told: Sequence[Told], base_url: str) -> Content:
     return Content(f"{head} at {words.PUBLISHER}", text, document, None)
 
 
+def _notes(told: Told) -> list[str]:
+    """What people wrote since the reader was told last."""
+    known = told.before.record.notes if told.before else ()
+    return [f"{note.by}: {note.text}" for note in told.event.record.notes if note not in known and note.text]
+
+
 def _heading(event: PublishedEvent) -> str:
     """The title without the word that says again that it is retracted."""
     return title(event).removeprefix("Retracted: ")
@@ -148,6 +155,8 @@ def _facts(told: Told) -> dict[str, Any]:
         "title": _heading(event),
         "summary": " ".join(_sentences(event)),
         "not_known": not_known(event),
+        "reviewed_by": record.reviewed_by,
+        "notes": _notes(told),
         "status": record.status,
         "kind": record.kind,
         "level": scope.level,
