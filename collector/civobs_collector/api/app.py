@@ -14,6 +14,7 @@ from civobs_collector import __version__
 from civobs_collector.api import (
     problems,
     routes_desk,
+    routes_desk_events,
     routes_enrol,
     routes_events,
     routes_health,
@@ -84,6 +85,7 @@ def create_app(settings: CollectorSettings) -> FastAPI:
         routes_pages,
         routes_staff,
         routes_desk,
+        routes_desk_events,
     ):
         app.include_router(module.router)
     app.mount("/static", _Static(packages=[("civobs_collector.web", "static")]), name="static")

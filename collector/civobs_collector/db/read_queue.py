@@ -1,4 +1,4 @@
-"""What waits for a person: events that are held for review, open, or reviewed by nobody yet."""
+"""What waits for a person: events that are held for review, open, or reviewed by nobody yet; and what is near one."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -54,3 +54,20 @@ def list_reviewed(conn: Connection, limit: int) -> list[QueueRow]:
     """Return what was decided about last."""
     with conn.cursor(row_factory=class_row(QueueRow)) as cursor:
         return cursor.execute(_REVIEWED, (limit,)).fetchall()
+
+
+_NEARBY = """
+SELECT other.event_key, other.public_id, other.version, other.published_at, other.change_kind, other.reason,
+       jsonb_set(other.record, '{grid,rows}', '[]') AS record
+  FROM event_current this JOIN event_current other USING (cc)
+ WHERE this.event_key = %s AND other.event_key <> this.event_key
+   AND other.level <> 'probe' AND other.public_id IS NOT NULL AND other.status <> 'retracted'
+ ORDER BY abs(extract(epoch FROM other.onset_latest - this.onset_latest)), other.event_key
+ LIMIT %s
+"""
+
+
+def list_nearby(conn: Connection, event_key: UUID, limit: int) -> list[QueueRow]:
+    """Return public events of the same country, those that began nearest in time first."""
+    with conn.cursor(row_factory=class_row(QueueRow)) as cursor:
+        return cursor.execute(_NEARBY, (event_key, limit)).fetchall()
