@@ -252,6 +252,12 @@ def _grafana_s_views_answer_from_what_was_there_before(conn):
     assert conn.execute("SELECT count(*) FROM grafana.presence_at(now())").fetchone() == (0,)
 
 
+def _an_alert_rule_sees_which_version_was_the_newest_and_none_that_is_held(conn):
+    rows = conn.execute("SELECT event, version, replaced_at, status, worsened FROM grafana.alert_event").fetchall()
+    assert rows == [("CIV-2026-KE-0001", 1, None, "open", False)]
+    assert conn.execute("SELECT count(*) FROM grafana.alert_country").fetchone() == (0,)
+
+
 STEPS = {
     1: (_nothing_yet, _spine_takes_a_row),
     2: (_a_year_of_rollups, _one_probe_is_found_by_the_index),
@@ -270,6 +276,7 @@ STEPS = {
     15: (_nothing_yet, _a_gauge_has_one_value_a_moment),
     16: (_an_event_of_two_versions, _a_subscriber_is_told_of_a_version_once),
     17: (_an_event_of_two_versions, _grafana_s_views_answer_from_what_was_there_before),
+    18: (_an_event_of_two_versions, _an_alert_rule_sees_which_version_was_the_newest_and_none_that_is_held),
 }
 """For each migration: rows to have before it, and what must be true after it."""
 

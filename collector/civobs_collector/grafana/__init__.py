@@ -1,0 +1,1 @@
+"""Grafana: the alert rules, and keeping a Grafana as this version has it."""

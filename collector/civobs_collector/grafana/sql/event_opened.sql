@@ -1,0 +1,11 @@
+-- 1 from when an event is first published until it is closed or retracted, and for an hour at least unless it is
+-- retracted: an event that was over when it was found is told too. A 0 for each country besides.
+SELECT cc, '' AS event, 0::float8 AS value FROM grafana.alert_country
+UNION ALL
+SELECT cc, event,
+       CASE WHEN status = 'open' THEN 1
+            WHEN status = 'closed' AND first_published_at > $__timeTo()::timestamptz - interval '1 hour' THEN 1
+            ELSE 0 END::float8
+  FROM grafana.alert_event
+ WHERE published_at <= $__timeTo()::timestamptz AND published_at > $__timeTo()::timestamptz - interval '2 days'
+   AND (replaced_at IS NULL OR replaced_at > $__timeTo()::timestamptz)
