@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from civobs_collector.errors import ConfigError
-from civobs_collector.notify.settings import NotifySettings
+from civobs_collector.notify.settings import MailSettings, NotifySettings
 from civobs_collector.section import Section
 from civobs_wire.enrol import BrokerEndpoint
 from civobs_wire.scalars import CountryCode
@@ -144,6 +144,7 @@ class CollectorSettings(BaseSettings):
     enrol: EnrolSettings = EnrolSettings()
     keys: KeySettings = KeySettings()
     notify: NotifySettings = NotifySettings()
+    mail: MailSettings = MailSettings()
     backup: BackupSettings = BackupSettings()
 
     @classmethod

@@ -240,9 +240,8 @@ def site_settings(dsn: str, *subscribers: SubscriberSettings, mail: MailSettings
     return CollectorSettings(
         database=DatabaseSettings(dsn=dsn),
         api=ApiSettings(public_url=BASE),
-        notify=NotifySettings(
-            every_s=0.1, timeout_s=5, retry_s=(0.1,) * 5, mail=mail or MailSettings(), subscribers=subscribers
-        ),
+        notify=NotifySettings(every_s=0.1, timeout_s=5, retry_s=(0.1,) * 5, subscribers=subscribers),
+        mail=mail or MailSettings(),
     )
 
 

@@ -72,7 +72,7 @@ def _test(arguments: argparse.Namespace) -> int:
     try:
         asyncio.run(sender.send(trial(settings.api.public_url, iso(now)), uuid4(), now))
     except SendError as error:
-        way = "webhook and secret_file" if found[0].webhook else "mail and [notify.mail]"
+        way = "webhook and secret_file" if found[0].webhook else "mail and [mail]"
         raise NotTakenError(f"{arguments.name}: {error}", f"check {way} of this subscriber, and the receiver") from None
     print_line(f"{arguments.name} took it")
     return 0

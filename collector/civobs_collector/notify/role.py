@@ -47,7 +47,7 @@ def make_sender(settings: CollectorSettings, subscriber: SubscriberSettings) -> 
     """The way to a subscriber. Raises ConfigError or KeyFileError for files that cannot be used."""
     notify = settings.notify
     if subscriber.mail is not None:
-        return MailSender(notify.mail, subscriber.mail, base_url=settings.api.public_url, timeout_s=notify.timeout_s)
+        return MailSender(settings.mail, subscriber.mail, base_url=settings.api.public_url, timeout_s=notify.timeout_s)
     return WebhookSender(subscriber, notify.timeout_s)
 
 

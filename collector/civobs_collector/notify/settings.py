@@ -1,4 +1,4 @@
-"""The table ``[notify]`` of the settings: who is told of events, how, when, and how long it is tried."""
+"""The tables ``[notify]`` and ``[mail]`` of the settings: who is told of events, how, and how long it is tried."""
 
 from datetime import time
 from ipaddress import ip_address
@@ -95,7 +95,6 @@ class NotifySettings(Section):
     digest_from: Annotated[int, Field(ge=1)] = 20
     """More messages than this in an hour to one subscriber become one message of many events."""
     digest_every_s: Annotated[float, Field(ge=0)] = 900.0
-    mail: MailSettings = MailSettings()
     subscribers: tuple[SubscriberSettings, ...] = ()
 
     @field_validator("subscribers")
