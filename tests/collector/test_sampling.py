@@ -42,7 +42,9 @@ def test_ingest_says_everything_that_is_its_own_to_say(site):
     assert found["last_commit_age_s"] < 60
     assert found["database_bytes"] > 1_000_000
     assert found["dirty_buckets"] == 1
-    assert found["notices_waiting"] == found["notices_dead"] == found["unacked"] == 0
+    assert found["notices_waiting"] == found["notices_dead"] == 0
+    # One of our own marks may be on its way.
+    assert found["unacked"] <= 1
     assert site.query("SELECT count(*) FROM gauge_sample WHERE name = 'disk_free_share' AND instance = 'a'") == [(1,)]
 
 
