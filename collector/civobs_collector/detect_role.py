@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -26,7 +26,7 @@ from civobs_collector.detect.events import compute
 from civobs_collector.detect.inputs import Inputs
 from civobs_collector.detect.params import Params, scaled
 from civobs_collector.detect.record import EventRecord, Status
-from civobs_collector.detect.reviews import Action, Review, unreviewed
+from civobs_collector.detect.reviews import Action, Review, applied, unreviewed
 from civobs_collector.detect.services import SERVICE_KINDS, Evidence
 from civobs_collector.detect.services import compute as compute_services
 from civobs_collector.detect.versions import plan
@@ -238,6 +238,10 @@ def _published(
     versions = plan(found, chains, settled, work.now, work.params, reviews=said)
     held = {one.event_key: _hold(one, work.now) for one in versions if _is_held(one, work.hold_countries)}
     said |= {key: (review,) for key, review in held.items()}
+    versions = [
+        replace(one, record=applied(one.record, said[one.event_key])) if one.event_key in held else one
+        for one in versions
+    ]
     complete = [completed(work.conn, one, work.now, said.get(one.event_key, ())) for one in versions]
     changes = tuple(Change(publish(work.conn, one, work.now) if may_publish else None, one) for one in complete)
     if may_publish:

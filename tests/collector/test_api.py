@@ -88,7 +88,7 @@ def test_an_event_tells_all_but_its_inner_key_and_its_households(site):
     assert str(KEY) not in answer.text
     assert "probe_id" not in answer.text
     left_out = set(EventRecord.model_fields) - set(PublicEvent.model_fields)
-    assert left_out == {"event_key", "held"}
+    assert left_out == {"event_key", "held", "machine"}
 
 
 def test_a_version_is_served_for_ever_and_byte_for_byte(own_site):

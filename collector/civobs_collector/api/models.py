@@ -183,6 +183,7 @@ _EVENT_LINE = {
     "households_down": 13,
     "confidence": "probable",
     "cause": "unknown",
+    "reviewed_by": None,
 }
 
 
@@ -212,6 +213,7 @@ class EventLine(Answer):
     households_down: int
     confidence: str
     cause: str
+    reviewed_by: str | None = Field(description="Who decided last what the event is; null while nobody has")
 
 
 class EventPage(Answer):
@@ -236,6 +238,11 @@ _CODF_EVENT = {
     "score": 18680.8,
     "overlaps_window": False,
     "civobs_event": "https://observatory.example/events/CIV-2026-KE-0001/v2",
+    "civobs_confidence": "probable",
+    "civobs_reviewed_by": None,
+    "civobs_cause": "unknown",
+    "civobs_cause_sources": [],
+    "civobs_notes": "",
 }
 
 

@@ -157,8 +157,8 @@ def event_headers(event: PublishedEvent, *, frozen: bool) -> dict[str, str]:
         f'<{event.permalink}.json>; rel="alternate"; type="application/json"',
         f'<{event.permalink}.csv>; rel="alternate"; type="text/csv"',
     ]
-    if event.version > 1:
-        links.append(f'<{event.latest_url}/v{event.version - 1}>; rel="predecessor-version"')
+    if event.supersedes is not None:
+        links.append(f'<{event.latest_url}/v{event.supersedes}>; rel="predecessor-version"')
     return {"Cache-Control": IMMUTABLE if frozen else FRESH, "Link": ", ".join(links)}
 
 
@@ -227,4 +227,5 @@ def _line(event: PublishedEvent) -> EventLine:
         households_down=record.affected.n_down,
         confidence=record.confidence.label,
         cause=record.cause.value,
+        reviewed_by=record.reviewed_by,
     )

@@ -1,4 +1,4 @@
-"""``civobs events``: list events, or show one with its whole history. Staff see every level."""
+"""``civobs events``: list events, show one with its whole history, and decide about it. Staff see every level."""
 
 import argparse
 import json
@@ -11,18 +11,22 @@ from rich.console import Console
 from rich.table import Table
 
 from civobs_collector import config
+from civobs_collector.commands import events_review
 from civobs_collector.db.connect import connect, database_errors
 from civobs_collector.db.events import StoredVersion, list_events, read_versions
 from civobs_collector.db.migrate import require_current
+from civobs_collector.db.read_queue import QueueRow, list_waiting
 from civobs_collector.detect.record import EventRecord, Level, Status, Transition
+from civobs_collector.detect.reviews import lacking
 from civobs_collector.errors import NotFoundError
+from civobs_collector.publish.reviewed import note_lines
 
 _WIDTH = 160
 
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command's parsers."""
-    parser = commands.add_parser("events", help="list events, or show one", description=__doc__)
+    parser = commands.add_parser("events", help="list events, show one, decide about it", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="newest version of every event")
     listing.add_argument("--level", choices=[level.value for level in Level], help="only this level")
@@ -33,6 +37,11 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     showing.add_argument("id", help="CIV-YYYY-CC-NNNN, or the event's key")
     showing.add_argument("--json", action="store_true", help="print JSON")
     showing.set_defaults(run=_show)
+    queue = actions.add_parser("queue", help="what waits for a person: held, open, or reviewed by nobody yet")
+    queue.add_argument("--limit", type=int, default=50, metavar="N", help="at most so many (50)")
+    queue.add_argument("--json", action="store_true", help="print JSON")
+    queue.set_defaults(run=_queue)
+    events_review.register(actions)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -48,6 +57,50 @@ def _list(arguments: argparse.Namespace) -> int:
         head = ("id", "version", "status", "kind", "depth", "level", "cc", "began", "ended", "confidence")
         sys.stdout.write(table(head, [_line(one) for one in found]))
     return 0
+
+
+def _queue(arguments: argparse.Namespace) -> int:
+    settings = config.load(arguments.config)
+    with database_errors(), connect(settings.database, "events") as conn:
+        require_current(conn)
+        found = list_waiting(conn, arguments.limit)
+    if arguments.json:
+        sys.stdout.write(_as_json(found))
+    elif not found:
+        sys.stdout.write("nothing waits for a person\n")
+    else:
+        head = (
+            "id",
+            "version",
+            "status",
+            "kind",
+            "level",
+            "cc",
+            "began",
+            "ended",
+            "confidence",
+            "waits because",
+            "lacks",
+        )
+        sys.stdout.write(table(head, [_waiting_line(one) for one in found]))
+    return 0
+
+
+def _waiting_line(stored: QueueRow) -> tuple[str, ...]:
+    record = EventRecord.model_validate(stored.record)
+    reasons = {"held": record.held is not None, "open": record.status is Status.OPEN, "new": record.reviewed_by is None}
+    return (
+        stored.public_id or str(stored.event_key),
+        str(stored.version),
+        record.status,
+        record.kind,
+        record.scope.level,
+        record.scope.cc,
+        *period(record),
+        record.confidence.label,
+        ", ".join(name for name, is_so in reasons.items() if is_so),
+        f"{len(lacking(record)) or 'nothing'}",
+    )
 
 
 def _line(stored: StoredVersion) -> tuple[str, ...]:
@@ -93,6 +146,11 @@ def _as_text(versions: Sequence[StoredVersion]) -> str:
             f"{affected.n_down} of {affected.n_observed} down at the peak, {affected.n_households} affected in all",
         ),
         ("confidence", f"{confidence.label}: {'; '.join(confidence.reasons)}"),
+        ("reviewed by", record.reviewed_by or "nobody"),
+        *([("held", "new versions are not served")] if record.held else []),
+        ("cause", f"{record.cause.value} ({record.cause.basis}) {' '.join(record.cause.sources)}".strip()),
+        *[("note", line) for line in note_lines(record).splitlines()],
+        *([("to confirm", f"lacks: {'; '.join(missing)}")] if (missing := lacking(record)) else []),
         ("likeliest", record.likeliest),
         ("hypotheses", ", ".join(f"{name} {value:.3f}" for name, value in sorted(record.hypotheses.items()))),
         ("coverage", record.coverage_note),
@@ -132,7 +190,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return captured.get()
 
 
-def _as_json(versions: Sequence[StoredVersion]) -> str:
+def _as_json(versions: Sequence[StoredVersion] | Sequence[QueueRow]) -> str:
     documents = [
         {
             "public_id": one.public_id,

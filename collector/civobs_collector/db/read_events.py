@@ -1,6 +1,7 @@
 """Published events as the pages and the API read them: whole versions, never rewritten.
 
-Events of level ``probe`` concern one household and are never read here: no query in this module can return one.
+Events of level ``probe`` concern one household and are never read here, nor is a version that is held: no query in
+this module can return one.
 """
 
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ class EventVersionRow:
     change_kind: str
     reason: str
     record: dict[str, Any]
+    supersedes: int | None
+    """The version that the public saw before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +54,19 @@ class EventFilter:
     end: datetime | None = None
 
 
-_COLUMNS = "public_id, version, published_at, change_kind, reason, record"
+_BEFORE = (
+    "(SELECT max(o.version) FROM event_version o"
+    " WHERE o.event_key = v.event_key AND o.version < v.version AND NOT o.held) AS supersedes"
+)
+_COLUMNS = f"public_id, v.version, v.published_at, v.change_kind, v.reason, v.record, {_BEFORE}"
+_PUBLIC = "public_id = %s AND v.level <> 'probe' AND NOT v.held"
 
 
 def read_event(conn: Connection, public_id: str) -> EventVersionRow | None:
     """Return the newest version of an event."""
     with conn.cursor(row_factory=class_row(EventVersionRow)) as cursor:
         return cursor.execute(
-            f"SELECT {_COLUMNS} FROM event_current WHERE public_id = %s AND level <> 'probe'",  # noqa: S608 # constant
+            f"SELECT {_COLUMNS} FROM event_served v WHERE public_id = %s",  # noqa: S608 # constant
             (public_id,),
         ).fetchone()
 
@@ -67,8 +75,8 @@ def read_event_version(conn: Connection, public_id: str, version: int) -> EventV
     """Return one version of an event."""
     with conn.cursor(row_factory=class_row(EventVersionRow)) as cursor:
         return cursor.execute(
-            f"SELECT {_COLUMNS} FROM event_version JOIN event USING (event_key)"  # noqa: S608 # constant
-            " WHERE public_id = %s AND version = %s AND level <> 'probe'",
+            f"SELECT {_COLUMNS} FROM event_version v JOIN event USING (event_key)"  # noqa: S608 # constant
+            f" WHERE {_PUBLIC} AND v.version = %s",
             (public_id, version),
         ).fetchone()
 
@@ -77,9 +85,8 @@ def read_history(conn: Connection, public_id: str) -> list[VersionLine]:
     """Return all versions of an event, newest first; empty when there is no such public event."""
     with conn.cursor(row_factory=class_row(VersionLine)) as cursor:
         return cursor.execute(
-            "SELECT version, published_at, change_kind, reason, v.detector_version"
-            " FROM event_version v JOIN event USING (event_key)"
-            " WHERE public_id = %s AND level <> 'probe' ORDER BY version DESC",
+            "SELECT version, published_at, change_kind, reason, v.detector_version"  # noqa: S608 # constant
+            f" FROM event_version v JOIN event USING (event_key) WHERE {_PUBLIC} ORDER BY version DESC",
             (public_id,),
         ).fetchall()
 
@@ -88,15 +95,15 @@ def read_versions(conn: Connection, public_id: str) -> list[EventVersionRow]:
     """Return all versions of an event as they were published, newest first; empty when there is none."""
     with conn.cursor(row_factory=class_row(EventVersionRow)) as cursor:
         return cursor.execute(
-            f"SELECT {_COLUMNS} FROM event_version JOIN event USING (event_key)"  # noqa: S608 # constant
-            " WHERE public_id = %s AND level <> 'probe' ORDER BY version DESC",
+            f"SELECT {_COLUMNS} FROM event_version v JOIN event USING (event_key)"  # noqa: S608 # constant
+            f" WHERE {_PUBLIC} ORDER BY version DESC",
             (public_id,),
         ).fetchall()
 
 
 _LIST_SQL = f"""
-WITH found AS (SELECT * FROM event_current
- WHERE level <> 'probe' AND public_id IS NOT NULL
+WITH found AS (SELECT * FROM event_served
+ WHERE true
    AND (%(cc)s::text IS NULL OR cc = %(cc)s)
    AND (%(asn)s::int8 IS NULL OR record->'scope'->'asns' @> to_jsonb(%(asn)s::int8))
    AND (%(kind)s::text IS NULL OR kind = %(kind)s)
@@ -108,8 +115,9 @@ WITH found AS (SELECT * FROM event_current
    AND (%(after_at)s::timestamptz IS NULL OR (onset_earliest, public_id) < (%(after_at)s, %(after_id)s))
  ORDER BY onset_earliest DESC, public_id DESC
  LIMIT %(limit)s)
-SELECT public_id, version, published_at, change_kind, reason, jsonb_set(record, '{{grid,rows}}', '[]') AS record
-  FROM found ORDER BY onset_earliest DESC, public_id DESC
+SELECT public_id, version, published_at, change_kind, reason, jsonb_set(record, '{{grid,rows}}', '[]') AS record,
+       {_BEFORE}
+  FROM found v ORDER BY onset_earliest DESC, public_id DESC
 """  # noqa: S608 # only a constant expression is filled in
 """A grid is most of a record, and a list shows none. It is taken out of what is found, and of nothing else."""
 
@@ -138,14 +146,15 @@ def list_events(
         return cursor.execute(_LIST_SQL, values).fetchall()
 
 
-_LATEST_SQL = """
+_LATEST_SQL = f"""
 WITH found AS (SELECT v.*, public_id FROM event_version v JOIN event e USING (event_key)
- WHERE v.level <> 'probe' AND public_id IS NOT NULL AND (%(cc)s::text IS NULL OR e.cc = %(cc)s)
+ WHERE v.level <> 'probe' AND NOT v.held AND public_id IS NOT NULL AND (%(cc)s::text IS NULL OR e.cc = %(cc)s)
  ORDER BY published_at DESC, public_id DESC, version DESC
  LIMIT %(limit)s)
-SELECT public_id, version, published_at, change_kind, reason, jsonb_set(record, '{grid,rows}', '[]') AS record
-  FROM found ORDER BY published_at DESC, public_id DESC, version DESC
-"""
+SELECT public_id, version, published_at, change_kind, reason, jsonb_set(record, '{{grid,rows}}', '[]') AS record,
+       {_BEFORE}
+  FROM found v ORDER BY published_at DESC, public_id DESC, version DESC
+"""  # noqa: S608 # only a constant expression is filled in
 
 
 def list_versions(conn: Connection, cc: str | None, limit: int) -> list[EventVersionRow]:

@@ -211,7 +211,7 @@ def _split(wanted: Wanted, subject: Subject, _: Find) -> list[Step]:
     scope, own = subject.record.scope, unreviewed(subject.record).scope
     here = frozenset(scope.targets) & frozenset(own.targets) if targets else frozenset(scope.asns) & frozenset(own.asns)
     leaving: frozenset[object] = frozenset(targets) if targets else frozenset(asns)
-    strange = sorted(map(str, leaving - here))
+    strange = sorted(f"AS{one}" if isinstance(one, int) else str(one) for one in leaving - here)
     if strange:
         raise ReviewRefusedError(
             f"{', '.join(strange)} is not of what the detector found of {subject.name}",

@@ -15,7 +15,6 @@ from civobs_collector.detect.record import (
     Status,
     Transition,
 )
-from civobs_collector.detect.scope import fraction_bounds
 
 _MAJORITY, _DEGRADED = 0.5, 0.25
 """Of the letters of a row (``record.GridRow``)."""
@@ -147,6 +146,9 @@ def _counted(record: EventRecord, rows: Sequence[GridRow]) -> dict[str, Any]:
     networks = [row for row in rows if row.asn is not None and not row.target]
     if not networks:
         return {"limits": (NOT_COUNTED, *record.limits)}
+    # Imported here: scipy takes most of a second, and every command would wait for it.
+    from civobs_collector.detect.scope import fraction_bounds
+
     total = _over(networks, None, total=True)
     at = max(range(len(total.down)), key=lambda bin_: total.down[bin_])
     down, known = total.down[at], total.down[at] + total.up[at]

@@ -33,8 +33,7 @@ def as_reviewed(found: Sequence[NewVersion], stored: Sequence[Chain], reviews: R
     chains = {one.event_key: one for one in stored}
     every = [*found, *_parts(found, chains, reviews)]
     said = [(one, reviews.get(one.event_key, ())) for one in every]
-    versions = [_reviewed(one, chains.get(one.event_key), its) if its else one for one, its in said]
-    return [one for one in versions if one is not None]
+    return [_reviewed(one, its) if its else one for one, its in said]
 
 
 def _parts(found: Sequence[NewVersion], chains: Mapping[UUID, Chain], reviews: Reviews) -> Iterator[NewVersion]:
@@ -46,22 +45,20 @@ def _parts(found: Sequence[NewVersion], chains: Mapping[UUID, Chain], reviews: R
             if child is None:
                 continue
             record, last = part_of(whole.record, review.body), unreviewed(child.record)
-            change = change_kind(record, last)
-            if change is None:
+            if record == last:
                 continue
-            if record.status is Status.RETRACTED:
+            change = change_kind(record, last) or "extended"
+            if Status.RETRACTED is record.status is not last.status:
                 change = "retracted"
             part = NewVersion(child.event_key, child.version + 1, change, whole.reason, record, whole.public)
             waiting.append(part)
             yield part
 
 
-def _reviewed(new: NewVersion, chain: Chain | None, said: Sequence[Review]) -> NewVersion | None:
-    """A version of an event that people have reviewed; None where there is nothing to write."""
+def _reviewed(new: NewVersion, said: Sequence[Review]) -> NewVersion:
+    """A version of an event that people have reviewed."""
     record = applied(new.record, said)
     if is_retracted(said):
-        if chain is not None and change_kind(new.record, unreviewed(chain.record)) is None:
-            return None
         # What the detector goes on finding is kept, for the day on which the retraction is taken back.
         return replace(new, record=record.model_copy(update={"held": HELD_RETRACTED}))
     undone = new.change_kind == "retracted" and record.status is not Status.RETRACTED

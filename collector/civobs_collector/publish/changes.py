@@ -10,6 +10,7 @@ from datetime import datetime
 
 from civobs_collector.detect.record import Bounds, EventRecord, Transition
 from civobs_collector.publish.published import PublishedEvent, family_words, network_name, signal_words, title
+from civobs_collector.publish.reviewed import note_lines
 from civobs_collector.publish.services import finding, mechanism_text
 from civobs_collector.publish.times import MONTHS, count, listing
 from civobs_collector.publish.words import CONFIDENCES, DEPTHS, HYPOTHESES, LEVELS, STATUSES
@@ -116,7 +117,10 @@ _FIELDS: tuple[tuple[str, str, Callable[[PublishedEvent], str]], ...] = (
         "Where the fault may lie",
         lambda event: HYPOTHESES.get(event.record.likeliest, event.record.likeliest.replace("_", " ")),
     ),
+    ("reviewed_by", "Reviewed by", lambda event: event.record.reviewed_by or NOTHING),
+    ("notes", "Notes of reviewers", lambda event: note_lines(event.record) or NOTHING),
     ("cause.value", "Cause", lambda event: event.record.cause.value.replace("_", " ")),
+    ("cause.sources", "Sources of the cause", lambda event: " ".join(event.record.cause.sources) or NOTHING),
     ("campaign", "Campaign", lambda event: _campaign(event.record)),
     ("evidence.n_measurements", "Measurements", lambda event: f"{event.record.evidence.n_measurements:,}"),
     ("evidence.backfill", "Arrived so far", lambda event: f"{event.record.evidence.backfill:.0%}"),

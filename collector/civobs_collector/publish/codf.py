@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from civobs_collector.detect.record import Level, SignalTimes, Status
 from civobs_collector.publish.published import PublishedEvent, network_name, place
+from civobs_collector.publish.reviewed import note_lines
 from civobs_collector.publish.times import middle
 
 PERCENT_MINUTES = 6000
@@ -33,6 +34,11 @@ class CodfEvent(BaseModel):
     score: float = Field(description="Drop in per cent times minutes, times the affected fraction")
     overlaps_window: bool = Field(description="True while no end is known")
     civobs_event: str = Field(description="Permanent link of the version")
+    civobs_confidence: str = Field(description="`unconfirmed`, `probable`, or `confirmed` by a named reviewer")
+    civobs_reviewed_by: str | None = Field(description="Who decided last what the event is; null while nobody has")
+    civobs_cause: str = Field(description="As a source states it; `unknown` otherwise")
+    civobs_cause_sources: tuple[str, ...]
+    civobs_notes: str = Field(description="What reviewers wrote, a line each")
 
 
 def codf(event: PublishedEvent) -> tuple[CodfEvent, ...]:
@@ -66,6 +72,11 @@ def _rows(event: PublishedEvent, signal: SignalTimes) -> Iterator[CodfEvent]:
             score=round(record.severity.area * PERCENT_MINUTES, 1),
             overlaps_window=end is None,
             civobs_event=event.permalink,
+            civobs_confidence=record.confidence.label,
+            civobs_reviewed_by=record.reviewed_by,
+            civobs_cause=record.cause.value,
+            civobs_cause_sources=record.cause.sources,
+            civobs_notes=note_lines(record),
         )
 
 

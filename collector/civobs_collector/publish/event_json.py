@@ -17,6 +17,7 @@ from civobs_collector.detect.record import (
     Grid,
     Level,
     Method,
+    Note,
     Severity,
     SignalTimes,
     Status,
@@ -86,6 +87,8 @@ class PublicEvent(PublicPart):
     likeliest: str = Field(description="Where the fault may lie, never who did it; `undetermined` if none stands out")
     confidence: Confidence
     cause: Cause
+    reviewed_by: str | None = Field(description="Who decided last what the event is; null while nobody has")
+    notes: tuple[Note, ...] = Field(description="What reviewers wrote, the oldest first")
     campaign: CampaignPart | None = Field(description="Its place among windows that come again; null where none do")
     dating: DatingPosterior | None = Field(description="5 % to 95 % of the posterior of start and end")
     cross_checks: dict[str, float] = Field(description="What other detectors make of it; they decide nothing")
@@ -108,7 +111,7 @@ def public_event(event: PublishedEvent, local: LocalClock) -> PublicEvent:
         permalink=event.permalink,
         latest=event.latest_url,
         published_at=event.published_at,
-        supersedes=event.version - 1 or None,
+        supersedes=event.supersedes,
         change_kind=event.change_kind,
         change_reason=event.reason,
         title=title(event),
@@ -139,6 +142,8 @@ def public_event(event: PublishedEvent, local: LocalClock) -> PublicEvent:
         likeliest=record.likeliest,
         confidence=record.confidence,
         cause=record.cause,
+        reviewed_by=record.reviewed_by,
+        notes=record.notes,
         campaign=record.campaign,
         dating=record.dating,
         cross_checks=record.cross_checks,

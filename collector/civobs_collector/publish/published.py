@@ -31,6 +31,8 @@ class PublishedEvent:
     record: EventRecord
     base_url: str
     """Where permanent links begin, without a slash at the end."""
+    supersedes: int | None = None
+    """The version that was served before this one."""
 
     @property
     def country(self) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from civobs_collector.publish.published import PublishedEvent, network_name, title
+from civobs_collector.publish.reviewed import note_lines
 from civobs_collector.publish.services import finding
 from civobs_collector.publish.times import iso
 from civobs_collector.publish.words import LICENCE_ID, states
@@ -47,6 +48,10 @@ EVENT_COLUMNS = (
     "mechanisms",
     "campaign",
     "occurrence",
+    "cause_basis",
+    "cause_sources",
+    "reviewed_by",
+    "notes",
 )
 GRID_COLUMNS = ("network", "asn", "target", "bin_start", "bin_end", "households", "up", "down", "not_known", "state")
 
@@ -123,6 +128,10 @@ def _event_row(event: PublishedEvent) -> tuple[object, ...]:
         " ".join(record.scope.mechanisms),
         record.campaign.campaign_id if record.campaign else None,
         record.campaign.occurrence if record.campaign else None,
+        record.cause.basis,
+        " ".join(record.cause.sources),
+        record.reviewed_by,
+        note_lines(record),
     )
 
 

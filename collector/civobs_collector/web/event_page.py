@@ -21,6 +21,7 @@ from civobs_collector.publish.published import (
     title,
     who,
 )
+from civobs_collector.publish.reviewed import cause_words, confidence_words, decision_words
 from civobs_collector.publish.services import SERVICE_KINDS
 from civobs_collector.publish.times import LocalClock, count, utc_text
 from civobs_collector.web.draw import Drawings
@@ -38,6 +39,7 @@ class Fact:
     name: str
     answer: str
     more: str
+    sources: tuple[str, ...] = ()
 
 
 def event_page(
@@ -85,6 +87,7 @@ def event_page(
             "history": lines,
             "changes": words.CHANGES,
             "reasons": words.REASONS,
+            "notes": [(note, decision_words(note)) for note in event.record.notes],
             "citation": citation(event, accessed),
             "frozen": accessed is None,
         },
@@ -110,7 +113,7 @@ def facts(event: PublishedEvent) -> list[Fact]:
     """State confidence, severity, scope and cause: four separate things, none folded into another."""
     record = event.record
     affected, severity = record.affected, record.severity
-    label, meaning = words.CONFIDENCES[record.confidence.label]
+    label, meaning = confidence_words(record)
     depth, depth_meaning = words.DEPTHS[record.depth]
     lost = "" if record.kind in SERVICE_KINDS else f"Lost: {depth.lower()}. {depth_meaning} "
     networks = f"{count(len(record.scope.asns), 'network')} of {len(record.scope.asns_observed)} observed"
@@ -118,7 +121,6 @@ def facts(event: PublishedEvent) -> list[Fact]:
         networks = f"{count(len(record.scope.targets), 'service')} in {networks}"
     access = words.ACCESS.get(record.scope.access, record.scope.access)
     share = "not known" if affected.user_share is None else f"about {affected.user_share:.0%}"
-    cause = record.cause
     return [
         Fact("Confidence", label.capitalize(), meaning),
         Fact(
@@ -132,13 +134,7 @@ def facts(event: PublishedEvent) -> list[Fact]:
             networks,
             f"Seen on {access}. Share of the country's users in the observed networks: {share}.",
         ),
-        Fact(
-            "Cause",
-            "Not known" if cause.value == "unknown" else cause.value.replace("_", " ").capitalize(),
-            "The observatory does not infer causes."
-            if cause.value == "unknown"
-            else f"As stated by a source ({cause.basis.replace('_', ' ')}); the observatory does not infer causes.",
-        ),
+        Fact("Cause", *cause_words(record.cause), record.cause.sources),
     ]
 
 

@@ -49,6 +49,7 @@ def _published(rows: list[EventVersionRow], base_url: str) -> list[PublishedEven
             reason=row.reason,
             record=EventRecord.model_validate(row.record),
             base_url=base_url.rstrip("/"),
+            supersedes=row.supersedes,
         )
         for row in rows
     ]

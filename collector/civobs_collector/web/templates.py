@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -38,6 +39,11 @@ def _element(moment: datetime, text: str) -> Markup:
     return Markup(f'<time datetime="{times.iso(moment)}">{text}</time>')  # noqa: S704
 
 
+def host(address: str) -> str:
+    """Name the site that a source is of."""
+    return urlsplit(address).hostname or address
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("civobs_collector.web"),
@@ -54,6 +60,7 @@ def _environment() -> Environment:
         ago=times.ago,
         listing=times.listing,
         iso=times.iso,
+        host=host,
     )
     environment.globals.update(publisher=PUBLISHER, licence_name=LICENCE_NAME, licence_url=LICENCE_URL)
     environment.globals["counted"] = times.count
