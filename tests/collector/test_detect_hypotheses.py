@@ -101,6 +101,39 @@ def test_a_name_that_is_not_found_while_the_resolver_answers_is_no_outage():
     assert world.events(900) == ()
 
 
+def test_names_that_no_country_finds_are_no_countrys_outage():
+    world, kenya = kenya_and_tanzania()
+    tanzania = [probe.probe_key for probe in world.probes if probe.cc == "TZ"]
+    resolver_dead(world, [*kenya, *tanzania], 600, 780)
+    assert world.events(900) == ()
+
+
+def test_names_that_fail_in_three_countries_at_once_are_no_ones_outage_while_others_find_them():
+    world, kenya = kenya_and_tanzania()
+    uganda, rwanda = world.country("UG", {301: 2, 302: 2}), world.country("RW", {401: 3})
+    for key in range(1, len(world.probes) + 1):
+        if key not in {*kenya, *uganda, *rwanda}:
+            for rung in (2, 4, 5):
+                world.rows(key, rung, OK, 540, 840)
+    resolver_dead(world, [*kenya, *uganda], 600, 780)
+    assert {event.scope.cc for event in world.events(900)} == {"KE", "UG"}
+    resolver_dead(world, rwanda, 600, 780)
+    assert world.events(900) == ()
+
+
+def test_one_bad_bin_right_after_the_first_that_were_seen_is_no_outage():
+    world = World()
+    kenya = world.country("KE", {101: 4, 102: 3}, online=600)
+    world.country("TZ", {201: 3})
+    for key in kenya:
+        world.rows(key, 4, OK, 600, 650)
+        for rung, through in ((2, FEW), (5, FAILED)):
+            world.rows(key, rung, OK, 600, 604.5)
+            world.rows(key, rung, through if key != kenya[-1] else OK, 605.5, 609.5)
+            world.rows(key, rung, OK, 610.5, 650)
+    assert not any(world.events(now) for now in (608, 610, 615, 650))
+
+
 def test_one_household_s_dead_resolver_is_no_event():
     world, kenya = kenya_and_tanzania()
     resolver_dead(world, kenya[:1], 600, 780)

@@ -20,7 +20,7 @@ from civobs_collector.detect.grid import Flags, Group, GroupKey, Roster, View, k
 from civobs_collector.detect.inputs import Inputs, ProbeInfo
 from civobs_collector.detect.params import Params
 from civobs_collector.detect.record import EventRecord, Level
-from civobs_collector.detect.segments import Segment, affected, find, several_networks, several_regions
+from civobs_collector.detect.segments import Segment, affected, find, mostly_down, several_networks, several_regions
 from civobs_collector.detect.timeline import Code, ProbeLine, Timeline, build
 
 _SIZE = {Level.COUNTRY: 0, Level.REGION: 1, Level.NETWORK: 1, Level.PROBE: 2}
@@ -95,9 +95,29 @@ def _observe(timeline: Timeline, votes: Roster) -> _World:
 
 def _segments(world: _World, params: Params) -> list[_Found]:
     found: list[_Found] = []
+    nameless = _nameless_everywhere(world, params)
     for group, belief in _believed(world.groups.values(), params):
-        segments = find(group, belief, _allowed(world, group, params), params)
+        allowed = _allowed(world, group, params)
+        if group.view is View.NAMES:
+            allowed = ~nameless if allowed is None else allowed & ~nameless
+        segments = find(group, belief, allowed, params)
         found.extend(_Found(segment, _probes(world, group, segment)) for segment in segments)
+    return found
+
+
+def _nameless_everywhere(world: _World, params: Params) -> Flags:
+    """Bins in which no names are found in several unrelated countries at once, or in all of two and more.
+
+    Then the name that all probes look up has failed, or the probes have: no provider of any one country. Each asks in
+    its turn, so what befell all may be seen a bin earlier or later.
+    """
+    observed, hit = np.zeros((2, world.timeline.axis.n), dtype=np.int64)
+    for (key, view), group in world.groups.items():
+        if key.level is Level.COUNTRY and view is View.NAMES:
+            known, down = group.n_known > 0, np.pad(mostly_down(group, params), 1)
+            observed += known
+            hit += known & (down[:-2] | down[1:-1] | down[2:])
+    found: Flags = (hit >= params["guard.countries"]) | ((observed > 1) & (hit == observed))
     return found
 
 

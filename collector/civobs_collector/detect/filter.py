@@ -47,7 +47,8 @@ def run(up: Counts, known: Counts, params: Params) -> Floats:
     numbers[pairs] = np.arange(len(pairs))
     which = numbers[which]
     step = transition(params)
-    belief = np.tile(_stationary(params), (groups, 1))
+    # Nobody votes before it was seen for a while: a group does not begin within an outage.
+    belief = np.tile(np.eye(3)[OK], (groups, 1))
     found = np.empty((groups, bins, 3))
     for index in range(bins):
         belief = belief @ step
@@ -55,9 +56,3 @@ def run(up: Counts, known: Counts, params: Params) -> Floats:
         belief /= belief.sum(axis=1, keepdims=True)
         found[:, index] = belief
     return found
-
-
-def _stationary(params: Params) -> Floats:
-    """Where the belief settles without evidence: the share of time a network is out."""
-    away = params["filter.onset"] / (params["filter.onset"] + params["filter.offset"])
-    return np.array([1 - away, away / 2, away / 2])

@@ -70,7 +70,7 @@ def several_regions(country: Group, regions: Sequence[Group], params: Params) ->
     named = {home for one in regions for home in one.households}
     others = country.of(set(country.households) - named)
     observed, hit = _tally(regions, country.down.shape[1], params)
-    found: Flags = (observed < 2) | (hit + _mostly_down(others, params) >= params["rule.country_regions"])
+    found: Flags = (observed < 2) | (hit + mostly_down(others, params) >= params["rule.country_regions"])
     return found
 
 
@@ -79,11 +79,11 @@ def _tally(groups: Sequence[Group], n_bins: int, params: Params) -> tuple[NDArra
     observed, hit = np.zeros((2, n_bins), dtype=np.int64)
     for one in groups:
         observed += one.n_known > 0
-        hit += _mostly_down(one, params)
+        hit += mostly_down(one, params)
     return observed, hit
 
 
-def _mostly_down(group: Group, params: Params) -> Flags:
+def mostly_down(group: Group, params: Params) -> Flags:
     down, known = group.n_down, group.n_known
     found: Flags = (down > 0) & (down >= params["rule.majority"] * known)
     return found
