@@ -13,11 +13,13 @@ from civobs_collector import __version__
 from civobs_collector.errors import CivobsCollectorError
 
 COMMANDS = (
+    "init",
     "serve",
     "ingest",
     "detect",
     "migrate",
     "doctor",
+    "upgrade",
     "backup",
     "restore",
     "archive",
@@ -33,6 +35,7 @@ COMMANDS = (
 
 _EPILOG = """\
 first steps:
+  civobs init --url … --broker …         settings, keys and passwords
   civobs migrate                         make or update the tables
   civobs probes claim --cc KE            a claim code for one household
   civobs plan build plan.toml --publish  sign a plan and hand it to the probes

@@ -59,11 +59,18 @@ class Made:
 
 
 def back_up(
-    settings: CollectorSettings, folder: Path, settings_file: Path | None, keep: int | None, tell: Tell
+    settings: CollectorSettings,
+    folder: Path,
+    settings_file: Path | None,
+    keep: int | None,
+    tell: Tell,
+    *,
+    current: bool = True,
 ) -> Made:
     """Make a backup. Raises BackupError, ResourceError or DatabaseError, and then leaves none behind.
 
-    ``keep`` removes all but so many of the newest; the archive's copy is never thinned.
+    ``keep`` removes all but so many of the newest; the archive's copy is never thinned. ``current`` insists on tables
+    of this version; before an upgrade they are older.
     """
     now = datetime.now(UTC)
     with _locked(folder):
@@ -71,7 +78,7 @@ def back_up(
         partial = folder / f"{stamp(now)}{_PARTIAL}"
         try:
             partial.mkdir(mode=0o700)
-            manifest = _fill(settings, partial, settings_file, now, tell)
+            manifest = _fill(settings, partial, settings_file, now, tell, current=current)
             partial.rename(folder / stamp(now))
             sync_folder(folder)
         except OSError as error:
@@ -86,10 +93,13 @@ def back_up(
     return Made(folder / stamp(now), manifest, tuple(old.name for old in surplus))
 
 
-def _fill(settings: CollectorSettings, target: Path, settings_file: Path | None, now: datetime, tell: Tell) -> Manifest:
+def _fill(
+    settings: CollectorSettings, target: Path, settings_file: Path | None, now: datetime, tell: Tell, *, current: bool
+) -> Manifest:
     folder = target.parent
     with database_errors(), connect(settings.database, "backup", statement_timeout_s=0) as conn:
-        require_current(conn)
+        if current:
+            require_current(conn)
         storage, migrations = storage_edition(conn), migration_state(conn).before
         conn.commit()
         conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -203,9 +213,3 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def measure_age(folder: Path, now: datetime) -> float | None:
-    """Seconds since the newest whole backup in a folder was begun; None if there is none."""
-    whole = complete_backups(folder)
-    return (now - read_manifest(whole[-1]).made_at).total_seconds() if whole else None
