@@ -61,12 +61,39 @@ def test_households_and_held_events_are_told_to_nobody(newsroom):
 
 def test_what_was_published_before_somebody_subscribed_is_not_sent(newsroom):
     newsroom.publish(opening(), START - 2 * HOUR)
+    with_settings(newsroom, subscribers=(subscriber("late"),))
+    outbox.begin(newsroom.conn, newsroom.settings, START - HOUR)
     assert newsroom.round() == []
     newsroom.publish(opening(coverage_note="A chart that grew."), START)
     assert newsroom.round() == []
     newsroom.publish(shutdown_record(), START)
     assert newsroom.round() == ["Over: " + TITLE]
     assert "- Status: Ongoing → Ended" not in newsroom.told[-1][2].text
+
+
+def test_what_nobody_was_told_yet_is_history_to_a_newcomer(newsroom):
+    newsroom.publish(opening())
+    with_settings(newsroom, subscribers=(subscriber(), subscriber("newcomer")))
+    outbox.begin(newsroom.conn, newsroom.settings, START + MINUTE)
+    newsroom.round(START + MINUTE)
+    newsroom.publish(shutdown_record(), START + 2 * MINUTE)
+    newsroom.round(START + 2 * MINUTE)
+    assert [(name, said.document["type"]) for name, _, said in newsroom.told] == [
+        ("desk", "event.opened"),
+        ("desk", "event.closed"),
+        ("newcomer", "event.closed"),
+    ]
+
+
+def test_what_is_held_back_is_told_when_it_is_released(newsroom):
+    newsroom.publish(small())
+    newsroom.round()
+    for record in (opening(held="review"), shutdown_record(held="review")):
+        newsroom.publish(record)
+        assert newsroom.round() == []
+    newsroom.publish(shutdown_record())
+    assert newsroom.round() == ["Over: " + TITLE]
+    assert newsroom.told[-1][2].document["data"]["version_told_before"] == 1
 
 
 def test_what_is_rolled_back_is_not_told(newsroom):
@@ -215,6 +242,8 @@ def test_what_waits_for_one_who_is_no_longer_in_the_settings_is_dropped(newsroom
     with_settings(newsroom, subscribers=(subscriber("other"),))
     outbox.begin(newsroom.conn, newsroom.settings, START)
     assert newsroom.states() == ["dropped"]
+    newsroom.publish(shutdown_record())
+    assert newsroom.round() == ["Over: " + TITLE]
 
 
 def test_without_subscribers_the_list_of_what_is_new_does_not_grow(newsroom):

@@ -200,6 +200,10 @@ def test_what_was_given_up_is_listed_and_tried_again_when_asked(config, receiver
         wait_for(lambda: ask(plain_dsn, "SELECT 1 FROM notice WHERE state = 'sent'"), 30)
     first, second = receiver.taken
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert said_by(capsys, config, "notify", "drop", "--subscriber", "hook")[0] == 1
+    with psycopg.connect(plain_dsn) as conn:
+        conn.execute("UPDATE notice SET state = 'dead'")
+    assert said_by(capsys, config, "notify", "drop", "--all")[:2] == (0, "1 forgotten\n")
     code, _, error = said_by(capsys, config, "notify", "retry", "--all")
     assert (code, error.splitlines()[0]) == (1, "civobs: no notice of these was given up")
 

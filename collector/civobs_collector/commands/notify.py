@@ -10,7 +10,7 @@ from uuid import uuid4
 from civobs_collector import config
 from civobs_collector.db.connect import connect, database_errors
 from civobs_collector.db.migrate import require_current
-from civobs_collector.db.notices import NoticeRow, list_notices, revive
+from civobs_collector.db.notices import NoticeRow, give_up, list_notices, revive
 from civobs_collector.errors import NotFoundError, NotTakenError
 from civobs_collector.notify.role import make_sender
 from civobs_collector.notify.sending import SendError
@@ -25,7 +25,7 @@ states of a notice:
   waiting   to be told, or told again after a pause
   sent      the receiver took it
   dead      given up: every attempt failed, or the receiver wants it never
-  dropped   a later version said it, or nobody of that name is told any more
+  dropped   a later version said it, or nobody of that name is told any more, or forgotten by hand
 """
 
 
@@ -53,12 +53,15 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     listing.add_argument("--json", action="store_true", help="print JSON")
     listing.set_defaults(run=_list)
 
-    again = actions.add_parser("retry", help="try again what was given up, under the key it had")
-    which = again.add_mutually_exclusive_group(required=True)
-    which.add_argument("keys", nargs="*", type=int, default=[], metavar="KEY", help="keys of dead notices, as listed")
-    which.add_argument("--subscriber", metavar="NAME", help="all of this subscriber's")
-    which.add_argument("--all", action="store_true", help="all")
+    again = actions.add_parser("retry", help="try again what was given up, under the name it had")
     again.set_defaults(run=_retry)
+    drop = actions.add_parser("drop", help="forget what was given up")
+    drop.set_defaults(run=_drop)
+    for action in (again, drop):
+        which = action.add_mutually_exclusive_group(required=True)
+        which.add_argument("keys", nargs="*", type=int, default=[], metavar="KEY", help="of dead notices, as listed")
+        which.add_argument("--subscriber", metavar="NAME", help="all of this subscriber's")
+        which.add_argument("--all", action="store_true", help="all")
 
 
 def _test(arguments: argparse.Namespace) -> int:
@@ -112,7 +115,21 @@ def _retry(arguments: argparse.Namespace) -> int:
     with database_errors(), connect(settings.database, "notify") as conn:
         require_current(conn)
         n = revive(conn, datetime.now(UTC), subscriber=arguments.subscriber, keys=arguments.keys)
-    if not n:
-        raise NotFoundError("no notice of these was given up", "see: civobs notify list --state dead")
+    _some(n)
     print_line(f"{n} will be tried again by: civobs serve")
     return 0
+
+
+def _drop(arguments: argparse.Namespace) -> int:
+    settings = config.load(arguments.config)
+    with database_errors(), connect(settings.database, "notify") as conn:
+        require_current(conn)
+        n = give_up(conn, subscriber=arguments.subscriber, keys=arguments.keys)
+    _some(n)
+    print_line(f"{n} forgotten")
+    return 0
+
+
+def _some(n: int) -> None:
+    if not n:
+        raise NotFoundError("no notice of these was given up", "see: civobs notify list --state dead")

@@ -91,28 +91,43 @@ def lock_telling(conn: Connection) -> bool:
 def register(conn: Connection, subscribers: Sequence[str], now: datetime) -> None:
     """Remember since when each is a subscriber."""
     conn.execute(
-        "INSERT INTO notice_subscriber (subscriber, since) SELECT unnest(%s::text[]), %s ON CONFLICT DO NOTHING",
+        "INSERT INTO notice_subscriber (subscriber, since, after_due)"
+        " SELECT unnest(%s::text[]), %s, (SELECT coalesce(max(due_key), 0) FROM notice_due) ON CONFLICT DO NOTHING",
         (list(subscribers), now),
     )
 
 
+def subscribed_after(conn: Connection) -> dict[str, int]:
+    """Return the key of the last version on the list when each became a subscriber."""
+    return {str(name): int(key) for name, key in conn.execute("SELECT subscriber, after_due FROM notice_subscriber")}
+
+
 def drop_strangers(conn: Connection, subscribers: Sequence[str]) -> int:
-    """Give up what waits for those that the settings no longer name; returns how many notices."""
+    """Forget what is not sent to those that the settings no longer name; returns how many notices."""
     return conn.execute(
         "UPDATE notice SET state = 'dropped', last_error = 'no subscriber of that name any more'"
-        " WHERE state = 'waiting' AND subscriber <> ALL(%s)",
+        " WHERE state IN ('waiting', 'dead') AND subscriber <> ALL(%s)",
         (list(subscribers),),
     ).rowcount
 
 
-def take_due(conn: Connection, limit: int) -> list[tuple[UUID, int]]:
-    """Take event and version of what was published, in its order, off the list of what nobody was told of."""
+@dataclass(frozen=True, slots=True, order=True)
+class Due:
+    """A version that was published, by its place in the order."""
+
+    due_key: int
+    event_key: UUID
+    version: int
+
+
+def take_due(conn: Connection, limit: int) -> list[Due]:
+    """Take what was published off the list of what nobody was told of, in its order."""
     rows = conn.execute(
         "DELETE FROM notice_due WHERE due_key IN (SELECT due_key FROM notice_due ORDER BY due_key LIMIT %s)"
         " RETURNING due_key, event_key, version",
         (limit,),
     ).fetchall()
-    return [(key, version) for _, key, version in sorted(rows)]
+    return sorted(Due(*row) for row in rows)
 
 
 def forget_due(conn: Connection) -> None:
@@ -133,13 +148,13 @@ def read_served(conn: Connection, event_key: UUID, version: int) -> Version | No
         return cursor.execute(f"{_SERVED} AND version = %s", (event_key, version)).fetchone()
 
 
-def read_served_before(conn: Connection, event_key: UUID, subscriber: str) -> Version | None:
-    """Return what the public saw of an event when somebody became a subscriber."""
+def read_served_before(conn: Connection, event_key: UUID, version: int, subscriber: str) -> Version | None:
+    """Return what the public saw of an event, before this version, when somebody became a subscriber."""
     with conn.cursor(row_factory=class_row(Version)) as cursor:
         return cursor.execute(
-            f"{_SERVED} AND published_at < (SELECT since FROM notice_subscriber WHERE subscriber = %s)"  # noqa: S608
+            f"{_SERVED} AND version < %s AND published_at <= (SELECT since FROM notice_subscriber WHERE subscriber = %s)"  # noqa: S608
             " ORDER BY version DESC LIMIT 1",
-            (event_key, subscriber),
+            (event_key, version, subscriber),
         ).fetchone()
 
 
@@ -252,12 +267,24 @@ def list_notices(conn: Connection, states: Collection[str], subscriber: str | No
         return cursor.execute(_LIST, (list(states), subscriber, subscriber, limit)).fetchall()
 
 
-def revive(conn: Connection, now: datetime, *, subscriber: str | None, keys: Collection[int]) -> int:
-    """Try again what was given up, with the key it had: all, one subscriber's, or these; returns how many notices."""
+_DEAD = (
+    "state = 'dead' AND (%(subscriber)s::text IS NULL OR subscriber = %(subscriber)s)"
+    " AND (cardinality(%(keys)s::int8[]) = 0"
+    "      OR message IN (SELECT message FROM notice WHERE notice_key = ANY(%(keys)s::int8[])))"
+)
+
+
+def give_up(conn: Connection, *, subscriber: str | None, keys: Collection[int]) -> int:
+    """Forget what was given up: all, one subscriber's, or the messages of these; returns how many notices."""
     return conn.execute(
-        "UPDATE notice SET state = 'waiting', attempts = 0, not_before = %s WHERE state = 'dead'"
-        " AND (%s::text IS NULL OR subscriber = %s)"
-        " AND (cardinality(%s::int8[]) = 0"
-        "      OR message IN (SELECT message FROM notice WHERE notice_key = ANY(%s::int8[])))",
-        (now, subscriber, subscriber, list(keys), list(keys)),
+        f"UPDATE notice SET state = 'dropped' WHERE {_DEAD}",  # noqa: S608 # constant
+        {"subscriber": subscriber, "keys": list(keys)},
+    ).rowcount
+
+
+def revive(conn: Connection, now: datetime, *, subscriber: str | None, keys: Collection[int]) -> int:
+    """Try again what was given up, with the key it had; returns how many notices."""
+    return conn.execute(
+        f"UPDATE notice SET state = 'waiting', attempts = 0, not_before = %(now)s WHERE {_DEAD}",  # noqa: S608 # constant
+        {"now": now, "subscriber": subscriber, "keys": list(keys)},
     ).rowcount

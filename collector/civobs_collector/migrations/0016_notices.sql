@@ -25,7 +25,8 @@ CREATE INDEX notice_message ON notice (message);
 -- Since when a subscriber is one: what was published before is history, and is not sent.
 CREATE TABLE notice_subscriber (
   subscriber text PRIMARY KEY,
-  since      timestamptz NOT NULL
+  since      timestamptz NOT NULL,
+  after_due  int8 NOT NULL                           -- what was on the list of notice_due at that moment is history, too
 );
 
 -- Versions that nobody has been told of yet. Written in the transaction of the version itself, whoever publishes it: a

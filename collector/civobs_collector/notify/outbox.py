@@ -6,6 +6,7 @@ closed is one message.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -57,24 +58,28 @@ def collect(conn: Connection, settings: NotifySettings, now: datetime) -> None:
     while True:
         with conn.transaction():
             due = notices.take_due(conn, _AT_ONCE)
-            for event_key, version in due:
-                _note(conn, settings, event_key, version, now)
+            after = notices.subscribed_after(conn)
+            for one in due:
+                told = [who for who in settings.subscribers if after[who.name] < one.due_key]
+                _note(conn, told, one.event_key, one.version, now)
         if len(due) < _AT_ONCE:
             return
 
 
-def _note(conn: Connection, settings: NotifySettings, event_key: UUID, version: int, now: datetime) -> None:
+def _note(
+    conn: Connection, subscribers: Sequence[SubscriberSettings], event_key: UUID, version: int, now: datetime
+) -> None:
     """Put a version into the outbox of everybody to whom it says something new."""
     stored = notices.read_served(conn, event_key, version)
     record = _record(stored)
     if record is None:
         return
-    for subscriber in settings.subscribers:
+    for subscriber in subscribers:
         heard = notices.last_tried(conn, subscriber.name, event_key)
         if heard is not None and heard >= version:
             continue
         notices.fold(conn, subscriber.name, event_key)
-        before = _known(conn, subscriber, event_key, heard)
+        before = _known(conn, subscriber, event_key, version, heard)
         # Somebody who was told of an event is told of its end, however small it has become.
         concerns = heard is not None or any(one is not None and wants(subscriber, one) for one in (before, record))
         change = change_between(before, record) if concerns else None
@@ -85,11 +90,13 @@ def _note(conn: Connection, settings: NotifySettings, event_key: UUID, version: 
             notices.add(conn, notices.Notice(subscriber.name, event_key, version, told, change, now, at, urgent))
 
 
-def _known(conn: Connection, subscriber: SubscriberSettings, event_key: UUID, heard: int | None) -> EventRecord | None:
+def _known(
+    conn: Connection, subscriber: SubscriberSettings, event_key: UUID, version: int, heard: int | None
+) -> EventRecord | None:
     """The event as a subscriber knows it: as they were told, or as it stood when they became one."""
     if heard is not None:
         return _record(notices.read_served(conn, event_key, heard))
-    return _record(notices.read_served_before(conn, event_key, subscriber.name))
+    return _record(notices.read_served_before(conn, event_key, version, subscriber.name))
 
 
 def put_together(conn: Connection, settings: NotifySettings, subscriber: SubscriberSettings, now: datetime) -> None:

@@ -44,11 +44,11 @@ class SubscriberSettings(Section):
     """Somebody who is told of events, by a webhook or by e-mail."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
-    webhook: HttpUrl | None = None
+    webhook: Annotated[HttpUrl | None, Field(repr=False)] = None
     """https, or http to this very machine. Who writes the settings may name an address of an inner network."""
     secret_file: Path | None = None
     """``whsec_`` and the secret in base64, as the receiver has it."""
-    mail: Annotated[str, Field(pattern=r"^[^@\s,;<>]+@[^@\s,;<>]+$")] | None = None
+    mail: Annotated[str | None, Field(pattern=r"^[^@\s,;<>]+@[^@\s,;<>]+$", repr=False)] = None
     countries: tuple[Annotated[str, Field(pattern="^[A-Z]{2}$")], ...] = ()
     """Empty: all."""
     least_level: Literal["network", "region", "country"] = "network"
