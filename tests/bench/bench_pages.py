@@ -2,7 +2,8 @@
 
 Asked is ``civobs serve --roles api``, over HTTP on this machine, one reader at a time. "At once" is the first request
 of a new process, sent as soon as it listens; "cold" the first of one that has stood for some seconds, as it has when a
-reader comes: its renderer runs, and no page was drawn; "warm" what follows. Prints numbers and judges nothing.
+reader comes: its renderer runs, and no page was drawn; "warm" what follows. Then the slowest statement of each of
+Grafana's dashboards, asked of the same database. Prints numbers and judges nothing.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from rich.table import Table
 from civobs_collector.detect.record import Transition
 from civobs_collector.keys import make_key
 from civobs_lab.postgres import Kind
+from tests.bench import dashboard_cost
 from tests.bench.country_year import END, Size, filled
 from tests.collector.fix_services import blocking_record
 from tests.collector.fix_web import add_event, shutdown_record
@@ -149,6 +151,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--server", type=Kind, choices=list(Kind), default=Kind.TIMESCALE, help="(default: %(default)s)"
     )
+    parser.add_argument("--only", choices=("pages", "dashboards"), help="one of both (default: both)")
     arguments = parser.parse_args(argv)
     console = Console()
     size, cold, warm = (SMALL, 2, 3) if arguments.small else (WHOLE, 10, 100)
@@ -156,7 +159,11 @@ def main(argv: list[str] | None = None) -> int:
     with filled(size, arguments.server) as dsn:
         with psycopg.connect(dsn) as conn:
             publish(conn, size.days)
-        show(size, {path: measured(dsn, path, cold=cold, warm=warm) for path in PAGES}, console)
+        if arguments.only != "dashboards":
+            show(size, {path: measured(dsn, path, cold=cold, warm=warm) for path in PAGES}, console)
+        if arguments.only != "pages":
+            dashboard_cost.fill_beside(dsn, size)
+            dashboard_cost.show(dashboard_cost.measure(dsn), console)
     return 0
 
 

@@ -6,7 +6,8 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from tests.bench import bench_detect, bench_pages, minute_cost
+from civobs_collector.gauges import GAUGES
+from tests.bench import bench_detect, bench_pages, dashboard_cost, minute_cost
 from tests.bench.country_year import Size, fill
 
 pytestmark = pytest.mark.db
@@ -61,3 +62,22 @@ def test_the_bench_of_pages_asks_for_pages_that_are_there(plain_dsn):
     found = {path: bench_pages.measured(plain_dsn, path, cold=2, warm=2) for path in pages}
     bench_pages.show(size, found, Console(file=said, width=120))
     assert all(path in said.getvalue() for path in pages)
+
+
+def test_the_bench_of_dashboards_asks_every_statement_over_rows_that_are_there(plain_dsn):
+    size = Size(probes=4, targets=1, days=1)
+    fill(plain_dsn, size)
+    dashboard_cost.fill_beside(plain_dsn, size)
+    with psycopg.connect(plain_dsn) as conn:
+        bench_pages.publish(conn, size.days)
+        counts = "SELECT (SELECT count(*) FROM batch), (SELECT count(DISTINCT name) FROM gauge_sample)"
+        assert conn.execute(counts).fetchone() == (9 * 1440, len(GAUGES))
+    costs = dashboard_cost.measure(plain_dsn, again=1)
+    titles = set(dashboard_cost.read_dashboards())
+    assert {(one.query.dashboard, one.range) for one in costs} == {
+        *((title, name) for title in titles for name in dashboard_cost.WINDOWS),
+        (dashboard_cost.ALERTS, "1d"),
+    }
+    said = StringIO()
+    dashboard_cost.show(costs, Console(file=said, width=160))
+    assert all(title in said.getvalue() for title in titles)
