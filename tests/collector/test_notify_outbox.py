@@ -68,7 +68,7 @@ def test_what_was_published_before_somebody_subscribed_is_not_sent(newsroom):
     assert newsroom.round() == []
     newsroom.publish(shutdown_record(), START)
     assert newsroom.round() == ["Over: " + TITLE]
-    assert "- Status: Ongoing → Ended" not in newsroom.told[-1][2].text
+    assert newsroom.told[-1][2].document["data"]["version_told_before"] is None
 
 
 def test_what_nobody_was_told_yet_is_history_to_a_newcomer(newsroom):

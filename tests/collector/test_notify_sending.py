@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from civobs_collector.detect.record import Cause, Level, Scope
+from civobs_collector.detect.record import Cause, Level, Note, Scope, Status
 from civobs_collector.errors import ConfigError, KeyFileError
 from civobs_collector.notify.change import Change
 from civobs_collector.notify.mail import MailSender
@@ -181,7 +181,24 @@ def test_letters_of_one_event_are_one_thread(post_office, tmp_path):
     first, second = post_office.letters
     assert first["references"] == second["references"]
     assert first["message-id"] != second["message-id"]
-    assert "- Status: Ongoing → Ended" in second.get_content()
+    assert "- Ended between (UTC): none → " in second.get_content()
+
+
+def test_what_is_retracted_is_told_as_what_had_been_said(post_office, tmp_path):
+    note = Note(at=START, by="Amina", action="retract", text="It was the broker.")
+    record = opening(status=Status.RETRACTED, limits=("The facts do not bear it out.", "No mobile."), notes=(note,))
+    said = content([told(record, Change.RETRACTED, opening())], BASE)
+    lines = said.text.splitlines()
+    assert lines[2:4] == [
+        "The observatory no longer stands by this event. Please do not report it further.",
+        "The facts do not bear it out.",
+    ]
+    assert lines[4].startswith("It had said: 13 of 15 observed households lost")
+    assert "- Amina: It was the broker." in lines
+    assert "Confidence" not in said.text
+    assert said.document["data"]["not_known"][1:] == ["No mobile."]
+    digest = content([told(record, Change.RETRACTED, opening()), told(opening())], BASE)
+    assert "  The observatory no longer stands by this event." in digest.text
 
 
 def test_a_cause_is_told_with_its_source(post_office, tmp_path):

@@ -47,7 +47,7 @@ class MailSender:
             letter["References"] = f"<{content.thread}@{self._host}>"
         letter["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday answers
         why = f"You are told because the settings of {self._host} name your address. To stop it, ask who runs it."
-        letter.set_content(f"{content.text}\n-- \n{why}\n")
+        letter.set_content(f"{content.text}\n-- \n{why}\n", cte="quoted-printable")
         return letter
 
     def _send(self, letter: EmailMessage) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from civobs_collector.detect.record import Status
 from civobs_collector.notify.change import Change
 from civobs_collector.publish import words
 from civobs_collector.publish.changes import changes
@@ -27,11 +28,12 @@ CHANGES: dict[Change, tuple[str, str]] = {
 """For a subject, and as a sentence."""
 
 _TOLD = {
-    *("title", "status", "depth", "scope.level", "scope.networks", "scope.targets", "onset", "resolution", "affected"),
+    *("depth", "scope.level", "scope.networks", "scope.targets", "onset", "resolution", "affected"),
     *("confidence.label", "cause.value"),
 }
-"""Fields whose change is told; the page has the others."""
+"""Fields whose change is told besides the title's; the page has the others."""
 _NO_CAUSE = "The cause is not known. The observatory does not infer causes."
+_RETRACTED = CHANGES[Change.RETRACTED][1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +73,36 @@ def not_known(event: PublishedEvent) -> list[str]:
     cause = record.cause
     stated = f"A source states a cause ({cause.value.replace('_', ' ')}); the observatory does not infer causes."
     provisional = "Not all measurements have arrived: times and numbers may still change."
-    lines = [words.CONFIDENCES[record.confidence.label][1], _NO_CAUSE if cause.value == "unknown" else stated]
-    return [*lines, *([provisional] if record.provisional else []), *record.limits]
+    # The first limit of what was retracted is why; it stands among the sentences.
+    limits = record.limits[1:] if _is_retracted(event) else record.limits
+    return [
+        _NO_CAUSE if cause.value == "unknown" else stated,
+        *([provisional] if record.provisional else []),
+        *limits,
+    ]
+
+
+def _is_retracted(event: PublishedEvent) -> bool:
+    return event.record.status is Status.RETRACTED
 
 
 def _sentences(event: PublishedEvent) -> list[str]:
-    local = local_clock(event.record.scope.cc)
-    return [who(event), began(event, local), ended(event, local), how_sure(event)]
+    record, local = event.record, local_clock(event.record.scope.cc)
+    if _is_retracted(event):
+        return [_RETRACTED, *record.limits[:1], f"It had said: {who(event)} {began(event, local)}"]
+    meaning = words.CONFIDENCES[record.confidence.label][1]
+    return [who(event), began(event, local), ended(event, local), f"{how_sure(event)} {meaning}"]
 
 
 def _single(told: Told) -> Content:
     event = told.event
     head, sentence = CHANGES[told.change]
-    differences = [one for one in changes(told.before, event) if one.field in _TOLD] if told.before else []
     parts = [
         _heading(event),
-        sentence,
+        "" if _is_retracted(event) else sentence,
         "\n".join(_sentences(event)),
-        words.KINDS[event.record.kind].meaning.replace("{what}", "the services"),
-        _block("Changed since you were last told", [f"{one.name}: {one.before} → {one.after}" for one in differences]),
+        "" if _is_retracted(event) else words.KINDS[event.record.kind].meaning,
+        _block("Changed since you were last told", _differences(told)),
         _block("Notes of reviewers", _notes(told)),
         _block("What is not known", not_known(event)),
         _block("Sources of the cause", event.record.cause.sources),
@@ -110,15 +123,14 @@ def _single(told: Told) -> Content:
 
 def _digest(told: Sequence[Told], base_url: str) -> Content:
     lines = [
-        f"{CHANGES[one.change][0]}: {_heading(one.event)}\n  {who(one.event)} {how_sure(one.event)}\n"
-        f"  {one.event.permalink}"
+        f"{CHANGES[one.change][0]}: {_heading(one.event)}\n  {_brief(one.event)}\n  {one.event.permalink}"
         for one in told
     ]
     head = f"{count(len(told), 'change')} of events"
     text = (
         f"{head}, told together because there are many.\n\n"
         + "\n\n".join(lines)
-        + f"\n\n{_NO_CAUSE.replace('The cause is', 'Causes are')} Limits of each event stand on its page.\n"
+        + "\n\nThe observatory does not infer causes. What is not known of an event stands on its page.\n"
         + f"All events: {base_url}/events\n"
     )
     document = {
@@ -127,6 +139,19 @@ def _digest(told: Sequence[Told], base_url: str) -> Content:
         "data": {"events": [_facts(one) for one in told]},
     }
     return Content(f"{head} at {words.PUBLISHER}", text, document, None)
+
+
+def _brief(event: PublishedEvent) -> str:
+    return _RETRACTED if _is_retracted(event) else f"{who(event)} {how_sure(event)}"
+
+
+def _differences(told: Told) -> list[str]:
+    if told.before is None or _is_retracted(told.event):
+        return []
+    names = _heading(told.before), _heading(told.event)
+    called = [f"Called: {names[0]} → {names[1]}"] if names[0] != names[1] else []
+    rest = [one for one in changes(told.before, told.event) if one.field in _TOLD]
+    return [*called, *(f"{one.name}: {one.before} → {one.after}" for one in rest)]
 
 
 def _notes(told: Told) -> list[str]:
