@@ -1,8 +1,12 @@
 """Samples of gauges: what roles say of themselves once a minute, beside real servers."""
 
 import asyncio
+import json
 import logging
 import math
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import psycopg
@@ -129,3 +133,31 @@ def test_every_gauge_is_somebodys_to_say():
     assert set(said) | surroundings == set(GAUGES)
     roles = {name: gauge.role for name, gauge in GAUGES.items()}
     assert {name: role for name, role in said.items() if roles[name] != "every"}.items() <= roles.items()
+
+
+@pytest.mark.db
+@pytest.mark.broker
+def test_each_role_of_a_process_has_its_rows_soon_after_it_starts(site):
+    file = site.folder / "collector.toml"
+    values = {
+        "database.dsn": site.dsn,
+        "broker.port": site.broker.port,
+        "ingest.archive_dir": str(site.folder / "archive"),
+        "keys.receipt_key": str(site.folder / "receipt.key"),
+        "watch.folders": [str(site.folder)],
+        "watch.backup_dir": str(site.folder),
+    }
+    file.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items()))
+    words = [sys.executable, "-m", "civobs_collector", "--config", str(file), "serve", "--roles", "ingest,detect"]
+    with subprocess.Popen(words) as process:
+        try:
+            wait_for(lambda: len(site.query("SELECT DISTINCT role FROM gauge_sample")) == 2, 60)
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    found = {(role, name) for role, name in site.query("SELECT role, name FROM gauge_sample")}
+    # The broker says what it dropped in its own time.
+    assert found | {("ingest", "broker_dropped")} == {
+        *((gauge.role, name) for name, gauge in GAUGES.items() if gauge.role != "every"),
+        *(("ingest", "rss_bytes"), ("detect", "rss_bytes")),
+    } - {("ingest", "certificate_left_s"), ("ingest", "crl_left_s")}
