@@ -230,7 +230,10 @@ def _places(wanted: Wanted) -> tuple[tuple[int, ...], tuple[str, ...]]:
     asns, targets = tuple(wanted.body.get("asns") or ()), tuple(wanted.body.get("targets") or ())
     if bool(asns) == bool(targets):
         raise ReviewRefusedError("say what leaves: networks, or targets", "give --asn or --target, not both")
-    return tuple(int(asn) for asn in asns), tuple(str(target) for target in targets)
+    try:
+        return tuple(int(asn) for asn in asns), tuple(str(target) for target in targets)
+    except ValueError:
+        raise ReviewRefusedError("a network that leaves is no number", "give its AS number, such as 64500") from None
 
 
 def _require_words(wanted: Wanted) -> None:

@@ -26,6 +26,7 @@ __all__ = ["Decided", "Wanted", "decide"]
 COMMAND_LINE = "(command line)"
 """In the audit, for what is decided without signing in."""
 _REASON = "human_review"
+_MOST_DETAIL = 1000
 _WAIT_S = 20
 """For a run of the detector to end."""
 
@@ -136,7 +137,7 @@ def _let_go(conn: Connection, subject: Subject, record: EventRecord) -> str:
 
 def _find(conn: Connection, name: str) -> Subject:
     """An event by public id or key, as it is now. Raises NotFoundError."""
-    found = [] if "\x00" in name else events.read_versions(conn, name)
+    found = events.read_versions(conn, name) if name.isascii() and name.isprintable() else []
     if not found:
         raise NotFoundError(f"there is no event {name!r}", "see: civobs events list")
     newest = found[-1]
@@ -157,7 +158,10 @@ def _audit(
     login = COMMAND_LINE if wanted.staff_key is None else stored.login_of(conn, wanted.staff_key)
     key = None if subject is None else subject.event_key
     audit.record(
-        conn, now, login, f"event.{wanted.action}", outcome, staff_key=wanted.staff_key, event_key=key, detail=detail
+        *(conn, now, login, f"event.{wanted.action}", outcome),
+        staff_key=wanted.staff_key,
+        event_key=key,
+        detail="".join(one if one.isprintable() else "?" for one in detail[:_MOST_DETAIL]),
     )
 
 

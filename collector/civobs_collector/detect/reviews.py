@@ -30,6 +30,7 @@ CONFIRM_POSTERIOR = 0.97
 """detection.md §3.8 asks for .99 of the filter; experience lets no more than this be stated (``confidence.most``)."""
 CONFIRM_HOUSEHOLDS = 3
 RETRACTED = "A reviewer of the observatory has retracted it: the notes say why."
+OF_THE_WHOLE = "The measurements that are named are those of the whole."
 BY_ITSELF = "by the measurements alone it would be called unconfirmed"
 NOT_BORNE_OUT = "the detector no longer finds it in the records that have arrived since"
 
@@ -143,7 +144,7 @@ def part_of(record: EventRecord, body: Mapping[str, Any]) -> EventRecord:
     return part.model_copy(
         update={
             "event_key": UUID(body["to_key"]),
-            "limits": (f"Taken out of {body['of']} by a reviewer.", *part.limits),
+            "limits": (f"Taken out of {body['of']} by a reviewer. {OF_THE_WHOLE}", *part.limits),
             "campaign": None,
             "dating": None,
             "cross_checks": {},
@@ -195,7 +196,7 @@ def _step(record: EventRecord, review: Review) -> EventRecord:
         return joined(record, review.body)
     body = review.body
     left = carved(record, asns=frozenset(body["asns"]), targets=frozenset(body["targets"]), keep=False)
-    note = f"A part of it has an event of its own since a reviewer took them apart: {review.body['to']}."
+    note = f"A reviewer took a part of it out, which has an event of its own: {review.body['to']}. {OF_THE_WHOLE}"
     return left.model_copy(update={"limits": (note, *left.limits)})
 
 
