@@ -12,7 +12,8 @@ import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from civobs_collector.api import models, routes_enrol
+from civobs_collector.api import body as bodies
+from civobs_collector.api import models
 from civobs_collector.api.app import create_app
 from civobs_collector.api.deps import POOL_SIZE
 from civobs_collector.api.problems import Problem
@@ -331,9 +332,10 @@ def test_enrolment_refuses_garbage_size_and_haste(plain_dsn, tmp_path):
         assert int(answers[-1].headers["Retry-After"]) >= 1
 
 
-def test_enrolments_that_never_end_hold_up_no_reader(plain_dsn, tmp_path, monkeypatch):
-    monkeypatch.setattr(routes_enrol, "BODY_S", 4.0)
-    head = b"POST /enrol/v1 HTTP/1.1\r\nHost: observatory\r\nContent-Length: 1000\r\n\r\nx"
+@pytest.mark.parametrize("path", ["/enrol/v1", "/staff/sign-in"])
+def test_bodies_that_never_end_hold_up_no_reader(plain_dsn, tmp_path, monkeypatch, path):
+    monkeypatch.setattr(bodies, "BODY_S", 4.0)
+    head = f"POST {path} HTTP/1.1\r\nHost: observatory\r\nContent-Length: 1000\r\n\r\nx".encode()
     for site in served_at(plain_dsn, tmp_path):
         where = (site.client.base_url.host, site.client.base_url.port)
         with ExitStack() as lines:

@@ -50,10 +50,14 @@ def test_members_are_listed_disabled_enabled_and_reset_and_all_that_is_in_the_au
     assert "may sign in again" in civobs("enable", "amina")[1]
     reset = civobs("reset", "amina", "--password-file", "password", "--json")
     assert json.loads(reset[1])["otpauth"] != json.loads(added[1])["otpauth"]
+    assert civobs("role", "amina", "reviewer")[1] == "amina is reviewer, was viewer\n"
+    assert json.loads(civobs("role", "amina", "admin", "--json")[1])["before"] == "reviewer"
     assert "amina" in civobs("list")[1]
     audit = json.loads(civobs("audit", "--json")[1])
-    assert [one["action"] for one in audit] == ["staff-reset", "staff-enable", "staff-disable", "staff-add"]
-    assert "staff-disable" in civobs("audit", "--limit", "3")[1]
+    assert [one["action"] for one in audit] == [
+        *("staff-role", "staff-role", "staff-reset", "staff-enable", "staff-disable", "staff-add"),
+    ]
+    assert "staff-disable" in civobs("audit", "--limit", "5")[1]
     assert PASSWORD not in json.dumps(audit)
 
 
@@ -61,7 +65,7 @@ def test_members_are_listed_disabled_enabled_and_reset_and_all_that_is_in_the_au
     ("words", "cause"),
     [
         (("add", "Amina!", "--name", "A", "--password-file", "password"), "cannot be a login"),
-        (("add", "amina", "--name", " ", "--password-file", "password"), "a name is needed"),
+        (("add", "amina", "--name", " ", "--password-file", "password"), "a name of at most 80 characters is needed"),
         (("add", "amina", "--name", "A"), "no terminal to ask for the password"),
         (("add", "amina", "--name", "A", "--password-file", "open"), "others can read it"),
         (("add", "amina", "--name", "A", "--password-file", "/nowhere"), "there is no file"),
@@ -69,6 +73,7 @@ def test_members_are_listed_disabled_enabled_and_reset_and_all_that_is_in_the_au
             ("add", "amina", "--name", "Lantern Brick Otter Seventeen", "--password-file", "password"),
             "made of the login",
         ),
+        (("audit", "--limit", "0"), "a number of lines from 1"),
         (("disable", "nobody"), "there is no nobody among the staff"),
         (("reset", "nobody", "--password-file", "password"), "there is no nobody among the staff"),
     ],

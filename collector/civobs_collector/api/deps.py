@@ -1,5 +1,6 @@
 """What routes are given: a connection, the settings, the sealer, the drawings and who draws them ahead."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,6 +44,8 @@ class Served:
     """By the login that was typed, whoever's it is: the answer does not tell whether there is such a one."""
     strangers: TokenBuckets
     """Bounds what is written down of people who are not signed in."""
+    hashing: asyncio.Semaphore
+    """Bounds how many passwords are hashed at once."""
 
 
 def make_served(settings: CollectorSettings) -> Served:
@@ -65,6 +68,7 @@ def make_served(settings: CollectorSettings) -> Served:
         sign_ins=TokenBuckets(burst=5, refill_s=30.0),
         logins=TokenBuckets(burst=5, refill_s=60.0),
         strangers=TokenBuckets(burst=100, refill_s=60.0),
+        hashing=asyncio.Semaphore(2),
     )
 
 

@@ -20,7 +20,8 @@ MOST_WAITING, MOST_REVIEWED, AUDIT_LINES = 200, 20, 100
 @router.get("/staff/")
 def show_queue(conn: ConnDep, served: ServedDep, visit: VisitDep) -> Response:
     waiting, reviewed = list_waiting(conn, MOST_WAITING), list_reviewed(conn, MOST_REVIEWED)
-    return HTMLResponse(queue_page(frame(served, visit, "/staff/"), waiting, reviewed, visit.at))
+    around = frame(served, visit, "/staff/")
+    return HTMLResponse(queue_page(around, waiting, reviewed, visit.at, full=len(waiting) == MOST_WAITING))
 
 
 @router.get("/staff/audit")
@@ -29,7 +30,7 @@ def show_audit(
     served: ServedDep,
     visit: VisitDep,
     before: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
-    login: Annotated[str, Query(max_length=32)] = "",
+    login: Annotated[str, Query(max_length=32, pattern=r"^[a-z0-9._() -]*$")] = "",
 ) -> Response:
     staff_deps.require_role(conn, visit, Role.ADMIN, "audit")
     lines = read_audit(conn, AUDIT_LINES + 1, before=before, login=login.strip() or None)

@@ -1,12 +1,11 @@
 """``POST /enrol/v1`` and ``GET /time/v1``: all that a probe asks of HTTP. The rest goes over MQTT."""
 
-import asyncio
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
-from starlette.requests import ClientDisconnect
 
+from civobs_collector.api.body import BodyLimit
 from civobs_collector.api.deps import ConnDep, ServedDep
 from civobs_collector.api.problems import ApiProblem
 from civobs_collector.api.rate import TokenBuckets
@@ -16,8 +15,7 @@ from civobs_wire.enrol import EnrolResponse
 router = APIRouter(tags=["probes"])
 
 OCTETS = "application/octet-stream"
-BODY_S = 15.0
-"""Seconds for 16 KiB: 9 kbit/s, less than a bad mobile line gives."""
+_BODY = BodyLimit("An enrolment", MAX_REQUEST_BYTES)
 
 
 def _limit(request: Request, buckets: TokenBuckets) -> None:
@@ -37,29 +35,7 @@ def _limit_times(request: Request, served: ServedDep) -> None:
     _limit(request, served.times)
 
 
-async def _message(request: Request) -> bytes:
-    """Read the body, no more of it than an enrolment can be and no longer than it can take."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_S):
-            async for piece in request.stream():
-                body += piece
-                if len(body) > MAX_REQUEST_BYTES:
-                    raise ApiProblem(
-                        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"An enrolment has at most {MAX_REQUEST_BYTES} bytes."
-                    )
-    except ClientDisconnect:
-        raise ApiProblem(HTTPStatus.BAD_REQUEST, "The request ended before its body did.") from None
-    except TimeoutError:
-        raise ApiProblem(
-            HTTPStatus.REQUEST_TIMEOUT,
-            f"The request did not arrive within {BODY_S:.0f} seconds.",
-            {"Connection": "close"},
-        ) from None
-    return bytes(body)
-
-
-MessageDep = Annotated[bytes, Depends(_message)]
+MessageDep = Annotated[bytes, Depends(_BODY.read)]
 
 
 @router.post(

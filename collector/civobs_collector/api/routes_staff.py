@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from civobs_collector.api import staff_deps
 from civobs_collector.api.deps import ConnDep, ServedDep
-from civobs_collector.api.staff_deps import COOKIE, FORM_COOKIE, DeskDep, FormDep, OwnFormDep, VisitDep
+from civobs_collector.api.staff_deps import COOKIE, FORM_COOKIE, DeskDep, FormDep, GateDep, OwnFormDep, VisitDep
 from civobs_collector.db import audit
 from civobs_collector.desk import sessions
 from civobs_collector.desk.sign_in import Typed, sign_in
@@ -29,7 +29,9 @@ def show_sign_in(
 
 
 @router.post(staff_deps.SIGN_IN)
-def do_sign_in(request: Request, form: FormDep, conn: ConnDep, served: ServedDep, desk: DeskDep) -> Response:
+def do_sign_in(
+    request: Request, form: FormDep, served: ServedDep, desk: DeskDep, _gate: GateDep, conn: ConnDep
+) -> Response:
     """One answer for all that is wrong with a login, a password and a code."""
     wanted = form.get("next")
     cookie = request.cookies.get(FORM_COOKIE, "")

@@ -4,8 +4,10 @@ A form has the token of its session, and the browser says that it comes from her
 another site (SameSite=Strict), so whoever follows a link from elsewhere is asked to go on from the sign-in page.
 """
 
+import asyncio
 import re
 import secrets
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -17,8 +19,8 @@ from uuid import UUID
 
 from fastapi import Depends, Request, Response
 from starlette.datastructures import ImmutableMultiDict
-from starlette.requests import ClientDisconnect
 
+from civobs_collector.api.body import BodyLimit
 from civobs_collector.api.deps import ConnDep, Served, ServedDep
 from civobs_collector.api.problems import ApiProblem, not_found
 from civobs_collector.db import audit
@@ -36,8 +38,11 @@ CSRF = "csrf"
 NOBODY = "(nobody)"
 """In the audit, for whoever is not signed in. What was typed for a login is not written down: it may be a password."""
 
-_MOST_BYTES = 64 * 1024
+_BODY = BodyLimit("A form", 64 * 1024)
 _MOST_FIELDS = 500
+_NUL = "\0"
+"""No text of a form has it, and the database takes none with it."""
+_GATE_S = 10.0
 _OWN_PATH = re.compile(r"/staff/[A-Za-z0-9/_-]*")
 
 Form = ImmutableMultiDict[str, str]
@@ -97,18 +102,14 @@ VisitDep = Annotated[Visit, Depends(_visit)]
 
 
 async def _form(request: Request) -> Form:
-    """Read a form's fields, no more of them than ours can have."""
-    body = bytearray()
+    """Read a form's fields."""
+    body = await _BODY.read(request)
     try:
-        async for piece in request.stream():
-            body += piece
-            if len(body) > _MOST_BYTES:
-                raise ApiProblem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A form has at most {_MOST_BYTES} bytes.")
         fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
-    except ClientDisconnect:
-        raise ApiProblem(HTTPStatus.BAD_REQUEST, "The request ended before its form did.") from None
     except ValueError:
-        raise ApiProblem(HTTPStatus.BAD_REQUEST, "This is no form of ours.") from None
+        fields = [("", _NUL)]
+    if any(_NUL in part for pair in fields for part in pair):
+        raise ApiProblem(HTTPStatus.BAD_REQUEST, "This is no form of ours.")
     return ImmutableMultiDict(fields)
 
 
@@ -161,6 +162,24 @@ def require_role(conn: Connection, visit: Visit, needed: Role, action: str, even
     if not visit.member.role.covers(needed):
         refuse(conn, visit, action, f"needs the role {needed}, has {visit.member.role}", event_key)
         raise ApiProblem(HTTPStatus.FORBIDDEN, f"This is for the role {needed}; yours is {visit.member.role}.")
+
+
+async def _gate(served: ServedDep) -> AsyncIterator[None]:
+    """Let in a few at a time: a hash takes 64 MiB, and who waits here holds no thread and no connection yet."""
+    try:
+        async with asyncio.timeout(_GATE_S):
+            await served.hashing.acquire()
+    except TimeoutError:
+        raise ApiProblem(
+            HTTPStatus.SERVICE_UNAVAILABLE, "Too many are signing in at the moment.", {"Retry-After": "30"}
+        ) from None
+    try:
+        yield
+    finally:
+        served.hashing.release()
+
+
+GateDep = Annotated[None, Depends(_gate)]
 
 
 def waiting_s(request: Request, served: Served, login: str) -> int:

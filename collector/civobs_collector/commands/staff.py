@@ -20,6 +20,7 @@ from civobs_collector.db.connect import Connection, connect, database_errors
 from civobs_collector.db.migrate import require_current
 from civobs_collector.db.staff import Role, list_staff, read_audit
 from civobs_collector.desk import members
+from civobs_collector.desk.decisions import MOST_NAME
 from civobs_collector.desk.members import Enrolled
 from civobs_collector.errors import ConfigError
 from civobs_collector.keys import read_secret
@@ -41,6 +42,10 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     _password_option(add)
 
     _action(actions, "list", "list the staff", _list)
+
+    role = _action(actions, "role", "give a person another role", _role)
+    role.add_argument("login")
+    role.add_argument("role", choices=[one.value for one in Role])
 
     reset = _action(actions, "reset", "give a new password and new codes, and end all sessions", _reset)
     reset.add_argument("login")
@@ -85,8 +90,11 @@ def _run(arguments: argparse.Namespace) -> int:
 def _add(conn: Connection, settings: CollectorSettings, arguments: argparse.Namespace) -> None:
     members.require_new(conn, arguments.login)
     name = arguments.name.strip()
-    if not name or not name.isprintable():
-        raise ConfigError("a name is needed", "give the name under which the person reviews: --name 'Amina Otieno'")
+    if not name or len(name) > MOST_NAME or not name.isprintable():
+        raise ConfigError(
+            f"a name of at most {MOST_NAME} characters is needed",
+            "give the name under which the person reviews: --name 'Amina Otieno'",
+        )
     password = _password(arguments)
     key = members.key_of_desk(conn, settings.keys.desk_key)
     member = (arguments.login, name, Role(arguments.role))
@@ -122,6 +130,14 @@ def _list(conn: Connection, _settings: CollectorSettings, arguments: argparse.Na
     print_table(("LOGIN", "NAME", "ROLE", "SINCE", "DISABLED"), lines)
 
 
+def _role(conn: Connection, _settings: CollectorSettings, arguments: argparse.Namespace) -> None:
+    before = members.set_role(conn, arguments.login, Role(arguments.role), datetime.now(UTC))
+    if arguments.json:
+        print_json({"login": arguments.login, "before": before, "role": arguments.role})
+    else:
+        print_line(f"{arguments.login} is {arguments.role}, was {before}")
+
+
 def _change(conn: Connection, _settings: CollectorSettings, arguments: argparse.Namespace) -> None:
     ended = members.set_enabled(conn, arguments.login, datetime.now(UTC), enabled=arguments.enabled)
     if arguments.json:
@@ -133,6 +149,8 @@ def _change(conn: Connection, _settings: CollectorSettings, arguments: argparse.
 
 
 def _audit(conn: Connection, _settings: CollectorSettings, arguments: argparse.Namespace) -> None:
+    if arguments.limit < 1:
+        raise ConfigError(f"{arguments.limit} is not a number of lines from 1", "such as: --limit 50")
     found = read_audit(conn, arguments.limit, login=arguments.login)
     if arguments.json:
         print_json([{**asdict(one), "event_key": one.event_key and str(one.event_key)} for one in found])

@@ -141,6 +141,11 @@ def set_disabled(conn: Connection, staff_key: int, disabled_at: datetime | None)
     conn.execute("UPDATE staff SET disabled_at = %s WHERE staff_key = %s", (disabled_at, staff_key))
 
 
+def set_role(conn: Connection, staff_key: int, role: Role) -> None:
+    """Let a member do more or less."""
+    conn.execute("UPDATE staff SET role = %s WHERE staff_key = %s", (role, staff_key))
+
+
 def use_code(conn: Connection, staff_key: int, step: int) -> bool:
     """Use up the code of a step; False when it or a later one was used before, or the member is disabled."""
     used = conn.execute(
@@ -197,6 +202,11 @@ def end_sessions(conn: Connection, staff_key: int, at: datetime) -> int:
         (at, staff_key, at),
     )
     return ended.rowcount
+
+
+def forget_session(conn: Connection, session_sha256: bytes) -> None:
+    """Delete a session."""
+    conn.execute("DELETE FROM staff_session WHERE session_sha256 = %s", (session_sha256,))
 
 
 def forget_sessions(conn: Connection, before: datetime) -> None:

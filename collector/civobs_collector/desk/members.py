@@ -86,6 +86,15 @@ def set_enabled(conn: Connection, login: str, now: datetime, *, enabled: bool) -
     return ended
 
 
+def set_role(conn: Connection, login: str, role: Role, now: datetime) -> Role:
+    """Give a member another role, from the next page on; return the one before."""
+    member = require_member(conn, login)
+    with conn.transaction():
+        staff.set_role(conn, member.staff_key, role)
+        audit.record(conn, now, OPERATOR, "staff-role", "done", detail=f"{login}, {role}, was {member.role}")
+    return member.role
+
+
 def _secrets(login: str, password: str, key: bytes) -> tuple[Secrets, str]:
     secret = codes.new_secret()
     return Secrets(passwords.hash_password(password), codes.seal(key, secret)), codes.uri(secret, login)

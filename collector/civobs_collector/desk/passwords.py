@@ -4,8 +4,6 @@ Length is what counts (NIST SP 800-63B §5.1.1.2): no rule asks for signs or cap
 of the login or of what is on every list of common passwords, or repeats itself.
 """
 
-from threading import BoundedSemaphore
-
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
@@ -26,8 +24,6 @@ _COMMON = frozenset(_COMMON_WORDS.split())
 """Roots of the passwords that are tried first, without the digits and signs that are hung on to them."""
 
 _HASHER = PasswordHasher()
-_AT_ONCE = BoundedSemaphore(2)
-"""A hash takes 64 MiB: sign-ins wait for each other rather than for memory."""
 _NOBODY = _HASHER.hash("of nobody: takes the time that a member's takes")
 
 
@@ -57,17 +53,15 @@ def _repeats(text: str, words: "frozenset[str] | set[str]") -> bool:
 
 def hash_password(password: str) -> str:
     """Hash a password for storage."""
-    with _AT_ONCE:
-        return _HASHER.hash(password)
+    return _HASHER.hash(password)
 
 
 def matches(password: str, password_hash: str | None) -> bool:
     """Compare; without a hash the answer is no, after the same time."""
-    with _AT_ONCE:
-        try:
-            right = _HASHER.verify(password_hash or _NOBODY, password[: MOST + 1])
-        except (VerificationError, InvalidHashError):
-            return False
+    try:
+        right = _HASHER.verify(password_hash or _NOBODY, password[: MOST + 1])
+    except (VerificationError, InvalidHashError):
+        return False
     return right and password_hash is not None
 
 

@@ -49,6 +49,7 @@ def find(conn: Connection, browser: Browser, now: datetime) -> staff.Session | N
     if session is None:
         return None
     if session.ended_at is not None:
+        staff.forget_session(conn, digest)  # so that it is logged once, however often it is shown
         _refuse(conn, session, now, "a cookie was shown after its session had been ended")
         return None
     if now >= min(session.expires_at, session.seen_at + IDLE) or session.member.disabled_at is not None:

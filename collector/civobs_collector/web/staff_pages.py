@@ -29,6 +29,7 @@ ACTIONS: dict[str, str] = {
     "split": "Split",
     "audit": "Read the audit log",
     "staff-add": "Add to the staff",
+    "staff-role": "Give another role",
     "staff-reset": "Give new secrets",
     "staff-disable": "Disable",
     "staff-enable": "Enable",
@@ -74,8 +75,10 @@ def sign_in_page(csrf: str, wanted: str | None, wrong: str) -> str:
     return render("staff_sign_in.html", {"csrf": csrf, "wanted": wanted, "wrong": wrong})
 
 
-def queue_page(frame: Frame, waiting: Sequence[QueueRow], reviewed: Sequence[QueueRow], now: datetime) -> str:
-    """Render what waits for a person, and what was decided last."""
+def queue_page(
+    frame: Frame, waiting: Sequence[QueueRow], reviewed: Sequence[QueueRow], now: datetime, *, full: bool
+) -> str:
+    """Render what waits for a person, and what was decided last. A ``full`` list may lack the oldest."""
     lines = [line(row, frame.base_url) for row in waiting]
     held = [one for one in lines if one.event.record.held == HELD]
     rest = [one for one in lines if one.event.record.held != HELD]
@@ -95,7 +98,9 @@ def queue_page(frame: Frame, waiting: Sequence[QueueRow], reviewed: Sequence[Que
         ),
     )
     decided = [line(row, frame.base_url) for row in reviewed]
-    return render("staff_queue.html", {**frame.values(), "sections": sections, "decided": decided, "now": now})
+    return render(
+        "staff_queue.html", {**frame.values(), "sections": sections, "decided": decided, "now": now, "full": full}
+    )
 
 
 def line(row: QueueRow, base_url: str) -> Waiting:
