@@ -169,6 +169,7 @@ class Writer:
         self._link.close()
         self._committer.close()
         self._held = None
+        self._statements = Statements(self._settings.detect.time_scale)
         while not self._link.queue.empty():
             self._link.queue.get()
 
