@@ -4,7 +4,7 @@ No probe runs. Presence, batches, ladder rows, signs of life and gauges are writ
 detector itself judges them, at its ticks, as of the moment of each.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -100,8 +100,11 @@ def read_story(name: str, times: int | None = None) -> Story:
     return Story(name, loaded.scenario, tuple(spans), homes)
 
 
-def play(story: Story, dsn: str) -> None:
-    """Store what the story leaves and run the detector through it. Rows of homes that are cut off come later."""
+def play(story: Story, dsn: str, after: Callable[[datetime], None] = lambda _: None) -> None:
+    """Store what the story leaves and run the detector through it. Rows of homes that are cut off come later.
+
+    ``after`` is called after each run of the detector, with its time.
+    """
     settings = CollectorSettings(database=DatabaseSettings(dsn=dsn), detect=DetectSettings(window_d=_WINDOW_D))
     with psycopg.connect(dsn) as conn:
         homes = [_enrol(conn, number, *place) for number, place in enumerate(story.homes, start=1)]
@@ -118,6 +121,7 @@ def play(story: Story, dsn: str) -> None:
                     _deliver(conn, homes, late.pop(0)[1], story)
                     conn.commit()
                 detect_once(detector, settings, now, services=False)
+                after(now)
         _judge(conn, story)
 
 
