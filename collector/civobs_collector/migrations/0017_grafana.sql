@@ -45,11 +45,12 @@ SELECT v.event_key::text AS event_key, coalesce(v.public_id, v.event_key::text) 
        (r.affected->>'fraction_hi')::float8 AS fraction_hi,
        r.likeliest, r.cause->>'value' AS cause, coalesce(r.cause->'sources'->>0, '') AS cause_source,
        coalesce(r.provisional, false) AS provisional, coalesce(r.held, '') AS held, coalesce(r.reviewed_by, '') AS reviewed_by,
-       coalesce(r.coverage_note, '') AS coverage_note, v.detector_version
+       coalesce(r.coverage_note, '') AS coverage_note, coalesce(r.evidence->>'query', '') AS measurements, v.detector_version
   FROM event_current v
  CROSS JOIN LATERAL jsonb_to_record(v.record) AS r (
    scope jsonb, onset jsonb, resolution jsonb, severity jsonb, affected jsonb, confidence jsonb, cause jsonb, depth text,
-   likeliest text, provisional bool, held text, reviewed_by text, coverage_note text)
+   likeliest text, provisional bool, held text, reviewed_by text, coverage_note text,
+   evidence jsonb)
  CROSS JOIN LATERAL (SELECT min(published_at) AS first_published_at FROM event_version o WHERE o.event_key = v.event_key) first
  CROSS JOIN LATERAL (
    SELECT string_agg(name, ', ' ORDER BY place) AS listed,
@@ -96,6 +97,7 @@ COMMENT ON COLUMN grafana.event.provisional IS 'Rows of the affected probes have
 COMMENT ON COLUMN grafana.event.held IS 'Why it is held back from the public; empty if it is not.';
 COMMENT ON COLUMN grafana.event.reviewed_by IS 'Who reviewed it; empty if nobody has.';
 COMMENT ON COLUMN grafana.event.coverage_note IS 'What was observed and what was not, in a sentence.';
+COMMENT ON COLUMN grafana.event.measurements IS 'Path of its measurements in the API of the public site.';
 COMMENT ON COLUMN grafana.event.detector_version IS 'Which detector wrote the newest version.';
 
 CREATE VIEW grafana.event_version WITH (security_barrier) AS
@@ -247,3 +249,272 @@ COMMENT ON COLUMN grafana.country.open_events IS 'Events that are open.';
 COMMENT ON COLUMN grafana.country.last_batch_at IS 'When the newest batch came.';
 COMMENT ON COLUMN grafana.country.state_code IS '0 no household, 1 nothing on record, 2 silent (no household online, no batch for an hour), 3 an event in a part of it, 4 an event of the whole country.';
 COMMENT ON COLUMN grafana.country.state IS 'The same in words.';
+
+-- One event in detail.
+
+CREATE VIEW grafana.event_signal WITH (security_barrier) AS
+SELECT coalesce(v.public_id, v.event_key::text) AS event, s.signal,
+       (s.onset->>'earliest')::timestamptz AS onset_earliest, (s.onset->>'latest')::timestamptz AS onset_latest,
+       (s.resolution->>'earliest')::timestamptz AS resolution_earliest,
+       (s.resolution->>'latest')::timestamptz AS resolution_latest, s.value, s.baseline
+  FROM event_current v
+ CROSS JOIN LATERAL jsonb_to_recordset(v.record->'per_signal') AS s (
+   signal text, onset jsonb, resolution jsonb, value float8, baseline float8)
+ WHERE v.level <> 'probe';
+COMMENT ON VIEW grafana.event_signal IS 'Start and end of an event as each signal shows them; signals are never averaged.';
+COMMENT ON COLUMN grafana.event_signal.event IS 'Public id of the event; its internal key where it has none.';
+COMMENT ON COLUMN grafana.event_signal.signal IS 'presence, ladder.L3, ladder.L4, tls, …: what the times are read from.';
+COMMENT ON COLUMN grafana.event_signal.onset_earliest IS 'Start, lower bound.';
+COMMENT ON COLUMN grafana.event_signal.onset_latest IS 'Start, upper bound.';
+COMMENT ON COLUMN grafana.event_signal.resolution_earliest IS 'End, lower bound; empty while none was seen.';
+COMMENT ON COLUMN grafana.event_signal.resolution_latest IS 'End, upper bound; empty while none was seen.';
+COMMENT ON COLUMN grafana.event_signal.value IS 'Share of eligible households up during the event, by this signal, 0 to 1.';
+COMMENT ON COLUMN grafana.event_signal.baseline IS 'The same share in the hour before.';
+
+CREATE VIEW grafana.event_sentence WITH (security_barrier) AS
+SELECT coalesce(v.public_id, v.event_key::text) AS event, said.topic, said.place, said.sentence
+  FROM event_current v
+ CROSS JOIN LATERAL jsonb_to_record(v.record) AS r (confidence jsonb, limits jsonb, coverage_note text, notes jsonb)
+ CROSS JOIN LATERAL (
+   SELECT 'why' AS topic, place, text AS sentence
+     FROM jsonb_array_elements_text(r.confidence->'reasons') WITH ORDINALITY a (text, place)
+   UNION ALL SELECT 'observed', 1, r.coverage_note
+   UNION ALL SELECT 'cannot say', place, text FROM jsonb_array_elements_text(r.limits) WITH ORDINALITY a (text, place)
+   UNION ALL SELECT 'note', place, note->>'text' FROM jsonb_array_elements(r.notes) WITH ORDINALITY a (note, place)) said
+ WHERE v.level <> 'probe' AND said.sentence <> '';
+COMMENT ON VIEW grafana.event_sentence IS 'What an event''s record says in words: why it is believed, what was observed, what cannot be said, notes of reviewers.';
+COMMENT ON COLUMN grafana.event_sentence.event IS 'Public id of the event; its internal key where it has none.';
+COMMENT ON COLUMN grafana.event_sentence.topic IS 'why, observed, cannot say or note.';
+COMMENT ON COLUMN grafana.event_sentence.place IS 'Order within the topic, from 1.';
+COMMENT ON COLUMN grafana.event_sentence.sentence IS 'A plain sentence.';
+
+CREATE VIEW grafana.event_hypothesis WITH (security_barrier) AS
+SELECT coalesce(v.public_id, v.event_key::text) AS event, h.hypothesis, h.weight::float8 AS weight
+  FROM event_current v CROSS JOIN LATERAL jsonb_each_text(v.record->'hypotheses') AS h (hypothesis, weight)
+ WHERE v.level <> 'probe';
+COMMENT ON VIEW grafana.event_hypothesis IS 'How well each place of the fault fits what was seen, compared with the others named only. Where, never who.';
+COMMENT ON COLUMN grafana.event_hypothesis.event IS 'Public id of the event; its internal key where it has none.';
+COMMENT ON COLUMN grafana.event_hypothesis.hypothesis IS 'power, home_network, isp, national, international_only, …';
+COMMENT ON COLUMN grafana.event_hypothesis.weight IS 'Its share of all, 0 to 1.';
+
+CREATE VIEW grafana.review WITH (security_barrier) AS
+SELECT coalesce(e.public_id, e.event_key::text) AS event, w.at, w.reviewer, w.action, w.note,
+       array_to_string(w.sources, ' ') AS sources
+  FROM review w JOIN event e USING (event_key)
+ WHERE NOT EXISTS (SELECT FROM event_version v WHERE v.event_key = e.event_key AND v.level = 'probe');
+COMMENT ON VIEW grafana.review IS 'What people decided about events, a row a decision.';
+COMMENT ON COLUMN grafana.review.event IS 'Public id of the event; its internal key where it has none.';
+COMMENT ON COLUMN grafana.review.at IS 'When.';
+COMMENT ON COLUMN grafana.review.reviewer IS 'The name that stands in the record.';
+COMMENT ON COLUMN grafana.review.action IS 'confirm, retract, reopen, hold, release, annotate, cause, merge or split.';
+COMMENT ON COLUMN grafana.review.note IS 'What was said with it.';
+COMMENT ON COLUMN grafana.review.sources IS 'Links, a space between them.';
+
+-- What the ladder says, by hours and days: as folded by the roll-up job, and of the last two hours from the rows, where
+-- they are not folded yet. A household counts by what most of its turns say.
+
+CREATE VIEW grafana.ladder_hour AS
+SELECT at, cc, asn, access, rung, count(*) AS households, count(*) FILTER (WHERE ok >= greatest(partly, failed)) AS ok,
+       count(*) FILTER (WHERE partly > ok AND partly >= failed) AS partly,
+       count(*) FILTER (WHERE failed > greatest(ok, partly)) AS failed
+  FROM (
+    SELECT at, cc, asn, access, rung, household_key, coalesce(sum(n) FILTER (WHERE said = 0), 0) AS ok,
+           coalesce(sum(n) FILTER (WHERE said = 6), 0) AS partly, coalesce(sum(n) FILTER (WHERE said = 1), 0) AS failed
+      FROM (
+        SELECT l.start AS at, p.cc, p.asn, coalesce(p.access, 'unknown') AS access, p.household_key, t.name AS rung,
+               run.said, run.n
+          FROM probe p JOIN ladder_1h l USING (probe_key)
+         CROSS JOIN LATERAL unnest(l.target_key, l.said, l.n) AS run (target_key, said, n)
+          JOIN target t ON t.target_key = run.target_key
+         WHERE p.status = 'active' AND NOT p.is_anchor AND run.said IN (0, 1, 6)
+        UNION ALL
+        SELECT date_bin('1 hour', m.ts, '2000-01-01Z'), p.cc, p.asn, coalesce(p.access, 'unknown'), p.household_key, t.name,
+               m.outcome, 1
+          FROM probe p JOIN measurement m USING (probe_key) JOIN target t USING (target_key)
+         WHERE p.status = 'active' AND NOT p.is_anchor AND m.kind = (SELECT kind FROM kind WHERE name = 'ladder')
+           AND m.outcome < 2 AND m.ts >= date_trunc('hour', now()) - interval '1 hour' AND m.ts <= now()
+           AND NOT EXISTS (SELECT FROM ladder_1h f WHERE f.probe_key = m.probe_key
+                                                     AND f.start = date_bin('1 hour', m.ts, '2000-01-01Z'))
+      ) turn GROUP BY 1, 2, 3, 4, 5, 6
+  ) home GROUP BY 1, 2, 3, 4, 5;
+COMMENT ON VIEW grafana.ladder_hour IS 'What households found on each rung of the ladder, hour by hour, 90 days back. Ask for one country and a few days.';
+COMMENT ON COLUMN grafana.ladder_hour.at IS 'Start of the hour.';
+COMMENT ON COLUMN grafana.ladder_hour.cc IS 'Country, two letters.';
+COMMENT ON COLUMN grafana.ladder_hour.asn IS 'Network.';
+COMMENT ON COLUMN grafana.ladder_hour.access IS 'What the line is: fixed, mobile or unknown.';
+COMMENT ON COLUMN grafana.ladder_hour.rung IS 'L0 power, L1 link, L2 access, L3 domestic, L4 international, L5 services.';
+COMMENT ON COLUMN grafana.ladder_hour.households IS 'Households that asked this rung.';
+COMMENT ON COLUMN grafana.ladder_hour.ok IS 'Those of which most turns went well.';
+COMMENT ON COLUMN grafana.ladder_hour.partly IS 'Those of which most turns were answered by a few only.';
+COMMENT ON COLUMN grafana.ladder_hour.failed IS 'Those of which most turns failed.';
+
+CREATE VIEW grafana.ladder_day AS
+SELECT at, cc, asn, access, rung, count(*) AS households, count(*) FILTER (WHERE ok >= greatest(partly, failed)) AS ok,
+       count(*) FILTER (WHERE partly > ok AND partly >= failed) AS partly,
+       count(*) FILTER (WHERE failed > greatest(ok, partly)) AS failed
+  FROM (
+    SELECT l.start AS at, p.cc, p.asn, coalesce(p.access, 'unknown') AS access, t.name AS rung, p.household_key,
+           coalesce(sum(run.n) FILTER (WHERE run.said = 0), 0) AS ok,
+           coalesce(sum(run.n) FILTER (WHERE run.said = 6), 0) AS partly,
+           coalesce(sum(run.n) FILTER (WHERE run.said = 1), 0) AS failed
+      FROM probe p JOIN ladder_1d l USING (probe_key)
+     CROSS JOIN LATERAL unnest(l.target_key, l.said, l.n) AS run (target_key, said, n)
+      JOIN target t ON t.target_key = run.target_key
+     WHERE p.status = 'active' AND NOT p.is_anchor AND run.said IN (0, 1, 6)
+     GROUP BY 1, 2, 3, 4, 5, 6
+  ) home GROUP BY 1, 2, 3, 4, 5;
+COMMENT ON VIEW grafana.ladder_day IS 'The same as grafana.ladder_hour by days that are over, for longer times.';
+COMMENT ON COLUMN grafana.ladder_day.at IS 'Start of the day, UTC.';
+COMMENT ON COLUMN grafana.ladder_day.cc IS 'Country, two letters.';
+COMMENT ON COLUMN grafana.ladder_day.asn IS 'Network.';
+COMMENT ON COLUMN grafana.ladder_day.access IS 'What the line is: fixed, mobile or unknown.';
+COMMENT ON COLUMN grafana.ladder_day.rung IS 'L0 to L5.';
+COMMENT ON COLUMN grafana.ladder_day.households IS 'Households that asked this rung.';
+COMMENT ON COLUMN grafana.ladder_day.ok IS 'Those of which most turns went well.';
+COMMENT ON COLUMN grafana.ladder_day.partly IS 'Those of which most turns were answered by a few only.';
+COMMENT ON COLUMN grafana.ladder_day.failed IS 'Those of which most turns failed.';
+
+-- A function, because the roll-ups are found by hour and probe: a condition on a view would read those of the whole world.
+CREATE FUNCTION grafana.target_hours(since timestamptz, until timestamptz, only_cc text, of_anchors bool DEFAULT false)
+RETURNS TABLE (at timestamptz, asn int8, access text, target text, layer text, households int8, failing int8,
+               measurements int8, failed int8)
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 10000 SET search_path FROM CURRENT
+BEGIN ATOMIC
+  SELECT cell.at, cell.asn, cell.access, t.name, k.name, count(*), count(*) FILTER (WHERE 2 * cell.failed > cell.ran),
+         sum(cell.ran)::int8, sum(cell.failed)::int8
+    FROM (
+      SELECT hour.at, p.asn, coalesce(p.access, 'unknown') AS access, p.household_key, r.target_key, r.kind,
+             sum(r.n - r.n_not_run) AS ran, sum(r.n - r.n_not_run - r.n_ok) AS failed
+        FROM generate_series(date_trunc('hour', greatest(since, until - interval '3 days'), 'UTC'), until, interval '1 hour')
+             AS hour (at)
+       CROSS JOIN probe p
+       CROSS JOIN LATERAL (
+         SELECT * FROM rollup_1h h
+          WHERE h.bucket = hour.at AND h.probe_key = p.probe_key AND h.n > h.n_not_run
+            AND h.kind = ANY(ARRAY(SELECT kind FROM kind WHERE name IN ('dns', 'tcp', 'tls', 'http', 'quic')))
+         OFFSET 0) r
+       WHERE p.status = 'active' AND p.is_anchor = of_anchors AND (only_cc IS NULL OR p.cc = only_cc)
+       GROUP BY 1, 2, 3, 4, 5, 6) cell
+    JOIN target t USING (target_key) JOIN kind k USING (kind)
+   GROUP BY 1, 2, 3, 4, 5;
+END;
+COMMENT ON FUNCTION grafana.target_hours IS 'What households (or anchors) of a country found of each target on each layer (dns, tcp, tls, http, quic), hour by hour, of at most the last three days before until: households that asked, those of which most turns failed (failing), measurements that ran and those that failed.';
+
+CREATE VIEW grafana.transfer AS
+SELECT m.ts AS at, p.cc, p.asn, coalesce(n.name || ' ', '') || '(AS' || p.asn || ')' AS network,
+       coalesce(p.access, 'unknown') AS access, k.name AS kind, t.name AS target,
+       coalesce(m.detail->>'server', '-') AS server, coalesce(m.detail->>'direction', 'download') AS direction,
+       coalesce(m.detail->>'arm', '') AS arm, coalesce(m.detail->>'transport', 'tcp') AS transport,
+       m.value, m.ms::float8 / 1000 AS rtt_s
+  FROM probe p JOIN measurement m USING (probe_key) JOIN kind k USING (kind) JOIN target t USING (target_key)
+  LEFT JOIN network n USING (asn)
+ WHERE p.status = 'active' AND NOT p.is_anchor AND m.outcome = 0 AND m.value IS NOT NULL
+   AND m.kind = ANY(ARRAY(SELECT kind FROM kind WHERE name IN ('throughput', 'responsiveness', 'throttling')));
+COMMENT ON VIEW grafana.transfer IS 'Transfers of households to the observatory''s servers and of pairs for throttling, a row each, 90 days back. Always give a time.';
+COMMENT ON COLUMN grafana.transfer.at IS 'When it ran.';
+COMMENT ON COLUMN grafana.transfer.cc IS 'Country, two letters.';
+COMMENT ON COLUMN grafana.transfer.asn IS 'Network.';
+COMMENT ON COLUMN grafana.transfer.network IS 'Its name and number.';
+COMMENT ON COLUMN grafana.transfer.access IS 'What the line is: fixed, mobile or unknown.';
+COMMENT ON COLUMN grafana.transfer.kind IS 'throughput, responsiveness or throttling.';
+COMMENT ON COLUMN grafana.transfer.target IS 'Id of the target in the plan.';
+COMMENT ON COLUMN grafana.transfer.server IS 'The server it went to, as the plan names it.';
+COMMENT ON COLUMN grafana.transfer.direction IS 'download or upload.';
+COMMENT ON COLUMN grafana.transfer.arm IS 'Of a pair: target (under the service''s name) or neutral; else empty.';
+COMMENT ON COLUMN grafana.transfer.transport IS 'tcp or quic.';
+COMMENT ON COLUMN grafana.transfer.value IS 'Payload, bits a second; of responsiveness round trips a minute.';
+COMMENT ON COLUMN grafana.transfer.rtt_s IS 'Lowest round trip, seconds; of responsiveness the one before the load.';
+
+-- The fleet and the observatory itself.
+
+CREATE VIEW grafana.probe AS
+SELECT p.probe_id, p.cc, p.asn, coalesce(n.name || ' ', '') || '(AS' || p.asn || ')' AS network,
+       coalesce(p.access, 'unknown') AS access, p.is_anchor, p.status, coalesce(last.agent, p.agent) AS agent,
+       coalesce(p.board, '') AS board, p.enrolled_at,
+       coalesce(said.state, 'never heard') AS state, said.received_at AS state_since,
+       coalesce(said.broker, 0) > 0 AS detour, last.received_at AS last_batch_at,
+       extract(epoch FROM last.received_at - last.sealed_at)::float8 AS spool_age_s, coalesce(last.clock, '') AS clock,
+       CASE WHEN last.clock_err_ms < 2147483647 THEN last.clock_err_ms / 1000.0::float8 END AS clock_error_s,
+       coalesce(last.plan_id, '') AS plan, coalesce(had.missing, 0) AS missing_batches, coalesce(had.refused, 0) AS refused_batches
+  FROM probe p LEFT JOIN network n USING (asn)
+  LEFT JOIN LATERAL (SELECT s.state, s.received_at, s.broker FROM presence s WHERE s.probe_key = p.probe_key
+                      ORDER BY s.received_at DESC LIMIT 1) said ON true
+  LEFT JOIN LATERAL (SELECT * FROM batch b WHERE b.probe_key = p.probe_key ORDER BY b.received_at DESC LIMIT 1) last ON true
+  LEFT JOIN LATERAL (
+    SELECT upper(r.committed + r.rejected) - 1
+           - (SELECT coalesce(sum(upper(one) - lower(one)), 0)::int8 FROM unnest(r.committed + r.rejected) one) AS missing,
+           (SELECT coalesce(sum(upper(one) - lower(one)), 0)::int8 FROM unnest(r.rejected) one) AS refused
+      FROM receipt r WHERE r.probe_key = p.probe_key) had ON true;
+COMMENT ON VIEW grafana.probe IS 'The fleet, a row a probe, as it stands now. A probe is a home: show these rows to nobody outside.';
+COMMENT ON COLUMN grafana.probe.probe_id IS 'The probe''s pseudonym.';
+COMMENT ON COLUMN grafana.probe.cc IS 'Country, two letters.';
+COMMENT ON COLUMN grafana.probe.asn IS 'Network; 0 where it is not known.';
+COMMENT ON COLUMN grafana.probe.network IS 'Its name and number.';
+COMMENT ON COLUMN grafana.probe.access IS 'What the line is: fixed, mobile or unknown.';
+COMMENT ON COLUMN grafana.probe.is_anchor IS 'An agent of the observatory in an uncensored network, used as control.';
+COMMENT ON COLUMN grafana.probe.status IS 'active, quarantined or revoked.';
+COMMENT ON COLUMN grafana.probe.agent IS 'Version of the agent, as its newest batch says.';
+COMMENT ON COLUMN grafana.probe.board IS 'What device it is; empty where it did not say.';
+COMMENT ON COLUMN grafana.probe.enrolled_at IS 'Since when it is one.';
+COMMENT ON COLUMN grafana.probe.state IS 'What the broker said last: online, offline, stopped, or never heard.';
+COMMENT ON COLUMN grafana.probe.state_since IS 'When that came.';
+COMMENT ON COLUMN grafana.probe.detour IS 'It comes by another broker than its first.';
+COMMENT ON COLUMN grafana.probe.last_batch_at IS 'When its newest batch came.';
+COMMENT ON COLUMN grafana.probe.spool_age_s IS 'How long that batch had waited at the probe, seconds.';
+COMMENT ON COLUMN grafana.probe.clock IS 'Its clock, as that batch says: synced, holdover or unknown.';
+COMMENT ON COLUMN grafana.probe.clock_error_s IS 'Bound of its clock''s error, seconds; empty where nothing bounds it.';
+COMMENT ON COLUMN grafana.probe.plan IS 'The plan that it works by.';
+COMMENT ON COLUMN grafana.probe.missing_batches IS 'Numbers of batches below the newest that have not come: gaps.';
+COMMENT ON COLUMN grafana.probe.refused_batches IS 'Batches that were refused for good.';
+
+CREATE VIEW grafana.batch AS
+SELECT b.received_at, b.sealed_at, p.cc, p.asn, p.is_anchor, b.agent, b.n AS measurements,
+       extract(epoch FROM b.received_at - b.sealed_at)::float8 AS age_s, b.clock
+  FROM batch b JOIN probe p USING (probe_key);
+COMMENT ON VIEW grafana.batch IS 'Batches that were committed, a row each. Always give a time by received_at.';
+COMMENT ON COLUMN grafana.batch.received_at IS 'When it came.';
+COMMENT ON COLUMN grafana.batch.sealed_at IS 'When the probe sealed it, by its clock.';
+COMMENT ON COLUMN grafana.batch.cc IS 'Country, two letters.';
+COMMENT ON COLUMN grafana.batch.asn IS 'Network.';
+COMMENT ON COLUMN grafana.batch.is_anchor IS 'It is an anchor''s.';
+COMMENT ON COLUMN grafana.batch.agent IS 'Version of the agent.';
+COMMENT ON COLUMN grafana.batch.measurements IS 'Measurements in it.';
+COMMENT ON COLUMN grafana.batch.age_s IS 'From sealed to received, seconds; below 0 where the probe''s clock is ahead.';
+COMMENT ON COLUMN grafana.batch.clock IS 'synced, holdover or unknown.';
+
+CREATE VIEW grafana.quarantine AS
+SELECT last_at, received_at AS first_at, n, reason, coalesce(probe_id, '') AS probe_id, receipted FROM rejected_batch;
+COMMENT ON VIEW grafana.quarantine IS 'What could not be stored, without its bytes.';
+COMMENT ON COLUMN grafana.quarantine.last_at IS 'When the same bytes came last.';
+COMMENT ON COLUMN grafana.quarantine.first_at IS 'When they came first.';
+COMMENT ON COLUMN grafana.quarantine.n IS 'How often they came.';
+COMMENT ON COLUMN grafana.quarantine.reason IS 'Why, from a closed vocabulary.';
+COMMENT ON COLUMN grafana.quarantine.probe_id IS 'Under whose name; empty where it has none.';
+COMMENT ON COLUMN grafana.quarantine.receipted IS 'The probe was told that it need not send them again.';
+
+CREATE VIEW grafana.gauge AS SELECT at, role, instance, name, label, value FROM gauge_sample;
+COMMENT ON VIEW grafana.gauge IS 'What each role measured of itself once a minute, 30 days back. Names and units: gauges.md. Always give a name and a time.';
+COMMENT ON COLUMN grafana.gauge.at IS 'When.';
+COMMENT ON COLUMN grafana.gauge.role IS 'Which role of the collector.';
+COMMENT ON COLUMN grafana.gauge.instance IS 'Which process of it.';
+COMMENT ON COLUMN grafana.gauge.name IS 'What was measured.';
+COMMENT ON COLUMN grafana.gauge.label IS 'Of which, where there are several: a certificate''s file, a folder.';
+COMMENT ON COLUMN grafana.gauge.value IS 'The number; its unit is in the name, or in gauges.md.';
+
+CREATE VIEW grafana.beat AS SELECT at, role, instance, ok FROM collector_beat;
+COMMENT ON VIEW grafana.beat IS 'Signs of life of the collector''s roles. Always give a time.';
+COMMENT ON COLUMN grafana.beat.at IS 'When.';
+COMMENT ON COLUMN grafana.beat.role IS 'Which role.';
+COMMENT ON COLUMN grafana.beat.instance IS 'Which process of it.';
+COMMENT ON COLUMN grafana.beat.ok IS 'It could do its work: of ingest, the broker is connected.';
+
+CREATE VIEW grafana.notice AS
+SELECT n.made_at, coalesce(e.public_id, e.event_key::text) AS event, n.change, n.state, n.attempts, n.sent_at
+  FROM notice n JOIN event e USING (event_key);
+COMMENT ON VIEW grafana.notice IS 'Notifications of events, a row for each and subscriber, without who that is.';
+COMMENT ON COLUMN grafana.notice.made_at IS 'When it was due.';
+COMMENT ON COLUMN grafana.notice.event IS 'Public id of the event; its internal key where it has none.';
+COMMENT ON COLUMN grafana.notice.change IS 'opened, worsened, confirmed, closed, retracted, …';
+COMMENT ON COLUMN grafana.notice.state IS 'waiting, sent, dead or dropped.';
+COMMENT ON COLUMN grafana.notice.attempts IS 'How often it was tried.';
+COMMENT ON COLUMN grafana.notice.sent_at IS 'When it was sent; empty if it was not.';
