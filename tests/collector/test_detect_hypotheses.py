@@ -101,6 +101,32 @@ def test_a_name_that_is_not_found_while_the_resolver_answers_is_no_outage():
     assert world.events(900) == ()
 
 
+def climbed_by_the_half_hour(world, keys, start, end):
+    """Cut off, with a row every 30 minutes: each is a run of its own."""
+    shutdown(world, keys, start, end)
+    for key in keys:
+        for minute in range(start - 180, end + 90, 30):
+            offline = start <= minute < end
+            for rung in (1, 2, 3, 4):
+                outcome = FAILED if offline and rung > 2 else OK
+                world.rows(key, rung, outcome, minute + 10, minute + 10)
+
+
+def test_a_ladder_climbed_by_the_half_hour_tells_the_depth_too():
+    world, kenya = kenya_and_tanzania()
+    climbed_by_the_half_hour(world, kenya, 600, 1200)
+    (event,) = world.events(1400)
+    assert (event.depth, event.likeliest) == (Depth.FULL, "national")
+
+
+def test_between_two_failed_climbs_a_probe_that_is_heard_is_not_cut_off():
+    world, kenya = kenya_and_tanzania()
+    for key in kenya:
+        for minute in range(400, 900, 30):
+            world.rows(key, 4, FAILED if 600 <= minute <= 640 else OK, minute, minute)
+    assert world.events(900) == ()
+
+
 def test_names_that_no_country_finds_are_no_countrys_outage():
     world, kenya = kenya_and_tanzania()
     tanzania = [probe.probe_key for probe in world.probes if probe.cc == "TZ"]

@@ -215,6 +215,7 @@ def _line(
     seen = _presence_cells(presence, last_row, axis)
     cells = {rung: _rung_cells(by_rung, rung, axis, params) for rung in sorted({r for r, _ in by_rung})}
     international = cells.get(INTERNATIONAL, np.zeros_like(seen))
+    _bridge(international, seen, [by_rung[at] for at in abroad], axis, params)
     combined = _combined(seen, international)
     beyond = math.ceil((axis.now - axis.start) / (axis.bin_s / axis.cells))
     combined[beyond:] = Code.UNKNOWN
@@ -257,7 +258,7 @@ def _arrived(families: Sequence[Sequence[LadderRun]], axis: Axis, params: Params
     cells = np.zeros(axis.n * axis.cells, dtype=np.uint8)
     for runs in families:
         spans = [(run.first_at.timestamp(), run.last_at.timestamp()) for run in runs]
-        bridge = max(params["ladder.gap"], params["late.spacing"] * _usual_step(runs, spans))
+        bridge = _hole(runs, params)
         for index, (first, last) in enumerate(spans):
             following = spans[index + 1][0] if index + 1 < len(spans) else last
             _paint(cells, axis, first, following if 0 < following - last <= bridge else last, 1)
@@ -321,6 +322,29 @@ def _paint(cells: Codes, axis: Axis, start: float, end: float, value: int) -> No
     last = max(math.ceil((min(end, axis.now) - axis.start) / width), first + 1)
     if last > 0 and start <= axis.now:
         cells[max(first, 0) : last] = value
+
+
+def _bridge(
+    international: Codes, seen: Codes, families: Sequence[Sequence[LadderRun]], axis: Axis, params: Params
+) -> None:
+    """Take the failure of two rows for one of all the time between, where the connection was lost as well.
+
+    Where the ladder is climbed by the half hour most bins have no row: they would be lost without a word of how much.
+    """
+    most = max(_hole(runs, params) for runs in families) if families else 0.0
+    marks = np.flatnonzero(international != Rung.NOTHING)
+    failed = international[marks] == Rung.FAILED
+    steps = np.diff(marks)
+    for pair in np.flatnonzero(failed[:-1] & failed[1:] & (steps > 1) & (steps <= most * axis.cells / axis.bin_s)):
+        part = slice(marks[pair] + 1, marks[pair + 1])
+        lost = (seen[part] == Seen.LOST) | (seen[part] == Seen.LOST_REBOOT)
+        international[part][lost] = Rung.FAILED
+
+
+def _hole(runs: Sequence[LadderRun], params: Params) -> float:
+    """The least seconds between two rows of a rung and family in which some are missing."""
+    spans = [(run.first_at.timestamp(), run.last_at.timestamp()) for run in runs]
+    return max(params["ladder.gap"], params["late.spacing"] * _usual_step(runs, spans))
 
 
 def _combined(seen: Codes, international: Codes) -> Codes:
