@@ -30,6 +30,7 @@ COMMANDS = (
     "staff",
     "evaluate",
     "fingerprints",
+    "grafana",
     "demo",
 )
 

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from civobs_collector.errors import ConfigError
+from civobs_collector.grafana.settings import GrafanaSettings
 from civobs_collector.notify.settings import MailSettings, NotifySettings
 from civobs_collector.section import Section
 from civobs_wire.enrol import BrokerEndpoint
@@ -146,6 +147,7 @@ class CollectorSettings(BaseSettings):
     notify: NotifySettings = NotifySettings()
     mail: MailSettings = MailSettings()
     backup: BackupSettings = BackupSettings()
+    grafana: GrafanaSettings = GrafanaSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -13,6 +13,7 @@
     ├── FingerprintError          a file that is no list of fingerprints, or cannot be read
     ├── BackupError               a backup that could not be made whole, or must not be trusted
     ├── ReviewRefusedError        a decision about an event that the record does not bear; exit code 1
+    ├── GrafanaError              Grafana is away, too old, or refuses what it is asked
     ├── NotTakenError             a subscriber did not take a message; exit code 1
     ├── EvaluationError           a file that is not of the form it is said to have
     └── EnrolmentError            a device is not made a probe; carries the HTTP status and the problem's name
@@ -94,6 +95,10 @@ class NotTakenError(CivobsCollectorError):
     """A message did not arrive at a subscriber."""
 
     exit_code = 1
+
+
+class GrafanaError(CivobsCollectorError):
+    """Grafana does not answer, is too old, or refuses what it is asked."""
 
 
 class EvaluationError(CivobsCollectorError):
