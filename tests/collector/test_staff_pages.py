@@ -2,15 +2,30 @@
 
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from uuid import uuid4
 
 import psycopg
 import pytest
 
 from civobs_collector.db.staff import Role
+from civobs_collector.desk.triage import Wanted, decide
 from civobs_collector.detect.record import Confidence, ConfidenceLabel
+from civobs_collector.detect.reviews import Action, Review, applied
 from tests.collector.fix_desk import PASSWORD
-from tests.collector.fix_web import HOSTILE, KEY, OPEN_ID, PUBLIC_ID, add_version, shutdown_record
+from tests.collector.fix_services import BLOCKING_ID, THROTTLING_ID, seed_services
+from tests.collector.fix_web import (
+    HOSTILE,
+    HOUSEHOLD_ID,
+    KEY,
+    OPEN_ID,
+    PROBE_ID,
+    PUBLIC_ID,
+    add_event,
+    add_version,
+    shutdown_record,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.db]
 
@@ -156,6 +171,45 @@ def test_a_cause_a_split_and_a_merger_are_decided_from_the_page(own_desk, chromi
         ("event.split", "done"),
         ("event.merge", "done"),
     ]
+
+
+def test_a_new_event_that_is_held_waits_at_the_desk_and_is_public_once_it_is_released(own_desk):
+    desk, token = own_desk, own_desk.token(own_desk.person())
+    key = uuid4()
+    held = applied(shutdown_record(event_key=key), [Review(1, key, datetime.now(UTC), "settings", Action.HOLD)])
+    with psycopg.connect(desk.site.dsn) as conn:
+        add_event(conn, "CIV-2026-KE-0009", [("new", "detected", held)])
+        conn.execute(
+            "INSERT INTO review (event_key, at, reviewer, action) VALUES (%s, now(), 'settings', 'hold')", (key,)
+        )
+    client, path = desk.client(token), "/staff/events/CIV-2026-KE-0009"
+    assert path in client.get("/staff/").text.partition("Going on")[0]
+    assert "The public sees nothing of it." in client.get(path).text
+    assert desk.site.client.get("/events/CIV-2026-KE-0009").status_code == 404
+    fields = {"csrf": desk.csrf(token), "action": "release", "note": "Everybody is safe.", "seen_version": "1"}
+    assert client.post(path, fields).status_code == 303
+    assert desk.site.client.get("/events/CIV-2026-KE-0009").status_code == 200
+    assert "Everybody is safe" not in desk.site.client.get("/events/CIV-2026-KE-0009").text
+
+
+def test_a_household_s_event_is_never_said_to_be_public_and_cannot_be_confirmed(desk):
+    page = desk.client(desk.token(desk.person())).get(f"/staff/events/{HOUSEHOLD_ID}").text
+    assert "One household’s event: never public." in page
+    assert "It cannot be confirmed: it is of one household" in page
+    assert 'id="decide-confirm"' not in page
+    assert 'id="decide-retract"' in page
+    assert PROBE_ID % 0 not in page
+
+
+@pytest.mark.parametrize(("name", "words"), [(BLOCKING_ID, "tls.reset"), (THROTTLING_ID, "Changed by people")])
+def test_the_page_of_a_blocking_and_of_a_throttling_say_what_where_and_how(own_desk, name, words):
+    with psycopg.connect(own_desk.site.dsn, autocommit=True) as conn:
+        seed_services(conn)
+        decide(conn, Wanted(THROTTLING_ID, Action.RETRACT, "Amina", "It was our own server."), datetime.now(UTC))
+    page = own_desk.client(own_desk.token(own_desk.person())).get(f"/staff/events/{name}")
+    assert page.status_code == 200
+    assert words in page.text
+    assert "Where on the way" in page.text
 
 
 def test_a_stolen_cookie_opens_nothing_in_another_browser_and_is_logged(desk, chromium):

@@ -32,9 +32,12 @@ from civobs_collector.publish.published import (
 from civobs_collector.web.draw import Drawings
 from civobs_collector.web.event_page import describe, facts, hypotheses
 from civobs_collector.web.places import local_clock
+from civobs_collector.web.service_part import services_part
 from civobs_collector.web.staff_pages import Frame, Waiting
 from civobs_collector.web.templates import render
 
+_SIGNATURES = ("notes", "reviewed_by", "held")
+"""What people add of their own: it changes nothing of what the detector says."""
 _ANY_SOURCE = ("https://source.example/",)
 
 
@@ -109,6 +112,7 @@ def staff_event_page(frame: Frame, dossier: Dossier, attempt: Attempt, drawings:
             "offered": _offered(record, dossier.reviews) if may_decide else frozenset(),
             "attempt": attempt,
             "facts": facts(event),
+            "services": services_part(event),
             "hypotheses": hypotheses(record),
             "chart": drawings.both(timeline, describe(event, timeline)),
             "lines": lane_lines(timeline.lanes),
@@ -116,6 +120,7 @@ def staff_event_page(frame: Frame, dossier: Dossier, attempt: Attempt, drawings:
             "signals": [(signal_words(event, one.signal), one) for one in record.per_signal],
             "networks": [(asn, network_name(event, asn)) for asn in record.scope.asns],
             "others": dossier.others,
+            "changed": _changed(record),
             "causes": [(one.value, _plain(one)) for one in CauseValue],
             "bases": [(one.value, _plain(one)) for one in CauseBasis],
             "reviews": sorted(dossier.reviews, key=lambda one: -one.review_key),
@@ -153,6 +158,12 @@ def _versions(dossier: Dossier, events: Sequence[PublishedEvent]) -> list[Versio
         for event, past, stored in zip(events, before, dossier.versions, strict=True)
     ]
     return lines[::-1]
+
+
+def _changed(record: EventRecord) -> list[str]:
+    """Name what people changed of what the detector says."""
+    said = record.machine.said if record.machine else {}
+    return [_plain(name) for name in sorted(said) if name not in _SIGNATURES]
 
 
 def _plain(value: str) -> str:
