@@ -118,7 +118,7 @@ def _panels(panels: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
 def choose(
     conn: psycopg.Connection[Any], dashboard: Mapping[str, Any], window: Window
 ) -> tuple[dict[str, str | Sequence[str]], list[tuple[Query, float]]]:
-    """A value for each variable, all of those that take several; and what asking for them cost."""
+    """The first value of each variable, all of those that take several; and what asking for them cost."""
     values: dict[str, str | Sequence[str]] = {}
     costs: list[tuple[Query, float]] = []
     for one in dashboard.get("templating", {}).get("list", ()):
@@ -129,12 +129,11 @@ def choose(
             answer = run(conn, raw_sql, window, values)
             costs.append((query, time.perf_counter() - began))
             column = "__value" if "__value" in answer.types else next(iter(answer.types))
-            found = [str(value) for value in answer.column(column)] or [""]
-            values[one["name"]] = found if one.get("multi") else found[0]
-        elif one["type"] not in {"datasource", "interval"}:
-            options = [str(option["value"]) for option in one.get("options", ()) if option["value"] != "$__all"]
-            chosen = options or [str(one.get("current", {}).get("value", one.get("query", "")))]
-            values[one["name"]] = chosen if one.get("multi") else chosen[0]
+            values[one["name"]] = str(answer.column(column)[0])
+        if one["type"] == "constant":
+            values[one["name"]] = one["query"]
+        if one.get("includeAll"):
+            values[one["name"]] = [one["allValue"].strip("'")]
     return values, costs
 
 
