@@ -17,6 +17,7 @@ PACKAGES = {
     "anchor": ROOT / "anchor" / "civobs_anchor",
     "collector": ROOT / "collector" / "civobs_collector",
 }
+DASHBOARDS = {Path("civobs_collector/grafana/dashboards") / file.name for file in (ROOT / "dashboards").glob("*.json")}
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,17 @@ def files_of(folder):
 def test_the_wheel_carries_every_file_of_the_packages_but_the_mark_of_a_laboratory(wheel):
     for folder in PACKAGES.values():
         left_out = {Path("civobs_agent/_lab.py")} if folder.name == "civobs_agent" else set()
-        assert files_of(folder) - left_out == files_of(wheel / folder.name)
+        besides = DASHBOARDS if folder.name == "civobs_collector" else set()
+        assert files_of(folder) - left_out | besides == files_of(wheel / folder.name)
+
+
+def test_an_installed_collector_has_the_dashboards_for_grafana(wheel):
+    code = f"""import sys
+sys.path.insert(0, {str(wheel)!r})
+from civobs_collector.grafana.wanted import dashboard_folder, dashboard_texts
+print(dashboard_folder(), len(dashboard_texts(dashboard_folder())))"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(wheel / "civobs_collector" / "grafana" / "dashboards"), str(len(DASHBOARDS))]
 
 
 def test_the_wheel_carries_no_other_package(wheel):
