@@ -64,7 +64,12 @@ GAUGES: dict[str, Gauge] = {
         ),
         Gauge("backup_age_s", "s", "ingest", "since the newest whole backup was begun"),
         Gauge("rss_bytes", "bytes", "every", "memory of the role's process; roles of one process say the same"),
-        Gauge("notices_waiting", "notices", "ingest", "notifications that are due and not sent"),
+        Gauge(
+            "notices_waiting",
+            "notices",
+            "ingest",
+            "notifications that are due and not sent, and versions that the role notify has not looked at",
+        ),
         Gauge("notices_dead", "notices", "ingest", "notifications that were given up and not looked after"),
         Gauge("dirty_buckets", "buckets", "ingest", "buckets of five minutes that are over and not rolled up"),
     )

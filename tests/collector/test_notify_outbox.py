@@ -5,6 +5,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from civobs_collector.db.gauges import read_stored
 from civobs_collector.detect.record import Cause, Confidence, ConfidenceLabel, Level, Scope, Status
 from civobs_collector.notify import outbox
 from tests.collector.fix_notify import BASE, START, opening, small, subscriber
@@ -225,6 +226,19 @@ def test_an_event_is_told_in_order_when_a_message_of_it_failed(newsroom):
     assert newsroom.round(START + MINUTE) == []
     assert newsroom.round(START + 10 * MINUTE) == ["New: " + TITLE]
     assert newsroom.round(START + 11 * MINUTE) == ["Over: " + TITLE]
+
+
+def test_what_waits_and_what_was_given_up_are_counted_also_where_nobody_looks(newsroom):
+    def counted():
+        found = {one.name: one.value for one in read_stored(newsroom.conn, START)}
+        return found["notices_waiting"], found["notices_dead"]
+
+    with_settings(newsroom, retry_s=())
+    newsroom.publish(opening())
+    assert counted() == (1, 0)
+    newsroom.down.add("desk")
+    newsroom.round()
+    assert counted() == (0, 1)
 
 
 def test_one_who_cannot_be_reached_keeps_nobody_else_waiting(newsroom):

@@ -38,7 +38,8 @@ def insert_samples(conn: Connection, at: datetime, role: str, instance: str, sam
 _STORED = """
 SELECT 'database_bytes', pg_database_size(current_database())::float8
 UNION ALL
-SELECT 'notices_waiting', count(*) FROM notice WHERE state = 'waiting' AND not_before <= %(now)s
+SELECT 'notices_waiting', count(*) + (SELECT count(*) FROM notice_due)
+  FROM notice WHERE state = 'waiting' AND not_before <= %(now)s
 UNION ALL
 SELECT 'notices_dead', count(*) FROM notice WHERE state = 'dead'
 UNION ALL
