@@ -49,6 +49,7 @@ def test_the_page_shows_who_confirmed_it_the_cause_with_its_source_and_the_notes
     assert "(a person reviewed the evidence)" in page
     history = reviewed.client.get(f"/events/{PUBLIC_ID}/history").text
     assert "Reviewed by" in history
+    assert history.count("Checked.") == 1
     assert "Sources of the cause" in history
 
 

@@ -55,7 +55,7 @@ def split_of(event_key, asns, number=1):
 def test_a_confirmation_carries_a_name_and_what_it_rests_on():
     record = applied(shutdown_record(), [review(Action.CONFIRM, note="Seen by us too.", sources=(SOURCE,))])
     assert record.confidence.label is ConfidenceLabel.CONFIRMED
-    assert record.confidence.families == ("presence", "inside_out", "external", "human")
+    assert record.confidence.families == ("presence", "inside_out", "external")
     assert record.confidence.reasons[-1] == f"{ADA} checked the evidence on {at(1):%Y-%m-%d}"
     assert (record.reviewed_by, record.notes[0].by, record.notes[0].sources) == (ADA, ADA, (SOURCE,))
     assert record.confidence.posterior == shutdown_record().confidence.posterior
@@ -300,7 +300,7 @@ def decided(drawn, keys):
     return made
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(DECISIONS, st.integers(1, len(TIMES))), max_size=6))
 def test_runs_and_decisions_in_any_order_end_in_the_same_bytes(drawn):
     first = Desk()

@@ -60,6 +60,6 @@ def _reviewed(new: NewVersion, said: Sequence[Review]) -> NewVersion:
     record = applied(new.record, said)
     if is_retracted(said):
         # What the detector goes on finding is kept, for the day on which the retraction is taken back.
-        return replace(new, record=record.model_copy(update={"held": HELD_RETRACTED}))
+        return replace(new, record=record.model_copy(update={"held": record.held or HELD_RETRACTED}))
     undone = new.change_kind == "retracted" and record.status is not Status.RETRACTED
     return replace(new, record=record, change_kind="corrected" if undone else new.change_kind)

@@ -220,7 +220,7 @@ def _confirmed(record: EventRecord, review: Review) -> dict[str, Any]:
     if record.status is Status.RETRACTED:
         reasons.append(NOT_BORNE_OUT)
         changes["status"] = Status.CLOSED
-    families = (*own.families, *(("external",) if review.sources else ()), "human")
+    families = (*own.families, *(("external",) if review.sources else ()))
     confidence = own.model_copy(
         update={
             "label": ConfidenceLabel.CONFIRMED,

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from civobs_collector.detect.record import Bounds, EventRecord, Transition
 from civobs_collector.publish.published import PublishedEvent, family_words, network_name, signal_words, title
-from civobs_collector.publish.reviewed import note_lines
+from civobs_collector.publish.reviewed import note_line
 from civobs_collector.publish.services import finding, mechanism_text
 from civobs_collector.publish.times import MONTHS, count, listing
 from civobs_collector.publish.words import CONFIDENCES, DEPTHS, HYPOTHESES, LEVELS, STATUSES
@@ -34,6 +34,9 @@ def changes(before: PublishedEvent, after: PublishedEvent) -> tuple[Change, ...]
     """List what changed, in the order of the page."""
     found = [Change(field, name, text(before), text(after)) for field, name, text in _FIELDS]
     found += _signal_changes(before, after)
+    found += [
+        Change("notes", note.by, NOTHING, note_line(note)) for note in after.record.notes[len(before.record.notes) :]
+    ]
     return tuple(change for change in found if change.before != change.after)
 
 
@@ -118,7 +121,6 @@ _FIELDS: tuple[tuple[str, str, Callable[[PublishedEvent], str]], ...] = (
         lambda event: HYPOTHESES.get(event.record.likeliest, event.record.likeliest.replace("_", " ")),
     ),
     ("reviewed_by", "Reviewed by", lambda event: event.record.reviewed_by or NOTHING),
-    ("notes", "Notes of reviewers", lambda event: note_lines(event.record) or NOTHING),
     ("cause.value", "Cause", lambda event: event.record.cause.value.replace("_", " ")),
     ("cause.sources", "Sources of the cause", lambda event: " ".join(event.record.cause.sources) or NOTHING),
     ("campaign", "Campaign", lambda event: _campaign(event.record)),

@@ -46,9 +46,11 @@ def cause_words(cause: Cause) -> tuple[str, str]:
     return cause.value.replace("_", " ").capitalize(), f"{basis.capitalize()}. The observatory does not infer causes."
 
 
+def note_line(note: Note) -> str:
+    """Write one note as plain text, without who and when."""
+    return f"{decision_words(note)}: {' '.join((*note.text.split(), *note.sources))}"
+
+
 def note_lines(record: EventRecord) -> str:
     """Write all notes as plain text, a line each; empty without any."""
-    return "\n".join(
-        f"{iso(note.at)} {note.by} {decision_words(note)}: {' '.join((note.text, *note.sources)).strip()}"
-        for note in record.notes
-    )
+    return "\n".join(f"{iso(note.at)} {note.by} {note_line(note)}" for note in record.notes)

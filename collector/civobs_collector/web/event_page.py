@@ -114,6 +114,7 @@ def facts(event: PublishedEvent) -> list[Fact]:
     record = event.record
     affected, severity = record.affected, record.severity
     label, meaning = confidence_words(record)
+    reviewer = f" Reviewed by {record.reviewed_by}." if record.reviewed_by else ""
     depth, depth_meaning = words.DEPTHS[record.depth]
     lost = "" if record.kind in SERVICE_KINDS else f"Lost: {depth.lower()}. {depth_meaning} "
     networks = f"{count(len(record.scope.asns), 'network')} of {len(record.scope.asns_observed)} observed"
@@ -122,7 +123,7 @@ def facts(event: PublishedEvent) -> list[Fact]:
     access = words.ACCESS.get(record.scope.access, record.scope.access)
     share = "not known" if affected.user_share is None else f"about {affected.user_share:.0%}"
     return [
-        Fact("Confidence", label.capitalize(), meaning),
+        Fact("Confidence", label.capitalize(), f"{meaning}{reviewer}"),
         Fact(
             "Severity",
             f"{affected.n_down} of {count(affected.n_observed, 'household')}, {hours(severity.hours)}",
