@@ -1,7 +1,12 @@
 """``civobs staff``: members made, given new secrets, disabled and enabled."""
 
 import json
+import os
+import pty
+import select
 import stat
+import subprocess
+import sys
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -85,6 +90,32 @@ def test_what_cannot_be_is_said_in_one_line_with_what_to_do(civobs, tmp_path, wo
     assert code in (1, 2)
     assert cause in said
     assert len(said.strip().splitlines()) == 2
+
+
+def test_at_a_terminal_the_password_is_asked_for_twice_unseen_and_the_codes_are_a_picture(civobs, tmp_path):
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "civobs_collector", "--config", str(tmp_path / "collector.toml"), "staff", "add"]
+    process = subprocess.Popen(
+        [*command, "amina", "--name", "Amina"], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    )
+    os.close(theirs)
+    said = ""
+    for prompt in ("Password for amina: ", "The same again: "):
+        said += _until(ours, prompt)
+        os.write(ours, f"{PASSWORD}\n".encode())
+    said += _until(ours, "otpauth://totp/civobs:amina?")
+    assert process.wait(30) == 0
+    os.close(ours)
+    assert "▄▄▄▄▄" in said
+    assert PASSWORD not in said
+
+
+def _until(terminal: int, words: str) -> str:
+    said = b""
+    while words.encode() not in said:
+        assert select.select([terminal], [], [], 60)[0], said
+        said += os.read(terminal, 4096)
+    return said.decode()
 
 
 def test_a_login_is_given_once_and_a_lost_key_is_not_made_anew(civobs, tmp_path):
