@@ -195,6 +195,7 @@ def test_what_lies_in_the_database_opens_no_session(desk):
     [
         ({"origin": "https://evil.example", "sec_fetch_site": "cross-site"}, "the form came from another site"),
         ({"origin": "https://evil.example", "sec_fetch_site": ""}, "the form came from another site"),
+        ({"origin": "http://[", "sec_fetch_site": ""}, "the form came from another site"),
         ({"origin": "null", "sec_fetch_site": "same-origin"}, "the form came from another site"),
         ({}, "the form's token is not that of this session"),
     ],

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from hmac import compare_digest
 from http import HTTPStatus
 from typing import Annotated
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote
 from uuid import UUID
 
 from fastapi import Depends, Request, Response
@@ -130,13 +130,11 @@ OwnFormDep = Annotated[Form, Depends(_own_form)]
 
 def forgery(request: Request, form: Form, expected: str) -> str:
     """Say what shows that a form is not of our own page; empty if nothing does. No token is ever empty."""
-    site = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    host = request.headers.get("host", "")
     if origin is None and site is None:
         return "the browser does not say where the form came from"
-    if site not in (None, "same-origin") or (
-        origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-    ):
+    if site not in (None, "same-origin") or origin not in (None, f"https://{host}", f"http://{host}"):
         return "the form came from another site"
     if not expected or not compare_digest(form.get(CSRF, "").encode(), expected.encode()):
         return "the form's token is not that of this session"
