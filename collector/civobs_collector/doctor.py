@@ -67,27 +67,52 @@ LIMITS: dict[str, Limit] = {
         Limit("dirty_buckets", 12.0, "buckets a probe", "an hour behind is not what pages and dashboards expect"),
         Limit("rejected_share", 0.001, "share", "ingest.md §5: more than 0.1 % rejected in a day"),
         Limit("plan_left", 14 * 86_400.0, "s", "a probe that is cut off for two weeks must come back to a valid plan"),
+        Limit("certificate_left", 14 * 86_400.0, "s", "ingest.md §5: alert when less than 14 d are left"),
+        Limit("backup_age", 36 * 3600.0, "s", "one a day, and time to notice that one was missed"),
+        Limit("silence", 3600.0, "s", "a probe seals a batch every few minutes"),
         Limit("clock_offset", 1.0, "s", "two machines that are synchronised agree to some milliseconds"),
         Limit("clock_behind", 5.0, "s", "batches sealed later than they arrived: this machine's clock is behind"),
     )
 }
 
 
+OTHER_CHECKS = (
+    "settings",
+    "receipt_key",
+    "plan_key",
+    "secrets",
+    "database",
+    "broker",
+    "archive",
+    "disk",
+    "certificates",
+    "crls",
+    "backup",
+)
+"""Those that need no database; the rest are ``DATABASE_CHECKS``."""
+
+
 def run_checks(settings: CollectorSettings, now: datetime | None = None) -> Iterator[Result]:
     """All checks in order, each as soon as it is done."""
-    from civobs_collector.doctor_database import DATABASE_CHECKS, database_results  # it needs the names above
+    # They need the names above.
+    from civobs_collector.doctor_database import DATABASE_CHECKS, database_results
+    from civobs_collector.doctor_machine import check_backup, check_certificates, check_secrets
 
+    moment = now or datetime.now(UTC)
     yield from check_keys(settings)
+    yield from check_secrets(settings)
     try:
         with database_errors(), connect(settings.database, "doctor", autocommit=True) as conn:
             yield Result("database", State.OK, "answers")
-            yield from database_results(conn, now or datetime.now(UTC))
+            yield from database_results(conn, settings, moment)
     except CivobsCollectorError as error:
         yield Result("database", State.FAILED, error.cause, error.remedy)
         for name in DATABASE_CHECKS:
             yield Result(name, State.NOT_CHECKED, "needs the database")
     yield check_broker(settings.broker)
     yield from check_archive(settings.ingest.archive_dir)
+    yield from check_certificates(settings, moment)
+    yield check_backup(settings, moment)
 
 
 def check_keys(settings: CollectorSettings) -> Iterator[Result]:

@@ -1,32 +1,63 @@
-"""The checks that ask the database: edition, tables, signs of life, back-log, quarantine, plans, clock."""
+"""The checks that ask the database: edition, tables, signs of life, back-log, quarantine, plans, clock, and others'."""
 
 from collections.abc import Iterator
 from datetime import datetime
 
+from civobs_collector.config import CollectorSettings
 from civobs_collector.db.backlog import count_day, read_clock, read_dirty
 from civobs_collector.db.connect import Connection
 from civobs_collector.db.edition import Edition, measurements_are_hypertable, storage_edition
+from civobs_collector.db.evidence_counts import count_active
 from civobs_collector.db.migrate import OLDEST_SERVER, migration_state
 from civobs_collector.db.plans import plan_expiry
 from civobs_collector.db.publisher import ROLE, can_change_published
 from civobs_collector.db.read_health import count_quarantine, read_beats
 from civobs_collector.doctor import LIMITS, Result, State
+from civobs_collector.doctor_evidence import (
+    check_desk_key,
+    check_dropped,
+    check_durability,
+    check_notices,
+    check_records,
+    check_silence,
+)
+from civobs_collector.doctor_machine import check_names, check_programs
 from civobs_collector.errors import CivobsCollectorError
 
-DATABASE_CHECKS = ("edition", "migrations", "published", "beats", "rollups", "quarantine", "plans", "clock")
+DATABASE_CHECKS = (
+    "edition",
+    "durability",
+    "pg_programs",
+    "migrations",
+    "published",
+    "beats",
+    "rollups",
+    "quarantine",
+    "plans",
+    "clock",
+    "records",
+    "silence",
+    "dropped",
+    "notices",
+    "desk_key",
+    "public_url",
+    "brokers",
+)
 """Their names, in order."""
 
 _ROLES = ("ingest", "detect")
 """Roles that must give signs of life; without ``ingest`` the absence of probes says nothing."""
 
 
-def database_results(conn: Connection, now: datetime) -> Iterator[Result]:
+def database_results(conn: Connection, settings: CollectorSettings, now: datetime) -> Iterator[Result]:
     """All of them; what needs the tables is left out while they are not current."""
     tables = check_migrations(conn)
     yield check_edition(conn)
+    yield check_durability(conn)
+    yield check_programs(settings, conn.info.server_version)
     yield tables
     if tables.state is not State.OK:
-        for name in DATABASE_CHECKS[2:]:
+        for name in DATABASE_CHECKS[DATABASE_CHECKS.index("published") :]:
             yield Result(name, State.NOT_CHECKED, "needs the tables")
         return
     yield check_published(conn)
@@ -35,6 +66,12 @@ def database_results(conn: Connection, now: datetime) -> Iterator[Result]:
     yield check_quarantine(conn)
     yield from check_plans(conn)
     yield check_clock(conn, now)
+    yield check_records(conn, settings.ingest.archive_dir)
+    yield check_silence(conn, now)
+    yield check_dropped(conn)
+    yield check_notices(conn)
+    yield check_desk_key(conn, settings)
+    yield from check_names(settings, count_active(conn))
 
 
 def check_edition(conn: Connection) -> Result:

@@ -7,12 +7,11 @@ the archive before its row is committed, so each row of the dump has its bytes i
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
@@ -39,13 +38,12 @@ from civobs_collector.operate.manifest import (
     sync_folder,
     write_new,
 )
+from civobs_collector.operate.named_files import KEPT, named_files
 
 _LOCK = ".lock"
 _PARTIAL = ".partial"
 _NOT_EVERYWHERE = {"desk_key"}
 """Keys that an observatory can do without."""
-_FILE_NAMES = ("_file", "tls_ca")
-"""How settings that name a file to keep end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,24 +153,13 @@ def _copy_files(
     """Copy keys, settings and what ``[backup] also`` names, under their paths."""
     target.mkdir(mode=0o700)
     keys = {name: path for name, path in settings.keys if path.is_file() or name not in _NOT_EVERYWHERE}
-    wanted = [*keys.values(), *settings.backup.also, *_named_files(settings.model_dump())]
+    wanted = [*keys.values(), *settings.backup.also, *named_files(settings.model_dump(), KEPT)]
     wanted += [path.with_suffix(".pub") for path in keys.values() if path.with_suffix(".pub").is_file()]
     if settings_file is not None:
         wanted.append(settings_file)
     notes = {note.path: note for path in wanted for note in _copy_tree(path.absolute(), target)}
     names = {name: _inside(path) for name, path in keys.items()}
     return list(notes.values()), names, None if settings_file is None else _inside(settings_file)
-
-
-def _named_files(settings: Mapping[str, Any]) -> Iterator[Path]:
-    """Every file with a secret, or with what to trust, that settings name."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _named_files(value)
-        elif isinstance(value, tuple | list):
-            yield from (path for one in value if isinstance(one, Mapping) for path in _named_files(one))
-        elif isinstance(value, Path) and name.endswith(_FILE_NAMES):
-            yield value
 
 
 def _inside(path: Path) -> str:
