@@ -201,6 +201,13 @@ def _a_decision_stays_and_readers_see_no_version_that_is_held(conn):
     _an_audited_decision(conn, "review", "(event_key, at, reviewer, action)", "'A. Reviewer', 'hold'")
     assert conn.execute("SELECT version FROM event_current").fetchone() == (2,)
     assert conn.execute("SELECT version FROM event_served").fetchone() == (1,)
+    conn.execute(
+        "INSERT INTO event_version VALUES ('01900000-0000-7000-8000-000000000001', 3, now(), 'reviewed', 'human_review',"
+        " '1', 'retracted', 'power', 'country', 'KE', NULL, now(), now(), NULL, NULL, %s)",
+        ('{"held": "retracted", "machine": {"said": {"status": "open"}}}',),
+    )
+    assert conn.execute("SELECT held, found_open FROM event_current").fetchone() == (True, True)
+    assert conn.execute("SELECT version FROM event_served").fetchone() == (1,)
 
 
 def _what_was_done_at_the_desk_is_never_changed(conn):

@@ -21,10 +21,6 @@ LAST_SEEN = (
 """When an event that is not open was over, or up to when it was watched where its end is not known."""
 
 
-_OPEN = "coalesce(record->'machine'->'said'->>'status', status) = 'open'"
-"""Whether the detector finds it still, whatever people say of it."""
-
-
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
     """A version as it is stored, of any level; ``record`` is the JSON as it was published."""
@@ -87,8 +83,8 @@ def wait_to_publish(conn: Connection, seconds: int) -> None:
 def earliest_open_onset(conn: Connection, since: datetime, but: Collection[str]) -> datetime | None:
     """When the oldest public event that is still open began, of those since then and of other kinds than these."""
     (found,) = conn.execute(
-        "SELECT min(onset_earliest) FROM event_current"  # noqa: S608 # constant
-        f" WHERE {_OPEN} AND level <> 'probe' AND onset_earliest >= %s AND kind <> ALL(%s)",
+        "SELECT min(onset_earliest) FROM event_current"
+        " WHERE found_open AND level <> 'probe' AND onset_earliest >= %s AND kind <> ALL(%s)",
         (since, sorted(but)),
     ).fetchone() or (None,)
     return found  # type: ignore[no-any-return]
@@ -99,7 +95,7 @@ def read_chains(conn: Connection, since: datetime) -> list[StoredVersion]:
     return _read(
         conn,
         "event_current",
-        f"{_OPEN} OR {LAST_SEEN} >= %s ORDER BY event_key",
+        f"found_open OR {LAST_SEEN} >= %s ORDER BY event_key",
         (since,),
     )
 
