@@ -262,6 +262,8 @@ def test_a_mail_server_that_is_away_is_said(post_office, tmp_path):
         ({"mail": None, "webhook": "http://example.org/", "secret_file": "/x"}, "must begin with https"),
         ({"mail": None, "webhook": "https://u:p@example.org/", "secret_file": "/x"}, "must hold no password"),
         ({"mail": "desk"}, "match pattern"),
+        ({"mail": "ä@example.org"}, "match pattern"),
+        ({"mail": "a@example.org,b@example.org"}, "match pattern"),
         ({"name": "The desk"}, "match pattern"),
         ({"quiet_from": "22:00"}, "need a beginning and another end"),
         ({"quiet_from": "22:00", "quiet_until": "22:00"}, "need a beginning and another end"),

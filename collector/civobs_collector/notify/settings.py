@@ -48,7 +48,7 @@ class SubscriberSettings(Section):
     """https, or http to this very machine. Who writes the settings may name an address of an inner network."""
     secret_file: Path | None = None
     """``whsec_`` and the secret in base64, as the receiver has it."""
-    mail: Annotated[str | None, Field(pattern=r"^[^@\s,;<>]+@[^@\s,;<>]+$", repr=False)] = None
+    mail: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_.%+'-]+@[A-Za-z0-9.-]+$", repr=False)] = None
     countries: tuple[Annotated[str, Field(pattern="^[A-Z]{2}$")], ...] = ()
     """Empty: all."""
     least_level: Literal["network", "region", "country"] = "network"

@@ -71,7 +71,7 @@ class WebhookSender:
                 status = response.status_code
         except (TimeoutError, httpx.TimeoutException):
             raise SendError(f"no answer within {self._timeout_s:g} s") from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise SendError(_cause(error)) from None
         if not httpx.codes.is_success(status):
             # 410 is the specification's way to say: never again.
