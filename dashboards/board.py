@@ -19,9 +19,6 @@ TAG = "civobs"
 WIDTH = 24
 EVENT_LINK = "/d/civobs-event?var-event=${__data.fields.event}&${__url_time_range}"
 COUNTRY_LINK = "/d/civobs-country?var-cc=${__data.fields.cc}&${__url_time_range}"
-SITE = "site"
-"""Hidden variable with the address of the public site, without a slash at its end: empty where Grafana is served below
-the same address. ``civobs grafana sync`` fills it in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +94,6 @@ NETWORKS = chosen(
 ACCESS = listed("access", "Household kind", ("fixed", "mobile", "unknown"))
 
 
-def _site() -> dashboard.VariableModel:
-    made = dashboard.VariableModel(type_val=dashboard.VariableType.CONSTANT, name=SITE, query="")
-    made.hide = dashboard.VariableHide.HIDE_VARIABLE
-    return made
-
-
 def events_as_regions(condition: str) -> dashboard.AnnotationQuery:
     """Events over the panels, from start to end; of one that is open, to the end of what is shown."""
     return _annotation("Events", statements("board")["events"].replace("{condition}", condition), PURPLE)
@@ -134,7 +125,7 @@ def built(board: Board) -> dashboard.Dashboard:
     found = made.build()
     found.schema_version = SCHEMA_VERSION
     found.panels = list(_laid_out(board.rows))
-    found.templating = dashboard.DashboardDashboardTemplating(list_val=[*board.variables, _site()])
+    found.templating = dashboard.DashboardDashboardTemplating(list_val=list(board.variables))
     found.annotations = dashboard.AnnotationContainer(list_val=list(board.annotations))
     return found
 

@@ -23,7 +23,7 @@ BOARD = Board(
                         "Record", "The newest version, in its own words. UTC.", _FACTS, {"fact": Column(width=190)}
                     ),
                     10,
-                    15,
+                    12,
                 ),
                 sized(
                     listing(
@@ -33,17 +33,17 @@ BOARD = Board(
                         {"topic": Column(width=100)},
                     ),
                     14,
-                    9,
+                    12,
                 ),
                 sized(
                     listing(
                         "Act and read on",
                         "Grafana changes nothing: decisions are made at the desk, by a signed-in person.",
                         _PAGES,
-                        {"address": Column(link="${site}${__data.fields.address}")},
+                        {"address": Column(link="${__data.fields.address}")},
                     ),
-                    14,
-                    6,
+                    24,
+                    5,
                 ),
             ),
         ),

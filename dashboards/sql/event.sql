@@ -1,10 +1,12 @@
 -- :pages
-SELECT page, address FROM grafana.event CROSS JOIN LATERAL (VALUES
+SELECT page, CASE WHEN path LIKE 'https:%' THEN path
+                  ELSE coalesce((SELECT public_url FROM grafana.observatory), '') || path END AS address
+FROM grafana.event CROSS JOIN LATERAL (VALUES
   (1, 'Decide: confirm, retract, hold, merge, split', '/staff/events/' || event),
   (2, 'Its public page', CASE WHEN event LIKE 'CIV-%' THEN '/events/' || event END),
   (3, 'Its measurements', nullif(measurements, '')),
-  (4, 'The source of its cause', nullif(cause_source, ''))) line (place, page, address)
-WHERE event = '$event' AND address IS NOT NULL ORDER BY place
+  (4, 'The source of its cause', nullif(cause_source, ''))) line (place, page, path)
+WHERE event = '$event' AND path IS NOT NULL ORDER BY place
 
 -- :facts
 SELECT fact, value FROM grafana.event CROSS JOIN LATERAL (VALUES

@@ -47,3 +47,4 @@ INSERT INTO measurement (ts, slot_at, probe_key, target_key, seq, value, ms, clo
                          validity)
 SELECT %(now)s, %(now)s, probe_key, target_key, 2, 1, 30, 5, k.kind, 0, 4, 0
 FROM probe, target, kind k WHERE target.name = 'L4' AND k.name = 'ladder';
+INSERT INTO observatory (public_url) VALUES ('https://observatory.example');

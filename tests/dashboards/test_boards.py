@@ -91,7 +91,7 @@ def _variables(board):
     text = json.dumps(board["panels"]) + json.dumps(board["annotations"]) + json.dumps(board["templating"])
     used = set(re.findall(r"\$\{?(?!__)(\w+)", text))
     there = {one["name"] for one in board["templating"]["list"]}
-    return used <= there and there - used <= {"site"}
+    return used == there
 
 
 def _links(board):

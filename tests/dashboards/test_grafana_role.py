@@ -94,6 +94,15 @@ def test_a_login_of_grafana_gets_a_time_limit_and_others_keep_theirs(plain_serve
             conn.execute("DROP ROLE gf_login, gf_worker")
 
 
+def test_dashboards_link_to_where_the_site_was_at_the_last_migration(plain_dsn):
+    for url in ("http://127.0.0.1:8080", "https://observatory.example/"):
+        migrate(plain_dsn, public_url=url)
+    migrate(plain_dsn)
+    with as_grafana(plain_dsn) as conn:
+        found = run(conn, "SELECT * FROM grafana.observatory", _WINDOW)
+    assert found.rows == [("https://observatory.example",)]
+
+
 def test_macros_and_variables_become_what_grafana_sends():
     window = Window(_WINDOW.start, _WINDOW.end, timedelta(minutes=1))
     text = expand(

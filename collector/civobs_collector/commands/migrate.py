@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
         with database_errors(), connect(settings.database, "migrate") as conn:
             report = migration_state(conn)
     else:
-        report = migrate(settings.database.dsn, plain=arguments.plain)
+        report = migrate(settings.database.dsn, plain=arguments.plain, public_url=settings.api.public_url)
     sys.stdout.write(_as_json(report) if arguments.json else _as_text(report))
     return 0 if report.current else 1
 

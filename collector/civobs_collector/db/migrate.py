@@ -21,7 +21,7 @@ from civobs_collector import __version__
 from civobs_collector.config import DatabaseSettings
 from civobs_collector.db.connect import Connection, connect, database_errors
 from civobs_collector.db.edition import Storage, storage_edition
-from civobs_collector.db.grafana_role import grant_grafana
+from civobs_collector.db.grafana_role import grant_grafana, note_address
 from civobs_collector.db.lookups import fill_vocabularies
 from civobs_collector.db.publisher import grant_publisher
 from civobs_collector.errors import DatabaseError
@@ -71,12 +71,18 @@ class MigrationReport:
 
 
 def migrate(
-    dsn: str, *, folder: Traversable | None = None, up_to: int | None = None, plain: bool = False
+    dsn: str,
+    *,
+    folder: Traversable | None = None,
+    up_to: int | None = None,
+    plain: bool = False,
+    public_url: str | None = None,
 ) -> MigrationReport:
     """Bring a database up to date, fill its vocabularies and grant the program's role and Grafana's what they need.
 
     Doing it again changes nothing. Raises DatabaseError.
     ``up_to`` stops after that number. ``plain`` keeps a new database without TimescaleDB on a server that has it.
+    ``public_url`` is kept for links from dashboards.
     """
     known = read_migrations(folder)
     with _exclusive(dsn) as conn:
@@ -95,6 +101,8 @@ def migrate(
                 fill_vocabularies(conn)
                 grant_publisher(conn)
                 grant_grafana(conn)
+                if public_url is not None:
+                    note_address(conn, public_url)
         return MigrationReport(
             storage_edition(conn),
             tuple(before.values()),

@@ -165,6 +165,12 @@ COMMENT ON COLUMN grafana.event_bin.down IS 'Those that were down, or for which 
 COMMENT ON COLUMN grafana.event_bin.unknown IS 'Those of which nothing is known in this bin.';
 COMMENT ON COLUMN grafana.event_bin.state IS 'up, degraded (a quarter down or more), down (half or more) or not known.';
 
+-- Where the public site is, for links: one row, kept by `civobs migrate`.
+CREATE TABLE observatory (one bool PRIMARY KEY DEFAULT true CHECK (one), public_url text NOT NULL);
+CREATE VIEW grafana.observatory AS SELECT public_url FROM observatory;
+COMMENT ON VIEW grafana.observatory IS 'The observatory itself: one row, none before `civobs migrate` was run with settings.';
+COMMENT ON COLUMN grafana.observatory.public_url IS 'Address of the public site, without a slash at its end; pages for staff are below it.';
+
 -- Countries and networks.
 
 CREATE FUNCTION grafana.presence_at(moment timestamptz, only_cc text DEFAULT NULL)

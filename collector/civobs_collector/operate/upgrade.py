@@ -35,7 +35,7 @@ def pending(settings: CollectorSettings) -> tuple[str, ...]:
 def upgrade(settings: CollectorSettings, folder: Path | None, settings_file: Path | None, tell: Tell) -> Upgraded:
     """Back up into ``folder``, migrate, check. Raises BackupError or DatabaseError; a failed backup stops it."""
     made = back_up(settings, folder, settings_file, None, tell, current=False) if folder else None
-    report = migrate(settings.database.dsn)
+    report = migrate(settings.database.dsn, public_url=settings.api.public_url)
     with database_errors(), connect(settings.database, "upgrade", autocommit=True) as conn:
         checks = (check_edition(conn), check_migrations(conn), check_published(conn))
     return Upgraded(made, report, checks)
