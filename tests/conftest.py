@@ -18,6 +18,8 @@ pytest_plugins = [
 pytest.register_assert_rewrite(*pytest_plugins)
 
 
+# Before xdist looks for groups: later there are none, and each worker makes every fixture and plays every lab.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Keep a file's tests on one worker, for its fixtures, and those that run whole labs on one and the same."""
     for item in items:
