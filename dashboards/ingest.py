@@ -82,13 +82,13 @@ BOARD = Board(
             (
                 lines(
                     "Measurements committed",
-                    "A second, by the batches' time of arrival.",
+                    "A second, by the batches' time of arrival; at most the last day.",
                     SQL["measurements_committed"],
                     "cps",
                 ),
                 lines(
                     "Age of batches",
-                    "From sealed to received, of all batches, also of those that waited at the probe.",
+                    "From sealed to received, of all batches, also of those that waited; at most the last day.",
                     SQL["age_of_batches"],
                     "s",
                 ),

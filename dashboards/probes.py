@@ -74,8 +74,8 @@ BOARD = Board(
                 sized(
                     lines(
                         "Spool age of what arrives",
-                        "From sealed to received, of the batches of each quarter of an hour. High after an outage:"
-                        " probes deliver what they stored.",
+                        "From sealed to received, of the batches of each quarter of an hour, at most the last day."
+                        " High after an outage: probes deliver what they stored.",
                         SQL["spool_age_of_what_arrives"],
                         "s",
                     ),

@@ -13,8 +13,15 @@ _STEPS = (
     "generate_series($__timeFrom()::timestamptz, $__timeTo()::timestamptz,"
     " greatest('$__interval'::interval, ($__timeTo()::timestamptz - $__timeFrom()::timestamptz) / 150)) step (at)"
 )
-FRAGMENTS = {"{here}": _HERE, "{steps}": _STEPS}
-"""What several statements have: the networks and kinds of access that are chosen, and at most 150 moments."""
+_LAST_DAY = "greatest($__timeFrom()::timestamptz, $__timeTo()::timestamptz - interval '1 day')"
+FRAGMENTS = {
+    "{here}": _HERE,
+    "{steps}": _STEPS,
+    "{few steps}": _STEPS.replace("/ 150", "/ 48"),
+    "{last day}": _LAST_DAY,
+}
+"""What several statements have: the networks and kinds of access that are chosen, at most 150 moments of a country or
+48 of the world, and the beginning of the last day of what is shown."""
 
 
 def statements(board: str) -> dict[str, str]:

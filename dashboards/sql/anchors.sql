@@ -19,12 +19,13 @@ FROM grafana.target_hours($__timeFrom()::timestamptz, $__timeTo()::timestamptz, 
 GROUP BY 1, 2 HAVING sum(failing) > 0 ORDER BY 3 DESC, 1, 2 LIMIT 200
 
 -- :countries_by_way_to_the_nearest_server
-SELECT c.country, c.cc, c.households, near.server AS "nearest server", near.rtt_s AS "round trip",
+SELECT c.country, cc, c.households, near.server AS "nearest server", near.rtt_s AS "round trip",
        near.transfers
-FROM grafana.country c LEFT JOIN LATERAL (
-  SELECT server, percentile_cont(0.5) WITHIN GROUP (ORDER BY t.rtt_s) AS rtt_s, count(*)::float8 AS transfers
-  FROM grafana.transfer t WHERE t.cc = c.cc AND $__timeFilter(t.at) AND t.kind = 'throughput'
-  GROUP BY 1 ORDER BY 2 LIMIT 1) near ON true
+FROM grafana.country c LEFT JOIN (
+  SELECT DISTINCT ON (cc) * FROM (
+    SELECT cc, server, percentile_cont(0.5) WITHIN GROUP (ORDER BY rtt_s) AS rtt_s, count(*)::float8 AS transfers
+    FROM grafana.transfer WHERE $__timeFilter(at) AND kind = 'throughput' GROUP BY 1, 2) way
+  ORDER BY cc, rtt_s) near USING (cc)
 WHERE c.households > 0 ORDER BY near.rtt_s DESC NULLS FIRST, c.country LIMIT 200
 
 -- :servers_that_homes_measured_against

@@ -1,6 +1,6 @@
 -- :refused
 SELECT coalesce(refused / nullif(refused + stored, 0), 0)::float8 AS value
-FROM (SELECT sum(n)::float8 AS refused FROM grafana.quarantine WHERE last_at > now() - interval '1 hour') q
+FROM (SELECT count(*)::float8 AS refused FROM grafana.quarantine WHERE last_at > now() - interval '1 hour') q
 CROSS JOIN (SELECT count(*)::float8 AS stored FROM grafana.batch
             WHERE received_at > now() - interval '1 hour') b
 
@@ -13,13 +13,16 @@ SELECT date_bin(greatest('$__interval'::interval, interval '1 minute'), received
        'measurements' AS metric,
        (sum(measurements) / extract(epoch FROM greatest('$__interval'::interval, interval '1 minute')))::float8
        AS value
-FROM grafana.batch WHERE $__timeFilter(received_at) GROUP BY 1 ORDER BY 1
+FROM grafana.batch WHERE received_at >= {last day} AND received_at <= $__timeTo()::timestamptz
+GROUP BY 1 ORDER BY 1
 
 -- :age_of_batches
-SELECT date_bin(greatest('$__interval'::interval, interval '1 minute'), received_at, '2000-01-01Z') AS time,
-       word AS metric, percentile_cont(share) WITHIN GROUP (ORDER BY greatest(age_s, 0)) AS value
-FROM grafana.batch CROSS JOIN (VALUES ('50 of 100', 0.5::float8), ('99 of 100', 0.99)) part (word, share)
-WHERE $__timeFilter(received_at) GROUP BY 1, 2, share ORDER BY 1, 2
+SELECT time, word AS metric, value
+FROM (SELECT date_bin(greatest('$__interval'::interval, interval '1 minute'), received_at, '2000-01-01Z') AS time,
+             percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP (ORDER BY greatest(age_s, 0)) AS ages
+      FROM grafana.batch
+      WHERE received_at >= {last day} AND received_at <= $__timeTo()::timestamptz GROUP BY 1) bin
+CROSS JOIN LATERAL unnest(ARRAY['50 of 100', '99 of 100'], ages) part (word, value) ORDER BY 1, 2
 
 -- :refused_in_this_time
 SELECT reason, sum(n)::float8 AS messages, count(DISTINCT probe_id)::float8 AS probes,

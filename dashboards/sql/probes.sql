@@ -1,17 +1,17 @@
 -- :households_by_the_broker_s_word
 SELECT step.at AS time, word AS metric, sum(n)::float8 AS value
-FROM {steps} CROSS JOIN LATERAL grafana.presence_at(step.at) p
+FROM {few steps} CROSS JOIN LATERAL grafana.presence_at(step.at) p
 CROSS JOIN LATERAL (VALUES ('online', p.online), ('offline', p.offline), ('unknown', p.unknown))
                    said (word, n)
 GROUP BY 1, 2 ORDER BY 1, 2
 
 -- :spool_age_of_what_arrives
-SELECT date_bin('15 minutes', received_at, '2000-01-01Z') AS time, word AS metric,
-       percentile_cont(share) WITHIN GROUP (ORDER BY greatest(age_s, 0)) AS value
-FROM grafana.batch
-CROSS JOIN (VALUES ('half', 0.5::float8), ('95 of 100', 0.95)) part (word, share)
-WHERE $__timeFilter(received_at) AND NOT is_anchor
-GROUP BY 1, 2, share ORDER BY 1, 2
+SELECT time, word AS metric, value
+FROM (SELECT date_bin('15 minutes', received_at, '2000-01-01Z') AS time,
+             percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY greatest(age_s, 0)) AS ages
+      FROM grafana.batch
+      WHERE received_at >= {last day} AND received_at <= $__timeTo()::timestamptz AND NOT is_anchor GROUP BY 1) bin
+CROSS JOIN LATERAL unnest(ARRAY['50 of 100', '95 of 100'], ages) part (word, value) ORDER BY 1, 2
 
 -- :error_of_clocks
 SELECT bound, count(clock)::float8 AS value

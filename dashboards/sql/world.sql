@@ -19,7 +19,7 @@ FROM grafana.country ORDER BY state_code DESC, country
 
 -- :households_online
 SELECT step.at AS time, 'online' AS metric, nullif(sum(p.online), 0)::float8 AS value
-FROM {steps} CROSS JOIN LATERAL grafana.presence_at(step.at) p GROUP BY 1 ORDER BY 1
+FROM {few steps} CROSS JOIN LATERAL grafana.presence_at(step.at) p GROUP BY 1 ORDER BY 1
 
 -- :published_last
 SELECT published_at AS published, event, cc, version, change_kind AS change, reason, status,

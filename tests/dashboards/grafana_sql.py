@@ -71,6 +71,7 @@ def as_grafana(dsn: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
         conn.execute(f"SET ROLE {ROLE}")
         conn.execute(f"SET statement_timeout = '{TIMEOUT}'")
         conn.execute("SET default_transaction_read_only = on")
+        conn.execute("SET jit = off")
         yield conn
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import combinations
 from pathlib import Path
 
+import jsonschema
 import pytest
 from dashboards import build
 from dashboards.board import SCHEMA_VERSION
@@ -16,6 +17,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from tests.dashboards.test_panels import FILES
 
 BOARDS = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in FILES}
+SCHEMA = json.loads((Path(__file__).parent / "classic.schema.json").read_text(encoding="utf-8"))
 TITLES = {"World", "Country", "Event triage", "Throttling", "Probes", "Ingest", "Host an anchor"}
 _UNITLESS = {"row", "text", "table", "state-timeline", "geomap"}
 
@@ -149,6 +151,34 @@ def _known(board):
         one.pop("targets", None)
         one.pop("target", None)
     return copy
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_the_file_has_the_classic_form(uid):
+    jsonschema.Draft7Validator(SCHEMA).validate(BOARDS[uid])
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("panels", 1, "gridPos", "w"), 25),
+        (("panels", 1, "targets", 0, "format"), "logs"),
+        (("panels", 1, "id"), None),
+        (("editable",), True),
+        (("schemaVersion",), 43),
+        (("spec",), {}),
+        (("annotations", "list", 0, "datasource", "uid"), "other"),
+    ],
+)
+def test_a_form_that_grafana_would_not_take_is_found(place, value):
+    broken = json.loads(json.dumps(BOARDS["civobs-world"]))
+    *way, last = place
+    part = broken
+    for step in way:
+        part = part[step]
+    part[last] = value
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft7Validator(SCHEMA).validate(broken)
 
 
 def test_the_words_of_a_country_s_state_are_those_of_the_view():

@@ -175,7 +175,7 @@ COMMENT ON COLUMN grafana.observatory.public_url IS 'Address of the public site,
 
 CREATE FUNCTION grafana.presence_at(moment timestamptz, only_cc text DEFAULT NULL)
 RETURNS TABLE (cc text, asn int8, access text, households int8, online int8, offline int8, unknown int8)
-LANGUAGE sql STABLE SECURITY DEFINER ROWS 100 SET search_path FROM CURRENT
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 100 SET search_path FROM CURRENT SET jit = off
 BEGIN ATOMIC
   WITH heard AS (
     SELECT EXISTS (SELECT FROM collector_beat WHERE at > moment - interval '5 minutes' AND at <= moment
@@ -384,7 +384,7 @@ COMMENT ON COLUMN grafana.ladder_day.failed IS 'Those of which most turns failed
 CREATE FUNCTION grafana.target_hours(since timestamptz, until timestamptz, only_cc text, of_anchors bool DEFAULT false)
 RETURNS TABLE (at timestamptz, asn int8, access text, target text, layer text, households int8, failing int8,
                measurements int8, failed int8)
-LANGUAGE sql STABLE SECURITY DEFINER ROWS 10000 SET search_path FROM CURRENT
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 10000 SET search_path FROM CURRENT SET jit = off
 BEGIN ATOMIC
   SELECT cell.at, cell.asn, cell.access, t.name, k.name, count(*), count(*) FILTER (WHERE 2 * cell.failed > cell.ran),
          sum(cell.ran)::int8, sum(cell.failed)::int8

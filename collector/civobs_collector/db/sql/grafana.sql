@@ -29,6 +29,8 @@ BEGIN
     BEGIN
       EXECUTE format('ALTER ROLE %I SET statement_timeout = ''15s''', one.rolname);
       EXECUTE format('ALTER ROLE %I SET default_transaction_read_only = on', one.rolname);
+      -- Compiling takes longer than what is compiled here.
+      EXECUTE format('ALTER ROLE %I SET jit = off', one.rolname);
     EXCEPTION WHEN insufficient_privilege THEN NULL;  -- an administrator sets it: docs/operating/grafana.md
     END;
   END LOOP;
