@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
+from civobs_collector.db.fresh import load_extension
+from civobs_collector.errors import BackupError
 from civobs_collector.evidence import archive
 from civobs_collector.keys import make_key
 from civobs_collector.operate.manifest import complete_backups, stamp
@@ -143,6 +145,15 @@ def test_a_database_that_is_not_empty_is_set_aside_only_when_told(site, desk, pl
         conn.execute(f'DROP DATABASE "{said.json["set_aside"]}" WITH (FORCE)')
 
 
+def test_timescaledb_is_restored_in_its_version_by_a_superuser_only(timescale_dsn):
+    with psycopg.connect(timescale_dsn, autocommit=True) as conn:
+        with pytest.raises(BackupError, match=r"TimescaleDB 0\.1"):
+            load_extension(conn, "0.1", create=False)
+        conn.execute("SET ROLE civobs_publisher")
+        with pytest.raises(BackupError, match="may not load"):
+            load_extension(conn, "0.1", create=False)
+
+
 def test_a_later_backup_takes_of_the_archive_only_what_is_new(site, desk):
     device = site.device()
     take_in(site, device, 1)
@@ -151,10 +162,12 @@ def test_a_later_backup_takes_of_the_archive_only_what_is_new(site, desk):
     copy = next((desk.folder / "backups" / "archive").rglob("*.pack"))
     before = copy.read_bytes()
     wait_a_second(first)
+    (desk.folder / "backups" / "20260101T000000Z.partial").mkdir()  # one that was killed
     backed_up(desk, "--keep", "1")
     assert copy.read_bytes().startswith(before)
     assert len(list(archive.scan(copy))) == 2
     assert [str(one) for one in complete_backups(desk.folder / "backups")] != [first], "the first one went"
+    assert not list((desk.folder / "backups").glob("*.partial"))
     assert desk.civobs("restore", str(desk.folder / "backups"), "--check").code == 0
     assert (desk.folder / "backups").stat().st_mode & 0o077 == 0
 

