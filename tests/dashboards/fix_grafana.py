@@ -109,9 +109,13 @@ class FakeGrafana:
             if method == "POST":
                 self.folders[body["uid"]] = body
                 return 200, body
+            if method == "DELETE":
+                return 200, self.folders.pop(uid)
             return (200, self.folders[uid]) if uid in self.folders else (404, {"message": "folder not found"})
         if path.startswith("/api/dashboards/"):
             return self.dashboard(method, path, body)
+        if path == "/api/ds/query":
+            return 200, {"results": {"A": {"status": 200, "frames": [{"schema": {"fields": [{"name": "value"}]}}]}}}
         if path == "/api/search":
             return 200, self.search(query)
         if path.startswith(f"{provisioning}/policies"):
@@ -129,6 +133,8 @@ class FakeGrafana:
         if path.endswith("/health"):
             said = {"status": "OK", "message": "Database Connection OK"}
             return (200, said) if self.database_ok else (400, {"status": "ERROR", "message": "connection refused"})
+        if method == "DELETE":
+            return 200, self.datasources.pop(uid)
         if method in {"POST", "PUT"}:
             # The password is kept and given to nobody.
             self.datasources[body["uid"]] = {**body, "secureJsonFields": {"password": "secureJsonData" in body}}

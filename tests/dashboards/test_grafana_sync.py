@@ -11,6 +11,8 @@ from civobs_collector.grafana.client import Grafana
 from civobs_collector.grafana.rules import RULES
 from civobs_collector.grafana.sync import Action, apply, health, steps
 from civobs_collector.grafana.wanted import TAG, wanted
+from tests.dashboards import test_grafana_live as live
+from tests.dashboards.fix_grafana import TOKEN
 
 BOARDS = {
     "civobs-world": {
@@ -266,3 +268,27 @@ def test_a_command_that_fails_says_so_in_two_lines(grafana, command):
     code, said = command("sync")
     assert code == 2
     assert len(said.splitlines()) == 2
+
+
+def test_the_tests_for_a_real_grafana_are_named_where_there_is_none(pytestconfig, monkeypatch):
+    monkeypatch.delenv("GRAFANA_URL", raising=False)
+    named = pytestconfig.hook.pytest_report_header(config=pytestconfig, start_path=pytestconfig.rootpath)
+    lines = [line for header in named for line in header]
+    assert "not run without GRAFANA_URL: test_what_was_synced_reads_back_the_same" in lines
+    monkeypatch.setenv("GRAFANA_URL", "http://grafana.example")
+    named = pytestconfig.hook.pytest_report_header(config=pytestconfig, start_path=pytestconfig.rootpath)
+    assert not any("not run" in line for header in named for line in header)
+
+
+def test_the_tests_for_a_real_grafana_pass_against_one_and_leave_nothing(grafana, tmp_path, monkeypatch):
+    others = {"GRAFANA_DATABASE_HOST": "database:5432", "GRAFANA_DATABASE_PASSWORD": "of the login"}
+    for name, value in {"GRAFANA_URL": grafana.url, "GRAFANA_TOKEN": TOKEN, **others}.items():
+        monkeypatch.setenv(name, value)
+    with live.brought_up_to_date(live.settings_in(tmp_path)) as it:
+        live.test_what_was_synced_reads_back_the_same(it)
+        live.test_the_data_source_gets_an_answer_from_the_database(it)
+        for name in live.STATEMENTS:
+            live.test_grafana_answers_each_statement_of_panels_and_rules(it, name)
+    assert (grafana.folders, grafana.dashboards, grafana.rules, grafana.receivers) == ({}, {}, {}, {})
+    assert grafana.datasources == {}
+    assert grafana.policy["routes"] == []

@@ -1,7 +1,7 @@
 """``civobs grafana``: give a Grafana this version's dashboards, alert rules and routing, and see whether it has them.
 
 What is written is what this program made: nothing else of the Grafana is changed or deleted, and a second run changes
-nothing. Settings stand in [grafana]; docs/operating/grafana.md says how the token and the database's login are made.
+nothing. Settings stand in [grafana]; docs/operating/alerts.md says how the token is made.
 """
 
 import argparse

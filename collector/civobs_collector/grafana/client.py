@@ -36,7 +36,7 @@ class Grafana:
     def __init__(self, settings: GrafanaSettings) -> None:
         if settings.url is None or settings.token_file is None:
             missing = "url" if settings.url is None else "token_file"
-            raise ConfigError(f"[grafana] {missing} is not set", "docs/operating/grafana.md says how to set up both")
+            raise ConfigError(f"[grafana] {missing} is not set", "docs/operating/alerts.md says how to set up both")
         # It logs addresses and answers on its own; what went wrong is said once, by the command.
         logging.getLogger("grafana_client").setLevel(logging.CRITICAL)
         self.settings = settings

@@ -33,7 +33,7 @@ class Wanted:
 
 
 def wanted(settings: GrafanaSettings, folder: Traversable | None = None) -> Wanted:
-    """By the settings. ``folder`` has the dashboards, by default this program's. Raises what reading secrets does."""
+    """By the settings. ``folder`` has the dashboards, by default this program's. Raises KeyFileError for a secret."""
     boards = [tagged(json.loads(text)) for text in dashboard_texts(folder or dashboard_folder())]
     rules = [
         {**as_json(one, settings.runbooks_url), "orgID": 1, "folderUID": FOLDER_UID, "ruleGroup": one.group}

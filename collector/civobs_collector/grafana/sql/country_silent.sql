@@ -1,5 +1,6 @@
--- 1 for a country in which no household is online, while others are, and no event says why. Counted are countries in
--- which two households were online two hours, a day or a week before. Ingest must be at work: else nothing is known.
+-- 1 for a country in which no household is online, while others are, and no event of lost lines says why. Counted are
+-- countries in which two households were online two hours, a day or a week before. Ingest must be at work: else nothing
+-- is known.
 WITH seen AS MATERIALIZED (
   SELECT cc, sum(online) AS online, sum(offline) AS offline
     FROM grafana.presence_at($__timeTo()::timestamptz) GROUP BY cc
@@ -9,7 +10,7 @@ SELECT c.cc,
             WHEN NOT EXISTS (SELECT FROM seen other WHERE other.online > 0) THEN 0
             WHEN EXISTS (SELECT FROM grafana.alert_event e
                           WHERE e.cc = c.cc AND e.published_at <= $__timeTo()::timestamptz
-                            AND e.published_at > $__timeTo()::timestamptz - interval '2 days'
+                            AND e.kind NOT IN ('blocking', 'throttling_targeted', 'throttling_general')
                             AND (e.replaced_at IS NULL OR e.replaced_at > $__timeTo()::timestamptz)
                             AND (e.status = 'open' OR e.published_at > $__timeTo()::timestamptz - interval '2 hours'))
             THEN 0

@@ -7,5 +7,7 @@ SELECT cc, event,
             WHEN status = 'closed' AND first_published_at > $__timeTo()::timestamptz - interval '1 hour' THEN 1
             ELSE 0 END::float8
   FROM grafana.alert_event
- WHERE published_at <= $__timeTo()::timestamptz AND published_at > $__timeTo()::timestamptz - interval '2 days'
+ WHERE published_at <= $__timeTo()::timestamptz
+   -- What is open is told for as long as it is, also when nothing new was published of it for weeks.
+   AND (status = 'open' OR published_at > $__timeTo()::timestamptz - interval '2 days')
    AND (replaced_at IS NULL OR replaced_at > $__timeTo()::timestamptz)

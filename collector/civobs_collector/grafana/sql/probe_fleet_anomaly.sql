@@ -1,9 +1,10 @@
--- The share of households that were online a day before and are offline now, in countries without an open event; 0 if
--- they are fewer than three or all of one country. Many at once without a country in common is no shutdown: an agent's
--- version, certificates, the broker.
+-- The share of households that were online a day before and are offline now, in countries without an open event of lost
+-- lines; 0 if they are fewer than three or all of one country. Many at once without a country in common is no shutdown:
+-- an agent's version, certificates, the broker.
 WITH open AS MATERIALIZED (
   SELECT DISTINCT cc FROM grafana.alert_event
-   WHERE published_at <= $__timeTo()::timestamptz AND published_at > $__timeTo()::timestamptz - interval '2 days'
+   WHERE published_at <= $__timeTo()::timestamptz
+     AND kind NOT IN ('blocking', 'throttling_targeted', 'throttling_general')
      AND (replaced_at IS NULL OR replaced_at > $__timeTo()::timestamptz)
      AND (status = 'open' OR published_at > $__timeTo()::timestamptz - interval '2 hours')
 ), seen AS (
