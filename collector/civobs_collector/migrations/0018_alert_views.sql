@@ -2,7 +2,7 @@
 -- schema, they stay as they are when the tables change.
 
 CREATE VIEW grafana.alert_event WITH (security_barrier) AS
-SELECT e.public_id AS event, e.cc, coalesce(nullif(v.record->'scope'->>'country', ''), e.cc) AS country, v.version,
+SELECT e.public_id AS event, e.cc, coalesce(nullif(v.record->'scope'->>'country', ''), e.cc) AS country, v.kind, v.version,
        v.published_at, first.at AS first_published_at, next.at AS replaced_at, v.status,
        -- Records are large: they are looked at only where the columns leave it open.
        CASE WHEN v.reason = 'human_review' AND before.record IS NOT NULL
@@ -30,6 +30,7 @@ COMMENT ON VIEW grafana.alert_event IS 'Versions of events as the public could s
 COMMENT ON COLUMN grafana.alert_event.event IS 'Public id.';
 COMMENT ON COLUMN grafana.alert_event.cc IS 'Country, two letters.';
 COMMENT ON COLUMN grafana.alert_event.country IS 'Its name as it was known at publication.';
+COMMENT ON COLUMN grafana.alert_event.kind IS 'outage, shutdown_suspected, collector_blocked, power, blocking, throttling_targeted or throttling_general.';
 COMMENT ON COLUMN grafana.alert_event.version IS 'Number of the version, from 1.';
 COMMENT ON COLUMN grafana.alert_event.published_at IS 'From when on it was the newest.';
 COMMENT ON COLUMN grafana.alert_event.first_published_at IS 'When the first version of the event was published.';
