@@ -9,9 +9,12 @@ import pytest
 from civobs_collector.config import CollectorSettings, DatabaseSettings, PublishSettings
 from civobs_collector.db import events
 from civobs_collector.db.connect import connect
+from civobs_collector.db.read_queue import list_waiting
 from civobs_collector.desk.triage import Wanted, decide
+from civobs_collector.detect.chains import NewVersion
 from civobs_collector.detect.record import EventRecord, Scope, Status
-from civobs_collector.detect.reviews import Action
+from civobs_collector.detect.reviews import Action, applied, unreviewed
+from civobs_collector.detect_read import publish, reviews_of
 from civobs_collector.detect_role import HOLD_COUNTRIES, detect_once
 from civobs_collector.errors import NotFoundError, ReviewRefusedError
 from tests.collector.fix_detect import at
@@ -222,3 +225,15 @@ def test_new_events_of_some_countries_wait_for_a_person(kenya, dsn):
     (version,) = decide(kenya, wanted(Action.RELEASE, new.public_id), at(821)).versions
     assert (version.change_kind, version.record.held, version.record.notes) == ("new", None, ())
     assert kenya.execute("SELECT version FROM event_served").fetchall() == [(3,)]
+
+
+def test_a_confirmed_event_that_the_records_no_longer_bear_out_waits_for_a_person(desk):
+    decide(desk, wanted(Action.CONFIRM), NOW)
+    assert PUBLIC_ID not in [one.public_id for one in list_waiting(desk, 10)]
+    stored, record = newest(desk, PUBLIC_ID)
+    (said,) = reviews_of(desk, [stored.event_key]).values()
+    gone = applied(unreviewed(record).model_copy(update={"status": Status.RETRACTED}), said)
+    publish(desk, NewVersion(stored.event_key, 4, "corrected", "late_data", gone, public=True), NOW)
+    (waiting,) = [one for one in list_waiting(desk, 10) if one.public_id == PUBLIC_ID]
+    assert waiting.record["confidence"]["label"] == "confirmed"
+    assert waiting.record["status"] == "closed"

@@ -17,7 +17,7 @@ from civobs_collector.db.events import StoredVersion, list_events, read_versions
 from civobs_collector.db.migrate import require_current
 from civobs_collector.db.read_queue import QueueRow, list_waiting
 from civobs_collector.detect.record import EventRecord, Level, Status, Transition
-from civobs_collector.detect.reviews import lacking
+from civobs_collector.detect.reviews import lacking, unreviewed
 from civobs_collector.errors import NotFoundError
 from civobs_collector.publish.reviewed import note_lines
 
@@ -37,7 +37,9 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     showing.add_argument("id", help="CIV-YYYY-CC-NNNN, or the event's key")
     showing.add_argument("--json", action="store_true", help="print JSON")
     showing.set_defaults(run=_show)
-    queue = actions.add_parser("queue", help="what waits for a person: held, open, or reviewed by nobody yet")
+    queue = actions.add_parser(
+        "queue", help="what waits for a person: held, open, reviewed by nobody, or not borne out"
+    )
     queue.add_argument("--limit", type=int, default=50, metavar="N", help="at most so many (50)")
     queue.add_argument("--json", action="store_true", help="print JSON")
     queue.set_defaults(run=_queue)
@@ -88,7 +90,12 @@ def _queue(arguments: argparse.Namespace) -> int:
 
 def _waiting_line(stored: QueueRow) -> tuple[str, ...]:
     record = EventRecord.model_validate(stored.record)
-    reasons = {"held": record.held is not None, "open": record.status is Status.OPEN, "new": record.reviewed_by is None}
+    reasons = {
+        "held": record.held is not None,
+        "open": record.status is Status.OPEN,
+        "new": record.reviewed_by is None,
+        "not borne out": unreviewed(record).status is Status.RETRACTED,
+    }
     return (
         stored.public_id or str(stored.event_key),
         str(stored.version),

@@ -1,4 +1,8 @@
-"""What waits for a person: events that are held for review, open, or reviewed by nobody yet; and what is near one."""
+"""What waits for a person: events that are held for review, open, or reviewed by nobody yet; and what is near one.
+
+A confirmed event that the detector no longer finds waits too. Records are large: of closed events as few as can be are
+looked into.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,9 +30,13 @@ class QueueRow:
 _WAITING = """
 WITH found AS (SELECT event_key FROM event_current
  WHERE level <> 'probe'
-   AND (record->>'held' = 'review'
-        OR (record->>'held' IS NULL AND status <> 'retracted' AND (status = 'open' OR record->>'reviewed_by' IS NULL)))
- ORDER BY (record->>'held' = 'review') IS TRUE DESC, status = 'open' DESC, onset_latest DESC, event_key
+   AND CASE WHEN held THEN record->>'held' = 'review'
+            WHEN status = 'retracted' THEN false
+            WHEN status = 'open' THEN true
+            WHEN NOT EXISTS (SELECT FROM review WHERE review.event_key = event_current.event_key
+                                AND action IN ('confirm', 'retract', 'reopen', 'merge', 'split')) THEN true
+            ELSE coalesce(record->'machine'->'said'->>'status' = 'retracted', false) END
+ ORDER BY held DESC, status = 'open' DESC, onset_latest DESC, event_key
  LIMIT %s)
 SELECT event_key, public_id, version, published_at, change_kind, reason,
        jsonb_set(record, '{grid,rows}', '[]') AS record
