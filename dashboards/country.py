@@ -19,7 +19,7 @@ BOARD = Board(
                 number(
                     "Open events",
                     "Events of this country without an end.",
-                    "SELECT count(*)::float8 AS value FROM grafana.event WHERE status = 'open' AND cc = '$cc'",
+                    "SELECT coalesce(sum(open_events), 0)::float8 AS value FROM grafana.country WHERE cc = '$cc'",
                     "none",
                     steps=((None, GREEN), (1, ORANGE)),
                 ),

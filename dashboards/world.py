@@ -43,8 +43,8 @@ BOARD = Board(
             (
                 number(
                     "Open events",
-                    "Events without an end, also those that are held back. Not of single households.",
-                    "SELECT count(*)::float8 AS value FROM grafana.event WHERE status = 'open'",
+                    "Events without an end, also those that a person holds back. Not of single households.",
+                    "SELECT coalesce(sum(open_events), 0)::float8 AS value FROM grafana.country",
                     "none",
                     steps=((None, GREEN), (1, ORANGE)),
                 ),

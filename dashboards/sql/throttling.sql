@@ -54,7 +54,7 @@ GROUP BY 1, 2, 3 ORDER BY ratio NULLS LAST, 1, 2 LIMIT 200
 
 -- :open
 SELECT count(*)::float8 AS value FROM grafana.event
-WHERE status = 'open' AND cc = '$cc' AND kind IN ('throttling_targeted', 'throttling_general')
+WHERE status = 'open' AND held IN ('', 'review') AND cc = '$cc' AND kind IN ('throttling_targeted', 'throttling_general')
 
 -- :events
 SELECT event, title, status, level, confidence, began_at AS began, ended_at AS ended,

@@ -14,6 +14,7 @@ from dashboards.panels import COUNTRY_STATES, SOURCE
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from civobs_collector.publish.words import KINDS
 from tests.dashboards.test_panels import FILES
 
 BOARDS = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in FILES}
@@ -179,6 +180,12 @@ def test_a_form_that_grafana_would_not_take_is_found(place, value):
     part[last] = value
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft7Validator(SCHEMA).validate(broken)
+
+
+def test_the_titles_of_events_are_those_of_the_pages():
+    text = (Path(build.HERE).parent / "collector/civobs_collector/migrations/0017_grafana.sql").read_text()
+    titles = dict(re.findall(r"WHEN '(\w{2,})' THEN '([^']+)'", text))
+    assert titles == {kind.value: words.title.partition("{what}")[0] for kind, words in KINDS.items()}
 
 
 def test_the_words_of_a_country_s_state_are_those_of_the_view():

@@ -228,7 +228,8 @@ COMMENT ON COLUMN grafana.network.last_batch_at IS 'When the newest batch came.'
 
 CREATE VIEW grafana.country AS
 WITH open AS (
-  SELECT cc, count(*) AS n, bool_or(level = 'country') AS whole FROM grafana.event WHERE status = 'open' GROUP BY cc
+  SELECT cc, count(*) AS n, bool_or(level = 'country') AS whole FROM grafana.event
+   WHERE status = 'open' AND held IN ('', 'review') GROUP BY cc
 ), seen AS (
   SELECT cc, country, count(*) FILTER (WHERE households > 0) AS networks, sum(households)::int8 AS households,
          sum(online)::int8 AS online, sum(heard)::int8 AS heard, max(last_batch_at) AS last_batch_at
@@ -251,7 +252,7 @@ COMMENT ON COLUMN grafana.country.networks IS 'Networks with a household that me
 COMMENT ON COLUMN grafana.country.households IS 'Households with an active probe. One with lines of two networks counts in each.';
 COMMENT ON COLUMN grafana.country.online IS 'Those of which the broker last said online.';
 COMMENT ON COLUMN grafana.country.heard IS 'Those from which a batch came in the last hour.';
-COMMENT ON COLUMN grafana.country.open_events IS 'Events that are open.';
+COMMENT ON COLUMN grafana.country.open_events IS 'Events that are open, also those that a person holds back, and not those that the detector does.';
 COMMENT ON COLUMN grafana.country.last_batch_at IS 'When the newest batch came.';
 COMMENT ON COLUMN grafana.country.state_code IS '0 no household, 1 nothing on record, 2 silent (no household online, no batch for an hour), 3 an event in a part of it, 4 an event of the whole country.';
 COMMENT ON COLUMN grafana.country.state IS 'The same in words.';
