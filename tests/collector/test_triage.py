@@ -237,3 +237,14 @@ def test_a_confirmed_event_that_the_records_no_longer_bear_out_waits_for_a_perso
     (waiting,) = [one for one in list_waiting(desk, 10) if one.public_id == PUBLIC_ID]
     assert waiting.record["confidence"]["label"] == "confirmed"
     assert waiting.record["status"] == "closed"
+
+
+def test_what_is_held_is_not_told_by_another_event(desk):
+    decide(desk, wanted(Action.HOLD), NOW)
+    with pytest.raises(ReviewRefusedError, match="the other would tell of it"):
+        decide(desk, wanted(Action.MERGE, body={"with": OTHER_ID}), NOW)
+    with pytest.raises(ReviewRefusedError, match="is held, and an event that leaves it"):
+        decide(desk, wanted(Action.SPLIT, body={"asns": [37061]}), NOW)
+    decide(desk, wanted(Action.HOLD, OTHER_ID), NOW)
+    decided = decide(desk, wanted(Action.MERGE, body={"with": OTHER_ID}), NOW)
+    assert [one.record.held for one in decided.versions] == ["review", "review"]

@@ -172,6 +172,11 @@ def _merge(wanted: Wanted, subject: Subject, find: Find) -> list[Step]:
     for one in (subject, other):
         _require_public(one)
         _require_standing(one)
+    if is_held(subject.reviews) is not is_held(other.reviews):
+        raise ReviewRefusedError(
+            f"one of {subject.name} and {other.name} is held, and the other would tell of it",
+            "hold both, or release both",
+        )
     mine, theirs = subject.record, other.record
     if mine.scope.cc != theirs.scope.cc or bool(mine.scope.targets) != bool(theirs.scope.targets):
         raise ReviewRefusedError(
@@ -207,6 +212,10 @@ def _size(one: Subject) -> tuple[bool, int, int, float, str]:
 def _split(wanted: Wanted, subject: Subject, _: Find) -> list[Step]:
     _require_public(subject)
     _require_standing(subject)
+    if is_held(subject.reviews):
+        raise ReviewRefusedError(
+            f"{subject.name} is held, and an event that leaves it would not be", "release it first, or leave it whole"
+        )
     asns, targets = _places(wanted)
     scope, own = subject.record.scope, unreviewed(subject.record).scope
     here = frozenset(scope.targets) & frozenset(own.targets) if targets else frozenset(scope.asns) & frozenset(own.asns)
