@@ -233,6 +233,7 @@ time_scale = {self.time_scale}
 port = {API_PORT}
 [backup]
 programs_dir = "{self._pg_programs}"
+also = ["{self.folder / "broker"}"]
 [keys]
 plan_key = "{self.folder / "keys/plan.key"}"
 receipt_key = "{self.folder / "keys/receipt.key"}"

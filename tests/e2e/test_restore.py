@@ -37,6 +37,7 @@ def test_a_lost_database_comes_back_with_every_measurement_once(station, tmp_pat
     # Everything goes on while it is made.
     made = json.loads(station.civobs("backup", str(tmp_path / "backups"), "--json"))
     assert made["counts"]["batch"] >= 5
+    assert list((tmp_path / "backups").glob("*/files/**/mosquitto.db")), "the broker's state"
     late = station.add_agent()
     more_batches(station, 8)
     station.kill_agent(0)  # away while the receipts of its last batches come

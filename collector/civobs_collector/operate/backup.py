@@ -5,10 +5,11 @@ the archive before its row is committed, so each row of the dump has its bytes i
 """
 
 import fcntl
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +33,6 @@ from civobs_collector.operate.manifest import (
     Note,
     Tell,
     complete_backups,
-    digest,
     read_manifest,
     stamp,
     sync_folder,
@@ -168,18 +168,27 @@ def _inside(path: Path) -> str:
 
 def _copy_tree(path: Path, target: Path) -> Iterator[Note]:
     try:
-        found = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
-        for one in found:
-            copy = target / _inside(one)
-            copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_new(copy, one.read_bytes())
-            size = copy.stat().st_size
-            yield Note(path=_inside(one), size=size, sha256=digest(copy, size) or "")
+        if not path.is_dir():
+            yield _copy(path, target)
+            return
+        for one in sorted(path.rglob("*")):
+            # What a running program replaces, as the broker does its state, may be gone since it was listed.
+            with suppress(FileNotFoundError):
+                if one.is_file():
+                    yield _copy(one, target)
     except OSError as error:
         raise BackupError(
             f"cannot read {error.filename}: {error.strerror}",
             "run as a user who can read it, or correct [keys] and also in [backup]",
         ) from None
+
+
+def _copy(path: Path, target: Path) -> Note:
+    content = path.read_bytes()
+    copy = target / _inside(path)
+    copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_new(copy, content)
+    return Note(path=_inside(path), size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 @contextmanager

@@ -132,7 +132,7 @@ def _on_this_machine(wanted: Wanted) -> Place:
         api_host="127.0.0.1",
         archive="/var/lib/civobs/archive",
         backups="/var/backups/civobs",
-        also="",
+        also=f'"{wanted.folder.absolute()}/mosquitto"',
         inside=" 127.0.0.1",
         passwords="/etc/mosquitto/civobs.passwords",
         acl="/etc/mosquitto/civobs.acl",
