@@ -169,8 +169,12 @@ def test_a_decision_waits_for_the_detector_and_not_for_ever(desk, plain_dsn, mon
     monkeypatch.setattr("civobs_collector.desk.triage._WAIT_S", 1)
     with psycopg.connect(plain_dsn) as detector:
         assert events.lock_publishing(detector)
-        with pytest.raises(ReviewRefusedError, match="publishing for more than 1 seconds"):
+        with pytest.raises(ReviewRefusedError, match="the detector is publishing"):
             decide(desk, wanted(Action.HOLD), NOW)
+        desk.execute("SET statement_timeout = 200")
+        with pytest.raises(ReviewRefusedError, match="the detector is publishing"):
+            decide(desk, wanted(Action.HOLD), NOW)
+        desk.execute("RESET statement_timeout")
         timer = threading.Timer(0.3, detector.rollback)
         timer.start()
         assert decide(desk, wanted(Action.HOLD), NOW).versions[0].record.held == "review"
