@@ -135,6 +135,24 @@ def test_a_span_knows_how_long_was_broken_at_its_start_and_mended_at_its_end():
     assert spans(elsewhere, elsewhere.truth[0], [begin, mend])[0].end_from is None
 
 
+def test_what_is_done_to_two_networks_at_one_time_begins_until_it_is_done_to_both():
+    second = timedelta(seconds=1)
+    one, other = (
+        {"kind": "network_down", "scope": scope, "start": "10m", "end": "30m"} for scope in ("AS64500", "AS64501")
+    )
+    made = scenario(one, other, {**one, "scope": "AS64504", "start": "20m"})
+    late = {"AS64500": 0, "AS64501": 1, "AS64504": 2}
+    done = [
+        Done(
+            each.step, when := each.at + late[each.step.item] * second, since=when - second / 2, until=when + second / 2
+        )
+        for each in played(made)
+    ]
+    (only,) = spans(made, made.truth[0], done)
+    assert (only.start, only.start_to) == (at(600.0), at(600.0) + 1.5 * second)
+    assert (only.end_from, only.end) == (at(1800.0) - second / 2, at(1800.0) + 2 * second)
+
+
 def test_a_truth_has_a_span_for_each_time_it_happened():
     made = scenario(outage(every="1h", times=3))
     found = spans(made, made.truth[0], played(made))

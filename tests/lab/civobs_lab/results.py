@@ -22,7 +22,7 @@ class Span(_Part):
     start: Moment
     end: Moment | None
     start_to: Moment | None = None
-    """When the breaking was finished that began at the start: somewhere between, things ceased to work."""
+    """When the breaking was finished that began at the start, everywhere: somewhere between, things ceased to work."""
     end_from: Moment | None = None
     """When the mending began that was finished at the end: somewhere between, things began to work again."""
 

@@ -5,7 +5,7 @@ so that two runs of one scenario do the same. Times of the truth are those at wh
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -211,10 +211,18 @@ def _span(scenario: Scenario, truth: Truth, done: Sequence[Done]) -> Span | None
     first = min((each for each in own if each.step.verb == "begin"), key=lambda each: each.at, default=None)
     if first is None:
         return None
+    # What is done to several places at one time is done to one after the other, and each has its own effect.
+    start_to = max((each.until for each in _together(own, first) if each.until), default=None)
     if _still_broken(own):
-        return Span(start=first.at, start_to=first.until, end=None)
+        return Span(start=first.at, start_to=start_to, end=None)
     last = max((each for each in own if each.step.verb == "mend"), key=lambda each: each.at)
-    return Span(start=first.at, start_to=first.until, end=last.at, end_from=last.since)
+    end_from = min((each.since for each in _together(own, last) if each.since), default=None)
+    return Span(start=first.at, start_to=start_to, end=last.at, end_from=end_from)
+
+
+def _together(done: Iterable[Done], one: Done) -> list[Done]:
+    """What was planned for the same lab second, begun or mended like it."""
+    return [each for each in done if (each.step.verb, each.step.at_s) == (one.step.verb, one.step.at_s)]
 
 
 def _still_broken(done: Sequence[Done]) -> bool:
