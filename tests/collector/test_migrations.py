@@ -202,8 +202,8 @@ def _a_decision_stays_and_readers_see_no_version_that_is_held(conn):
     assert conn.execute("SELECT version FROM event_current").fetchone() == (2,)
     assert conn.execute("SELECT version FROM event_served").fetchone() == (1,)
     conn.execute(
-        "INSERT INTO event_version VALUES ('01900000-0000-7000-8000-000000000001', 3, now(), 'reviewed', 'human_review',"
-        " '1', 'retracted', 'power', 'country', 'KE', NULL, now(), now(), NULL, NULL, %s)",
+        "INSERT INTO event_version VALUES ('01900000-0000-7000-8000-000000000001', 3, now(), 'reviewed',"
+        " 'human_review', '1', 'retracted', 'power', 'country', 'KE', NULL, now(), now(), NULL, NULL, %s)",
         ('{"held": "retracted", "machine": {"said": {"status": "open"}}}',),
     )
     assert conn.execute("SELECT held, found_open FROM event_current").fetchone() == (True, True)

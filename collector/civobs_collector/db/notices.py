@@ -152,8 +152,8 @@ def read_served_before(conn: Connection, event_key: UUID, version: int, subscrib
     """Return what the public saw of an event, before this version, when somebody became a subscriber."""
     with conn.cursor(row_factory=class_row(Version)) as cursor:
         return cursor.execute(
-            f"{_SERVED} AND version < %s AND published_at <= (SELECT since FROM notice_subscriber WHERE subscriber = %s)"  # noqa: S608
-            " ORDER BY version DESC LIMIT 1",
+            f"{_SERVED} AND version < %s AND published_at <="  # noqa: S608
+            " (SELECT since FROM notice_subscriber WHERE subscriber = %s) ORDER BY version DESC LIMIT 1",
             (event_key, version, subscriber),
         ).fetchone()
 
