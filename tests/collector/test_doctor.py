@@ -18,12 +18,17 @@ from civobs_collector.doctor import OTHER_CHECKS, State, check_archive, check_br
 from civobs_collector.doctor_database import DATABASE_CHECKS, check_clock, check_edition
 from civobs_collector.doctor_evidence import check_durability
 from civobs_collector.operate.manifest import stamp
+from civobs_lab.postgres import Kind
 from tests.collector.test_enrolment import enrolled
 from tests.fix_db import fresh_database
 
 pytestmark = pytest.mark.db
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "operating" / "doctor.md"
+
+
+on_plain = pytest.mark.parametrize("database_server", [Kind.PLAIN], indirect=True)
+"""What both kinds of server do alike is seen on the one that starts faster."""
 
 
 def _states(operator, code):
@@ -263,6 +268,7 @@ def test_a_database_that_may_lose_what_it_committed_is_found(plain_dsn):
         assert "fsync" in check_durability(conn).text
 
 
+@on_plain
 def test_programs_that_are_missing_or_older_than_the_server_are_found(well_kept):
     with_programs(well_kept.folder, 9)
     states = _states(well_kept, 1)
@@ -271,6 +277,7 @@ def test_programs_that_are_missing_or_older_than_the_server_are_found(well_kept)
     assert _states(well_kept, 1)["pg_programs"] == ["failed"]
 
 
+@on_plain
 def test_batches_without_their_bytes_are_found(keyed, dsn):
     with psycopg.connect(dsn) as conn:
         enrolled(conn, keyed.settings)
@@ -284,6 +291,7 @@ def test_batches_without_their_bytes_are_found(keyed, dsn):
     assert states["silence"] == ["ok"]
 
 
+@on_plain
 def test_probes_of_which_nothing_is_heard_are_found(keyed, dsn):
     with psycopg.connect(dsn) as conn:
         enrolled(conn, keyed.settings)
@@ -291,6 +299,7 @@ def test_probes_of_which_nothing_is_heard_are_found(keyed, dsn):
     assert _states(keyed, 1)["silence"] == ["failed"]
 
 
+@on_plain
 def test_what_the_broker_dropped_is_found_also_after_its_restart(keyed, dsn):
     with psycopg.connect(dsn) as conn:
         conn.execute("""
@@ -301,6 +310,7 @@ def test_what_the_broker_dropped_is_found_also_after_its_restart(keyed, dsn):
     assert "dropped 3 messages" in keyed.civobs("doctor").out
 
 
+@on_plain
 def test_messages_to_subscribers_that_were_given_up_are_found(keyed, dsn):
     with psycopg.connect(dsn) as conn:
         key, version = a_version(conn)
@@ -321,6 +331,7 @@ def a_version(conn):
           FROM one RETURNING event_key, version""").fetchone()
 
 
+@on_plain
 def test_staff_without_the_key_of_the_desk_is_found(keyed, dsn, monkeypatch):
     monkeypatch.setenv("CIVOBS_KEYS__DESK_KEY", str(keyed.folder / "desk.key"))
     with psycopg.connect(dsn) as conn:
@@ -330,6 +341,7 @@ def test_staff_without_the_key_of_the_desk_is_found(keyed, dsn, monkeypatch):
     assert _states(keyed, 1)["desk_key"] == ["failed"]
 
 
+@on_plain
 def test_links_and_brokers_that_lead_nowhere_from_elsewhere_are_found(keyed, dsn):
     with psycopg.connect(dsn) as conn:
         enrolled(conn, keyed.settings)
@@ -338,6 +350,7 @@ def test_links_and_brokers_that_lead_nowhere_from_elsewhere_are_found(keyed, dsn
     assert states["brokers"] == ["warning"]
 
 
+@on_plain
 def test_secrets_that_others_can_read_or_that_stand_in_the_settings_are_found(keyed, dsn, monkeypatch):
     password = keyed.folder / "password"
     password.write_text("secret")
@@ -352,6 +365,7 @@ def test_secrets_that_others_can_read_or_that_stand_in_the_settings_are_found(ke
     assert "password=secret" not in keyed.civobs("doctor").out
 
 
+@on_plain
 def test_what_expires_is_found_before_it_does(well_kept):
     with_certificate(well_kept.folder, days=3)
     states = _states(well_kept, 1)
@@ -364,6 +378,7 @@ def test_what_expires_is_found_before_it_does(well_kept):
     assert states["crls"] == ["failed"]
 
 
+@on_plain
 def test_a_backup_that_is_old_or_was_never_made_is_found(well_kept, monkeypatch):
     folder = well_kept.folder / "backups"
     (made,) = folder.iterdir()
