@@ -1,7 +1,11 @@
 -- :pages
-SELECT page, CASE WHEN path LIKE 'https:%' THEN path
+SELECT page, CASE WHEN path LIKE 'https:%' OR path LIKE '/d/%' THEN path
                   ELSE coalesce((SELECT public_url FROM grafana.observatory), '') || path END AS address
 FROM grafana.event CROSS JOIN LATERAL (VALUES
+  (0, 'Its time, on this dashboard',
+      '/d/civobs-event?var-event=' || event
+      || '&from=' || round(extract(epoch FROM onset_earliest - interval '2 hours') * 1000)
+      || '&to=' || round(extract(epoch FROM coalesce(ended_at, now()) + interval '2 hours') * 1000)),
   (1, 'Decide: confirm, retract, hold, merge, split', '/staff/events/' || event),
   (2, 'Its public page', CASE WHEN event LIKE 'CIV-%' THEN '/events/' || event END),
   (3, 'Its measurements', nullif(measurements, '')),
