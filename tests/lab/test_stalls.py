@@ -66,6 +66,12 @@ def test_a_run_is_sound_until_a_fifth_of_a_bin_is_lost():
     assert not is_sound(run(*asked, stalls=(stall(3.0, BIN_S * 0.21),)))
 
 
+def test_a_run_with_few_climbs_is_lost_by_longer_stalls_only():
+    asked = {"intervals": {"ladder": 1800.0, "trouble": 240.0}}
+    assert is_sound(run([truth()], [event()], stalls=(stall(3.0, BIN_S),), **asked))
+    assert not is_sound(run([truth()], [event()], stalls=(stall(3.0, 6 * BIN_S * 0.21),), **asked))
+
+
 def test_the_end_of_a_run_and_the_board_name_what_stood_still():
     lame = run([truth()], [event()], stalls=(stall(3.0, 4.5), stall(60.0, 0.5, "machine")))
     assert watch.outcome(lame).endswith(
