@@ -8,8 +8,10 @@ import psycopg
 import pytest
 
 from civobs_collector.db.grafana_role import ROLE
+from civobs_collector.grafana.rules import RULES
+from tests.dashboards.grafana_sql import Window, run
 from tests.dashboards.story import MINUTE, ZERO, play, read_story
-from tests.dashboards.test_alerts_over_scenarios import told_by
+from tests.dashboards.test_alerts_over_scenarios import told_by, values_of
 from tests.fix_db import fresh_database
 
 pytestmark = pytest.mark.db
@@ -146,5 +148,20 @@ def test_a_rule_fires_for_what_it_is_for_and_no_other_does(quiet, what):
             conn.execute(statement, values)
         conn.execute(f"SET LOCAL ROLE {ROLE}; SET LOCAL jit = off")
         assert told_by(conn, story) == expected
+    finally:
+        conn.rollback()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_a_rule_gives_labels_and_one_number_and_a_row_for_every_minute(quiet, rule):
+    story, conn = quiet
+    try:
+        conn.execute(f"SET LOCAL ROLE {ROLE}")
+        *labels, value = run(conn, rule.sql, Window(ZERO, story.end)).types.items()
+        assert value == ("value", "float8")
+        assert {kind for _, kind in labels} <= {"text"}
+        assert set(dict(labels)) <= {"cc", "event", "instance", "folder", "file", "what"}
+        minutes = (story.end - ZERO) // MINUTE + 1
+        assert max(len(values) for _, values in values_of(conn, rule, story)) == minutes
     finally:
         conn.rollback()

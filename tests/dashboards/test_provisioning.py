@@ -1,12 +1,13 @@
 """Grafana's provisioning files: what the generator writes, and what Grafana makes of it."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import yaml
 from dashboards import alerts
 
-from civobs_collector.grafana.rules import DATASOURCE_UID, RULES
+from civobs_collector.grafana.rules import DATASOURCE_UID, RULES, as_json
 
 RULE_IDS = [rule.id for rule in RULES]
 
@@ -54,6 +55,11 @@ def test_a_rule_says_what_no_data_and_errors_mean_and_what_to_do(rule):
     assert (query["datasourceUid"], query["model"]["format"]) == (DATASOURCE_UID, "table")
     assert (threshold["datasourceUid"], threshold["model"]["expression"]) == ("__expr__", "A")
     assert rule["condition"] == threshold["refId"]
+
+
+def test_a_rule_that_is_not_wanted_any_more_is_paused_and_keeps_its_uid():
+    retired = as_json(replace(RULES[0], retired=True))
+    assert (retired["uid"], retired["isPaused"]) == (RULES[0].uid, True)
 
 
 def test_one_rule_alone_tells_of_a_database_that_is_away():
