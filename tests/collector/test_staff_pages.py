@@ -11,7 +11,7 @@ import pytest
 
 from civobs_collector.db.staff import Role
 from civobs_collector.desk.triage import Wanted, decide
-from civobs_collector.detect.record import Confidence, ConfidenceLabel
+from civobs_collector.detect.record import Confidence, ConfidenceLabel, Status
 from civobs_collector.detect.reviews import Action, Review, applied
 from tests.collector.fix_desk import PASSWORD
 from tests.collector.fix_services import BLOCKING_ID, THROTTLING_ID, seed_services
@@ -190,6 +190,20 @@ def test_a_new_event_that_is_held_waits_at_the_desk_and_is_public_once_it_is_rel
     assert client.post(path, fields).status_code == 303
     assert desk.site.client.get("/events/CIV-2026-KE-0009").status_code == 200
     assert "Everybody is safe" not in desk.site.client.get("/events/CIV-2026-KE-0009").text
+
+
+def test_a_confirmed_event_that_the_detector_no_longer_finds_waits_for_a_person(own_desk):
+    desk, key = own_desk, KEY
+    confirmed = Review(1, key, datetime.now(UTC), "Amina", Action.CONFIRM)
+    with psycopg.connect(desk.site.dsn) as conn:
+        conn.execute(
+            "INSERT INTO review (event_key, at, reviewer, action) VALUES (%s, now(), 'Amina', 'confirm')", (key,)
+        )
+        add_version(conn, 3, "corrected", "late_data", applied(shutdown_record(status=Status.RETRACTED), [confirmed]))
+    client = desk.client(desk.token(desk.person()))
+    queue = client.get("/staff/").text
+    assert PUBLIC_ID in queue.partition("no longer borne out")[2].partition("Going on")[0]
+    assert "No longer borne out." in client.get(f"/staff/events/{PUBLIC_ID}").text
 
 
 def test_a_household_s_event_is_never_said_to_be_public_and_cannot_be_confirmed(desk):

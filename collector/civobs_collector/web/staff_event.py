@@ -33,7 +33,7 @@ from civobs_collector.web.draw import Drawings
 from civobs_collector.web.event_page import describe, facts, hypotheses
 from civobs_collector.web.places import local_clock
 from civobs_collector.web.service_part import services_part
-from civobs_collector.web.staff_pages import Frame, Waiting
+from civobs_collector.web.staff_pages import Frame, Waiting, is_doubted
 from civobs_collector.web.templates import render
 
 _SIGNATURES = ("notes", "reviewed_by", "held")
@@ -121,6 +121,7 @@ def staff_event_page(frame: Frame, dossier: Dossier, attempt: Attempt, drawings:
             "networks": [(asn, network_name(event, asn)) for asn in record.scope.asns],
             "others": dossier.others,
             "changed": _changed(record),
+            "doubted": is_doubted(record),
             "causes": [(one.value, _plain(one)) for one in CauseValue],
             "bases": [(one.value, _plain(one)) for one in CauseBasis],
             "reviews": sorted(dossier.reviews, key=lambda one: -one.review_key),

@@ -7,11 +7,23 @@ from datetime import datetime
 from civobs_collector.db.read_queue import QueueRow
 from civobs_collector.db.staff import AuditLine, Member, Role
 from civobs_collector.detect.record import EventRecord, Status
+from civobs_collector.detect.reviews import unreviewed
 from civobs_collector.publish.published import PublishedEvent, status_words, title
 from civobs_collector.web.templates import render
 
 HELD = "review"
 """Why the record is held, where a person holds it."""
+
+SECTIONS: dict[str, tuple[str, str]] = {
+    "held": ("Held back", "The public does not see these versions until somebody releases them."),
+    "doubted": (
+        "Confirmed and no longer borne out",
+        "The detector does not find them in what has arrived since. They stand until a person retracts them.",
+    ),
+    "open": ("Going on", "No end has been seen."),
+    "unreviewed": ("Ended and not reviewed", "Published by the detector alone."),
+}
+"""Of the queue: name and meaning."""
 
 ACTIONS: dict[str, str] = {
     "sign-in": "Sign in",
@@ -79,28 +91,27 @@ def queue_page(
     frame: Frame, waiting: Sequence[QueueRow], reviewed: Sequence[QueueRow], now: datetime, *, full: bool
 ) -> str:
     """Render what waits for a person, and what was decided last. A ``full`` list may lack the oldest."""
-    lines = [line(row, frame.base_url) for row in waiting]
-    held = [one for one in lines if one.event.record.held == HELD]
-    rest = [one for one in lines if one.event.record.held != HELD]
-    sections = (
-        ("held", "Held back", "The public does not see these versions until somebody releases them.", held),
-        (
-            "open",
-            "Going on",
-            "No end has been seen.",
-            [one for one in rest if one.event.record.status is Status.OPEN],
-        ),
-        (
-            "unreviewed",
-            "Ended and not reviewed",
-            "Published by the detector alone.",
-            [one for one in rest if one.event.record.status is not Status.OPEN],
-        ),
-    )
+    sections: dict[str, list[Waiting]] = {id_: [] for id_ in SECTIONS}
+    for one in (line(row, frame.base_url) for row in waiting):
+        sections[_section(one.event.record)].append(one)
     decided = [line(row, frame.base_url) for row in reviewed]
+    shown = [(id_, *SECTIONS[id_], lines) for id_, lines in sections.items()]
     return render(
-        "staff_queue.html", {**frame.values(), "sections": sections, "decided": decided, "now": now, "full": full}
+        "staff_queue.html", {**frame.values(), "sections": shown, "decided": decided, "now": now, "full": full}
     )
+
+
+def _section(record: EventRecord) -> str:
+    if record.held == HELD:
+        return "held"
+    if is_doubted(record):
+        return "doubted"
+    return "open" if record.status is Status.OPEN else "unreviewed"
+
+
+def is_doubted(record: EventRecord) -> bool:
+    """Whether the detector alone would take back what stands by a person's word."""
+    return record.status is not Status.RETRACTED and unreviewed(record).status is Status.RETRACTED
 
 
 def line(row: QueueRow, base_url: str) -> Waiting:
