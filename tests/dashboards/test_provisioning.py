@@ -7,6 +7,7 @@ import pytest
 import yaml
 from dashboards import alerts
 
+from civobs_collector.gauges import GAUGES
 from civobs_collector.grafana.rules import DATASOURCE_UID, RULES, as_json
 
 RULE_IDS = [rule.id for rule in RULES]
@@ -75,6 +76,12 @@ def test_a_statement_asks_only_the_views_for_grafana_as_of_the_moment_of_the_eva
     # What a label is made of would be taken for a variable of Grafana's environment.
     assert not any("$" in text for text in (rule.title, *rule.labels.values()))
     assert "${" not in rule.summary + rule.description
+
+
+def test_rules_ask_for_gauges_that_there_are():
+    asked = {name for rule in RULES for name in re.findall(r"name = '(\w+)'", rule.sql)}
+    assert "disk_free_share" in asked
+    assert asked <= set(GAUGES)
 
 
 def test_of_one_event_there_is_one_notification_whatever_rules_tell_of_it():
