@@ -20,6 +20,7 @@ def grant_grafana(conn: Connection[TupleRow]) -> None:
 def note_address(conn: Connection[TupleRow], public_url: str) -> None:
     """Keep where the public site is: dashboards are on another one, and link to it."""
     conn.execute(
-        "INSERT INTO observatory (public_url) VALUES (%s) ON CONFLICT (one) DO UPDATE SET public_url = excluded.public_url",
+        "INSERT INTO observatory (public_url) VALUES (%s)"
+        " ON CONFLICT (one) DO UPDATE SET public_url = excluded.public_url",
         (public_url.rstrip("/"),),
     )
