@@ -49,7 +49,7 @@ def test_the_files_of_secrets_are_those_that_init_makes(compose, tmp_path, capsy
     made = {path.relative_to(tmp_path / "etc").as_posix() for path in (tmp_path / "etc").rglob("*") if path.is_file()}
     wanted = {one["file"].removeprefix("${CIVOBS_ETC:?}/") for one in compose["secrets"].values()}
     settings = (tmp_path / "etc" / "collector.toml").read_text()
-    wanted |= set(re.findall(r"/etc/civobs/([\w./]+)", settings)) - {"mosquitto", "secrets", "desk.key"}
+    wanted |= set(re.findall(r"/etc/civobs/([\w./]+)", settings))
     assert wanted <= made
     mosquitto = (tmp_path / "etc" / "mosquitto" / "mosquitto.conf").read_text()
     assert {f"mosquitto/{name}" for name in re.findall(r"/mosquitto/config/([\w.]+)", mosquitto)} <= made

@@ -5,6 +5,7 @@ import os
 import ssl
 import subprocess
 import tomllib
+from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import psycopg
@@ -35,21 +36,26 @@ def test_what_is_made_can_be_read_and_secrets_only_by_their_owner(bare):
     assert settings.enrol.brokers[0].host == "broker.example"
     assert settings.keys.receipt_key == folder / "receipt.key"
     secret = {path.name for path in folder.rglob("*") if path.is_file() and path.stat().st_mode & 0o077 == 0}
-    assert secret == {"broker.password", "passwords", "plan.key", "receipt.key"}
-    assert len(made) == 7
+    assert secret == {"broker.password", "passwords", "plan.key", "receipt.key", "desk.key"}
+    assert len(made) == 8
 
 
 def test_containers_get_secrets_of_their_own_and_no_two_are_alike(bare):
     folder = bare.folder / "etc"
     assert bare.civobs("init", str(folder), *WORDS, "--compose").code == 0
-    tomllib.loads((folder / "collector.toml").read_text())
+    settings = tomllib.loads((folder / "collector.toml").read_text())
     secrets = {path.name: path.read_text() for path in (folder / "secrets").iterdir()}
+    assert secrets.pop("grafana_smtp_password") == "", "the operator's"
     assert secrets["pgpass"] == f"database:5432:*:civobs:{secrets['database_password']}\n"
     assert secrets["database_grafana"] == secrets["grafana_db_password"]
     assert len({secrets[name] for name in ("database_password", "database_grafana", "grafana_admin_password")}) == 3
     assert all(len(text) >= 32 for text in secrets.values())
     if os.geteuid() == 0:
         assert (folder / "secrets" / "pgpass").stat().st_uid == (folder / "receipt.key").stat().st_uid == 10_001
+        # What is backed up is read by the collector's user.
+        kept = [*settings["keys"].values(), *settings["backup"]["also"], settings["broker"]["password_file"]]
+        for path in (folder / Path(one).relative_to("/etc/civobs") for one in kept):
+            assert path.stat().st_uid == 10_001 or path.stat().st_mode & 0o004, path
 
 
 def test_nothing_is_overwritten_and_nothing_is_made_beside_what_is_there(bare):

@@ -15,7 +15,7 @@ from string import Template
 from urllib.parse import urlsplit
 
 from civobs_collector.errors import ConfigError, ResourceError
-from civobs_collector.keys import make_key
+from civobs_collector.keys import make_box_key, make_key
 
 _BROKER_USER = "collector"
 _PASSWORD_BYTES = 24
@@ -74,7 +74,7 @@ _CIVOBS, _POSTGRES, _GRAFANA = 10_001, 70, 472
 def make_first_files(wanted: Wanted) -> list[Path]:
     """Write everything and give the files. Raises ConfigError or ResourceError, having overwritten nothing."""
     _check(wanted)
-    files, keys = _files(wanted), [wanted.folder / name for name in ("plan.key", "receipt.key")]
+    files, keys = _files(wanted), [wanted.folder / name for name in ("plan.key", "receipt.key", "desk.key")]
     there = [path for path in (*(one.path for one in files), *keys) if path.exists()]
     if there:
         raise ResourceError(
@@ -86,7 +86,7 @@ def make_first_files(wanted: Wanted) -> list[Path]:
             one.path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
             _write(one)
         for path in keys:
-            make_key(path)
+            (make_box_key if path.stem == "desk" else make_key)(path)
             if wanted.compose and os.geteuid() == 0:
                 os.chown(path, _CIVOBS, _CIVOBS)
     except OSError as error:
@@ -151,7 +151,8 @@ def _in_containers(wanted: Wanted) -> Place:
         api_host="0.0.0.0",  # noqa: S104 # of a container that only Caddy reaches
         archive="/var/lib/civobs/archive",
         backups="/var/backups/civobs",
-        also='"/etc/civobs/mosquitto", "/etc/civobs/secrets"',
+        # What the collector's user may read. The passwords of the others are made anew with a new database.
+        also='"/etc/civobs/mosquitto/mosquitto.conf", "/etc/civobs/mosquitto/probes.acl"',
         inside="",
         passwords="/mosquitto/config/passwords",
         acl="/mosquitto/config/probes.acl",
@@ -171,6 +172,8 @@ def _container_secrets(folder: Path) -> list[File]:
         File(folder / "database_grafana", grafana, _POSTGRES),
         File(folder / "grafana_db_password", grafana, _GRAFANA),
         File(folder / "grafana_admin_password", admin, _GRAFANA),
+        # Another's secret: empty until the operator writes it there.
+        File(folder / "grafana_smtp_password", "", _GRAFANA),
     ]
 
 
