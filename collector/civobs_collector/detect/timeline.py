@@ -102,6 +102,8 @@ def _table() -> Codes:
 
 
 _CODE = _table()
+_HEARD = (Seen.ONLINE, Seen.ELSEWHERE, Seen.STOPPED)
+"""What presence says of a probe that was there, or took leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +329,7 @@ def _paint(cells: Codes, axis: Axis, start: float, end: float, value: int) -> No
 def _bridge(
     international: Codes, seen: Codes, families: Sequence[Sequence[LadderRun]], axis: Axis, params: Params
 ) -> None:
-    """Take the failure of two rows for one of all the time between, where the connection was lost as well.
+    """Take the failure of two rows for one of all the time between, but for when the connection is known to have stood.
 
     Where the ladder is climbed by the half hour most bins have no row: they would be lost without a word of how much.
     """
@@ -337,8 +339,7 @@ def _bridge(
     steps = np.diff(marks)
     for pair in np.flatnonzero(failed[:-1] & failed[1:] & (steps > 1) & (steps <= most * axis.cells / axis.bin_s)):
         part = slice(marks[pair] + 1, marks[pair + 1])
-        lost = (seen[part] == Seen.LOST) | (seen[part] == Seen.LOST_REBOOT)
-        international[part][lost] = Rung.FAILED
+        international[part][~_flags(Seen, _HEARD)[seen[part]]] = Rung.FAILED
 
 
 def _hole(runs: Sequence[LadderRun], params: Params) -> float:
