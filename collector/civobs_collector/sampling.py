@@ -25,7 +25,8 @@ from civobs_collector.surroundings import look_around
 logger = logging.getLogger(__name__)
 
 _SETTLE_S = 5.0
-"""What has just started is given so long to connect to the broker, so that a restart is no gap in a chart."""
+"""What has just started is given so long to connect to the broker, and who does not serve yet is asked again so soon:
+a restart is no gap in a chart."""
 _STATEMENT_S = 10.0
 _BEGAN = time.time()
 
@@ -61,7 +62,8 @@ async def keep_sampling(settings: CollectorSettings, role: str, stop: asyncio.Ev
             return
         wait = EVERY_S
         try:
-            await asyncio.to_thread(sample_once, settings, role, datetime.now(UTC))
+            if not await asyncio.to_thread(sample_once, settings, role, datetime.now(UTC)):
+                wait = _SETTLE_S
             said = ""
         except (psycopg.Error, DatabaseError) as error:
             if not said:
