@@ -160,7 +160,7 @@ def test_a_rule_gives_labels_and_one_number_and_a_row_for_every_minute(quiet, ru
         *labels, value = run(conn, rule.sql, Window(ZERO, story.end)).types.items()
         assert value == ("value", "float8")
         assert {kind for _, kind in labels} <= {"text"}
-        assert set(dict(labels)) <= {"cc", "event", "instance", "folder", "file", "what"}
+        assert set(dict(labels)) <= {"cc", "event", "page", "instance", "folder", "file", "what"}
         minutes = (story.end - ZERO) // MINUTE + 1
         assert max(len(values) for _, values in values_of(conn, rule, story)) == minutes
     finally:

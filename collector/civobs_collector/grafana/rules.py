@@ -71,7 +71,7 @@ RULES: tuple[Rule, ...] = (
         0,
         0,
         "{{ $labels.event }}: an event has opened in {{ $labels.cc }}",
-        "Open its page and the dashboard Event triage: what is lost, how many households say so, what is not known.",
+        "What is lost, how many households say so and what is not known: {{ $labels.page }}",
     ),
     Rule(
         "event-worsened",
@@ -81,7 +81,7 @@ RULES: tuple[Rule, ...] = (
         0,
         0,
         "{{ $labels.event }} reaches further in {{ $labels.cc }} than before",
-        "More networks are affected, or the whole region or country is. What was thought of its cause may not hold.",
+        "More networks are affected, or the whole region or country is: {{ $labels.page }}",
     ),
     Rule(
         "event-confirmed",
@@ -91,7 +91,7 @@ RULES: tuple[Rule, ...] = (
         0,
         0,
         "{{ $labels.event }} in {{ $labels.cc }} was confirmed by a reviewer",
-        "The public record says confirmed from now on. Those who are asked about it should have read it.",
+        "The public record says confirmed from now on. Read it before you are asked: {{ $labels.page }}",
     ),
     Rule(
         "country-silent",

@@ -2,7 +2,9 @@
 -- schema, they stay as they are when the tables change.
 
 CREATE VIEW grafana.alert_event WITH (security_barrier) AS
-SELECT e.public_id AS event, e.cc, coalesce(nullif(v.record->'scope'->>'country', ''), e.cc) AS country, v.kind, v.version,
+SELECT e.public_id AS event,
+       coalesce((SELECT public_url FROM observatory), '') || '/staff/events/' || e.public_id AS page,
+       e.cc, coalesce(nullif(v.record->'scope'->>'country', ''), e.cc) AS country, v.kind, v.version,
        v.published_at, first.at AS first_published_at, next.at AS replaced_at, v.status,
        -- Records are large: they are looked at only where the columns leave it open.
        CASE WHEN v.reason = 'human_review' AND before.record IS NOT NULL
@@ -28,6 +30,7 @@ SELECT e.public_id AS event, e.cc, coalesce(nullif(v.record->'scope'->>'country'
  WHERE e.public_id IS NOT NULL AND v.level <> 'probe' AND NOT v.held;
 COMMENT ON VIEW grafana.alert_event IS 'Versions of events as the public could see them, with the span of time in which each was the newest. Ask for a span of published_at.';
 COMMENT ON COLUMN grafana.alert_event.event IS 'Public id.';
+COMMENT ON COLUMN grafana.alert_event.page IS 'Address of its page for staff.';
 COMMENT ON COLUMN grafana.alert_event.cc IS 'Country, two letters.';
 COMMENT ON COLUMN grafana.alert_event.country IS 'Its name as it was known at publication.';
 COMMENT ON COLUMN grafana.alert_event.kind IS 'outage, shutdown_suspected, collector_blocked, power, blocking, throttling_targeted or throttling_general.';

@@ -1,8 +1,8 @@
 -- 1 from when an event is first published until it is closed or retracted, and for an hour at least unless it is
 -- retracted: an event that was over when it was found is told too. A 0 for each country besides.
-SELECT cc, '' AS event, 0::float8 AS value FROM grafana.alert_country
+SELECT cc, '' AS event, '' AS page, 0::float8 AS value FROM grafana.alert_country
 UNION ALL
-SELECT cc, event,
+SELECT cc, event, page,
        CASE WHEN status = 'open' THEN 1
             WHEN status = 'closed' AND first_published_at > $__timeTo()::timestamptz - interval '1 hour' THEN 1
             ELSE 0 END::float8
