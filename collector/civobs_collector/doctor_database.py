@@ -12,7 +12,7 @@ from civobs_collector.db.migrate import OLDEST_SERVER, migration_state
 from civobs_collector.db.plans import plan_expiry
 from civobs_collector.db.publisher import ROLE, can_change_published
 from civobs_collector.db.read_health import count_quarantine, read_beats
-from civobs_collector.doctor import LIMITS, Result, State
+from civobs_collector.doctor import Result, State
 from civobs_collector.doctor_evidence import (
     check_desk_key,
     check_dropped,
@@ -23,6 +23,7 @@ from civobs_collector.doctor_evidence import (
 )
 from civobs_collector.doctor_machine import check_names, check_programs
 from civobs_collector.errors import CivobsCollectorError
+from civobs_collector.limits import LIMITS
 
 DATABASE_CHECKS = (
     "edition",

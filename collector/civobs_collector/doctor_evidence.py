@@ -13,10 +13,11 @@ from civobs_collector.db.evidence_counts import (
     newest_places,
     unsafe_settings,
 )
-from civobs_collector.doctor import LIMITS, Result, State
+from civobs_collector.doctor import Result, State
 from civobs_collector.errors import CivobsCollectorError, NotFoundError
 from civobs_collector.evidence.archive import Location, read
 from civobs_collector.keys import read_box_key
+from civobs_collector.limits import LIMITS
 
 _SAMPLE = 50
 """Newest batches whose bytes are read back."""

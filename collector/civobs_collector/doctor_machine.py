@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 from psycopg import ProgrammingError, conninfo
 
 from civobs_collector.config import CollectorSettings
-from civobs_collector.doctor import LIMITS, Result, State
+from civobs_collector.doctor import Result, State
 from civobs_collector.errors import CivobsCollectorError
+from civobs_collector.limits import LIMITS
 from civobs_collector.operate.manifest import complete_backups, made_at
 from civobs_collector.operate.named_files import SECRETS, named_files
 from civobs_collector.operate.pg_programs import find_program

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
 
+from civobs_collector.limits import LIMITS
+
 DATASOURCE_UID = "civobs-postgres"
 DATASOURCE_TYPE = "grafana-postgresql-datasource"
 FOLDER_UID = "civobs"
@@ -118,7 +120,7 @@ RULES: tuple[Rule, ...] = (
         "Ingest stalled",
         "observatory",
         "page",
-        120,
+        LIMITS["beat_age"].value,
         1,
         "Nothing was taken in for {{ humanizeDuration $values.A.Value }}",
         "Probes keep their rows and nothing is lost yet, but nothing is seen: no event opens or closes meanwhile.",
@@ -139,7 +141,7 @@ RULES: tuple[Rule, ...] = (
         "Batches are refused",
         "observatory",
         "day",
-        0.001,
+        LIMITS["rejected_share"].value,
         5,
         "{{ humanizePercentage $values.A.Value }} of the batches of the last 15 minutes were refused",
         "They are kept in quarantine with their reasons, and can be taken in again once the cause is mended.",
@@ -159,7 +161,7 @@ RULES: tuple[Rule, ...] = (
         "Disk nearly full",
         "observatory",
         "day",
-        0.15,
+        LIMITS["disk_free"].value,
         10,
         "{{ humanizePercentage $values.A.Value }} of the disk of {{ $labels.folder }} are free",
         "Where the archive or the database cannot write, ingest stops. Make room before that.",
@@ -170,7 +172,7 @@ RULES: tuple[Rule, ...] = (
         "Certificate expires",
         "observatory",
         "day",
-        14,
+        LIMITS["certificate_left"].value / 86_400,
         10,
         "{{ $labels.file }} expires in {{ $values.A.Value }} days",
         "With the broker's certificate expired no probe connects again: renew it and reload the broker.",
@@ -181,7 +183,7 @@ RULES: tuple[Rule, ...] = (
         "List of revoked certificates expires",
         "observatory",
         "day",
-        14,
+        LIMITS["certificate_left"].value / 86_400,
         10,
         "{{ $labels.file }} expires in {{ $values.A.Value }} days",
         "A broker with an expired list refuses every probe. Its timer should have renewed it by now.",
@@ -192,7 +194,7 @@ RULES: tuple[Rule, ...] = (
         "Backup too old",
         "observatory",
         "day",
-        36,
+        LIMITS["backup_age"].value / 3600,
         10,
         "The newest whole backup is {{ $values.A.Value }} hours old",
         "The timer of civobs backup did not run, or what it made was refused.",
