@@ -117,7 +117,7 @@ COMMENT ON COLUMN grafana.event_version.event_key IS 'Internal key of the event.
 COMMENT ON COLUMN grafana.event_version.event IS 'Public id of the event; its internal key where it has none.';
 COMMENT ON COLUMN grafana.event_version.version IS 'Number of the version, from 1.';
 COMMENT ON COLUMN grafana.event_version.published_at IS 'When it was written.';
-COMMENT ON COLUMN grafana.event_version.change_kind IS 'new, extended, closed, corrected, reclassified or retracted.';
+COMMENT ON COLUMN grafana.event_version.change_kind IS 'new, extended, closed, corrected, reclassified, retracted or reviewed.';
 COMMENT ON COLUMN grafana.event_version.reason IS 'detected, late_data, human_review or detector_version.';
 COMMENT ON COLUMN grafana.event_version.status IS 'open, closed or retracted.';
 COMMENT ON COLUMN grafana.event_version.kind IS 'As in grafana.event.';
