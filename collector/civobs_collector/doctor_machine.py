@@ -13,7 +13,7 @@ from civobs_collector.config import CollectorSettings
 from civobs_collector.doctor import Result, State
 from civobs_collector.errors import CivobsCollectorError
 from civobs_collector.limits import LIMITS
-from civobs_collector.operate.manifest import complete_backups, made_at
+from civobs_collector.operate.manifest import complete_until, made_at
 from civobs_collector.operate.named_files import SECRETS, named_files
 from civobs_collector.operate.pg_programs import find_program
 from civobs_collector.surroundings import certificate_end, crl_end
@@ -108,7 +108,7 @@ def check_backup(settings: CollectorSettings, now: datetime) -> Result:
         remedy = "set backup_dir in [watch]: until then nobody is told that no backup is made"
         return Result("backup", State.WARNING, "no folder of backups is named", remedy)
     try:
-        whole = complete_backups(folder)
+        whole = complete_until(folder, now)
     except OSError as error:
         return Result("backup", State.FAILED, f"cannot look into {folder}: {error.strerror}", "let this user read it")
     if not whole:

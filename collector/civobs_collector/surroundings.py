@@ -13,7 +13,7 @@ from cryptography import x509
 
 from civobs_collector.config import CollectorSettings
 from civobs_collector.gauges import Sample
-from civobs_collector.operate.manifest import complete_backups, made_at
+from civobs_collector.operate.manifest import complete_until, made_at
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def look_around(settings: CollectorSettings, now: datetime) -> Iterator[Sample]:
     for file in watch.crls:
         yield Sample("crl_left_s", _left_s(crl_end(file), now), str(file))
     if watch.backup_dir is not None:
-        yield Sample("backup_age_s", (now - newest_backup(watch.backup_dir)).total_seconds())
+        yield Sample("backup_age_s", (now - newest_backup(watch.backup_dir, now)).total_seconds())
 
 
 def free_share(folder: Path) -> float:
@@ -70,10 +70,10 @@ def crl_end(file: Path) -> datetime | None:
     return min(known) if known and len(known) == len(ends) else None
 
 
-def newest_backup(folder: Path) -> datetime:
+def newest_backup(folder: Path, now: datetime) -> datetime:
     """When the newest whole backup of a folder was begun; the year 1970 where there is none."""
     try:
-        whole = complete_backups(folder)
+        whole = complete_until(folder, now)
     except OSError as error:
         logger.warning("cannot look for backups in folder=%s cause=%r", folder, error.strerror)
         return _NEVER

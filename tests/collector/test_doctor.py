@@ -384,6 +384,10 @@ def test_a_backup_that_is_old_or_was_never_made_is_found(well_kept, monkeypatch)
     (made,) = folder.iterdir()
     made.rename(folder / stamp(datetime.now(UTC) - timedelta(days=3)))
     assert _states(well_kept, 1)["backup"] == ["failed"]
+    made_ahead = folder / stamp(datetime.now(UTC) + timedelta(days=365))
+    made_ahead.mkdir()
+    (made_ahead / "manifest.json").write_text("{}")
+    assert _states(well_kept, 1)["backup"] == ["failed"], "by a clock that ran ahead"
     monkeypatch.setenv("CIVOBS_WATCH__BACKUP_DIR", str(well_kept.folder))
     assert _states(well_kept, 1)["backup"] == ["failed"]
     monkeypatch.delenv("CIVOBS_WATCH__BACKUP_DIR")

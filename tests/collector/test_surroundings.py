@@ -96,3 +96,11 @@ def test_a_backup_without_its_manifest_is_none(look, tmp_path):
         backup.mkdir()
         (backup / last).write_bytes(b"")
     assert look(backup_dir=tmp_path)["backup_age_s", ""] == 5 * 3600
+
+
+def test_a_backup_of_a_clock_that_ran_ahead_does_not_hide_that_none_is_made(look, tmp_path):
+    for hours in (-24 * 365, 48):
+        backup = tmp_path / stamp(NOW - timedelta(hours=hours))
+        backup.mkdir()
+        (backup / MANIFEST).write_bytes(b"")
+    assert look(backup_dir=tmp_path)["backup_age_s", ""] == 48 * 3600

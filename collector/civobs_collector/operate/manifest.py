@@ -78,6 +78,11 @@ def complete_backups(folder: Path) -> list[Path]:
     return sorted(one for one in folder.iterdir() if _STAMPED.fullmatch(one.name) and (one / MANIFEST).is_file())
 
 
+def complete_until(folder: Path, now: datetime) -> list[Path]:
+    """The same without those of a clock that ran ahead: one of next year would be the newest until then."""
+    return [one for one in complete_backups(folder) if one.name <= stamp(now)]
+
+
 def made_at(backup: Path) -> datetime:
     """When a backup was begun, by its name."""
     return datetime.strptime(backup.name, _STAMP).replace(tzinfo=UTC)
