@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import psycopg
+import pyotp
 import pytest
 
 from civobs_collector.db import staff
@@ -34,7 +35,7 @@ class Person:
     secret: str
 
     def code(self, steps: int = 0) -> str:
-        return codes.code_at(self.secret, datetime.now(UTC) + timedelta(seconds=30 * steps))
+        return pyotp.TOTP(self.secret).at(datetime.now(UTC) + timedelta(seconds=30 * steps))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,9 @@ from civobs_collector.printing import print_json, print_line
 if TYPE_CHECKING:
     from civobs_collector.operate.restore import Restored
 
+_SKIPPED_IDS = 100
+"""Public ids left out in each country and year: those given out since the backup must not name other events."""
+
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command's parser."""
@@ -32,9 +35,9 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument(
         "--skip-ids",
         type=int,
-        default=100,
+        default=_SKIPPED_IDS,
         metavar="N",
-        help="public ids to leave out in each country, as they may have been given out since (default: 100)",
+        help=f"public ids to leave out in each country: they may have been given out since (default: {_SKIPPED_IDS})",
     )
     parser.add_argument("--json", action="store_true", help="print what was done as JSON")
     parser.set_defaults(run=run)
@@ -46,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     from civobs_collector.operate.restore import check, choose, restore
 
     if arguments.skip_ids < 0:
-        raise ConfigError("--skip-ids takes 0 or more", "leave it out: 100 is much for one country between two backups")
+        raise ConfigError("--skip-ids takes 0 or more", f"leave it out: {_SKIPPED_IDS} is much between two backups")
     settings, backup = config.load(arguments.config), choose(arguments.folder)
     with telling() as tell:
         if arguments.check:

@@ -1,25 +1,10 @@
 """Samples of gauges: written once a minute by each role, read by views, kept for a month."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-from psycopg.rows import class_row
 
 from civobs_collector.db.connect import Connection
 from civobs_collector.gauges import KEPT_D, Sample, checked
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A sample as it is stored."""
-
-    at: datetime
-    role: str
-    instance: str
-    name: str
-    label: str
-    value: float
 
 
 def insert_samples(conn: Connection, at: datetime, role: str, instance: str, samples: Sequence[Sample]) -> None:
@@ -50,16 +35,6 @@ SELECT 'dirty_buckets', count(*) FROM dirty_bucket WHERE bucket < %(now)s - inte
 def read_stored(conn: Connection, now: datetime) -> list[Sample]:
     """What the database says of itself and of what waits in it."""
     return [Sample(name, value) for name, value in conn.execute(_STORED, {"now": now})]
-
-
-def read_newest(conn: Connection, since: datetime) -> list[Reading]:
-    """The newest sample of each gauge, role, instance and label that is no older than ``since``."""
-    with conn.cursor(row_factory=class_row(Reading)) as cursor:
-        return cursor.execute(
-            "SELECT DISTINCT ON (name, role, instance, label) at, role, instance, name, label, value"
-            " FROM gauge_sample WHERE at >= %s ORDER BY name, role, instance, label, at DESC",
-            (since,),
-        ).fetchall()
 
 
 def drop_old_samples(conn: Connection, now: datetime) -> int:

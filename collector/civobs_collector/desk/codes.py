@@ -43,11 +43,6 @@ def uri(secret: str, login: str) -> str:
     return pyotp.TOTP(secret).provisioning_uri(name=login, issuer_name=ISSUER)
 
 
-def code_at(secret: str, at: datetime) -> str:
-    """The code of a moment."""
-    return pyotp.TOTP(secret).at(at)
-
-
 def matching_step(secret: str, code: str, at: datetime) -> int | None:
     """Return the step that a code is of, or None. That it was not used before is for the database to say."""
     totp = pyotp.TOTP(secret)

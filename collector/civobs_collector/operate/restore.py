@@ -38,9 +38,6 @@ from civobs_collector.operate.manifest import (
     read_manifest,
 )
 
-PASSED_OVER = 100
-"""Public ids left out in each country and year: those given out since the backup must not name other events."""
-
 
 @dataclass(slots=True)
 class Restored:
