@@ -135,6 +135,7 @@ CASES = {
         ),
         OPENED | {("event-confirmed", _EVENT): 1},
     ),
+    "an event has a version of a clock that ran ahead": (versions(NEW, (100, *NEW[1:]), (70, *NEW[1:])), OPENED),
     "an event is held for review": (versions((*NEW[:7], "review")), {}),
 }
 

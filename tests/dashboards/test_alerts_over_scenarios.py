@@ -36,7 +36,9 @@ def values_of(
     assert names[-1] == "value"
     rows = sorted((tuple(zip(names[1:-1], row[1:-1], strict=True)), row[0], row[-1]) for row in cursor)
     for labels, group in groupby(rows, key=lambda row: row[0]):
-        yield labels, {at: value for _, at, value in group}
+        given = [(at, value) for _, at, value in group]
+        assert len(dict(given)) == len(given), "Grafana refuses an answer with two rows of one label set"
+        yield labels, dict(given)
 
 
 def firings(rule: Rule, values: Mapping[datetime, float], end: datetime) -> list[datetime]:
