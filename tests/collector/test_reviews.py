@@ -22,6 +22,7 @@ from civobs_collector.detect.record import (
 )
 from civobs_collector.detect.reviews import (
     BY_ITSELF,
+    FURTHER,
     HELD_RETRACTED,
     NOT_BORNE_OUT,
     Action,
@@ -30,6 +31,7 @@ from civobs_collector.detect.reviews import (
     is_retracted,
     lacking,
     part_of,
+    seen,
     unreviewed,
 )
 from civobs_collector.detect.versions import plan
@@ -76,6 +78,19 @@ def test_a_confirmed_event_whose_evidence_weakens_stays_confirmed_and_says_so(ch
     assert (record.confidence.label, record.status) == (ConfidenceLabel.CONFIRMED, status)
     assert said in record.confidence.reasons
     assert unreviewed(record) == weaker
+
+
+def test_a_confirmed_event_that_grows_says_that_the_rest_was_not_checked():
+    country = shutdown_record()
+    scope = country.scope
+    assert scope.level == "country"
+    network = {"level": "network", "asns": list(scope.asns[:1]), "targets": []}
+    for checked in (network, {**network, "level": "country"}):
+        grown = applied(country, [review(Action.CONFIRM, body=checked)])
+        assert grown.confidence.reasons[-1] == FURTHER
+        assert unreviewed(grown) == country
+    same = applied(country, [review(Action.CONFIRM, body=seen(scope))])
+    assert FURTHER not in same.confidence.reasons
 
 
 def test_what_is_taken_back_leaves_no_trace():

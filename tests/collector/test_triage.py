@@ -72,8 +72,9 @@ def test_a_confirmation_is_a_version_a_review_and_a_line_in_the_audit(desk):
     assert (stored.change_kind, stored.reason, stored.published_at) == ("reviewed", "human_review", NOW)
     assert (record.confidence.label, record.reviewed_by) == ("confirmed", ADA)
     assert audit_of(desk) == [("(command line)", "event.confirm", "done", f"as {ADA}")]
-    assert desk.execute("SELECT reviewer, action, note, sources FROM review").fetchall() == [
-        (ADA, "confirm", "Checked.", [SOURCE])
+    checked = {"level": record.scope.level, "asns": list(record.scope.asns), "targets": []}
+    assert desk.execute("SELECT reviewer, action, note, sources, body FROM review").fetchall() == [
+        (ADA, "confirm", "Checked.", [SOURCE], checked)
     ]
 
 

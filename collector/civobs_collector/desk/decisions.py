@@ -22,6 +22,7 @@ from civobs_collector.detect.reviews import (
     is_retracted,
     judgement,
     lacking,
+    seen,
     unreviewed,
 )
 from civobs_collector.errors import ReviewRefusedError
@@ -107,7 +108,7 @@ def _confirm(wanted: Wanted, subject: Subject, _: Find) -> list[Step]:
             f"{subject.name} cannot be confirmed: {'; '.join(missing)}",
             "leave it as it is until the evidence is there; a source from outside is given with --source",
         )
-    return [Step(subject, "reviewed")]
+    return [Step(subject, "reviewed", seen(subject.record.scope))]
 
 
 def _retract(wanted: Wanted, subject: Subject, _: Find) -> list[Step]:

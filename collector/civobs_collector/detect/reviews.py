@@ -21,6 +21,7 @@ from civobs_collector.detect.record import (
     Level,
     Machine,
     Note,
+    Scope,
     Status,
 )
 
@@ -33,6 +34,7 @@ RETRACTED = "A reviewer of the observatory has retracted it: the notes say why."
 OF_THE_WHOLE = "The measurements that are named are those of the whole."
 BY_ITSELF = "by the measurements alone it would be called unconfirmed"
 NOT_BORNE_OUT = "the detector no longer finds it in the records that have arrived since"
+FURTHER = "since then it has come to reach further than what was checked"
 
 
 class Action(StrEnum):
@@ -215,6 +217,8 @@ def _confirmed(record: EventRecord, review: Review) -> dict[str, Any]:
     own = record.confidence
     reasons = [*own.reasons, f"{review.reviewer} checked the evidence on {review.at:%Y-%m-%d}"]
     changes: dict[str, Any] = {}
+    if _reaches_further(record.scope, review.body):
+        reasons.append(FURTHER)
     if own.label is ConfidenceLabel.UNCONFIRMED:
         reasons.append(BY_ITSELF)
     if record.status is Status.RETRACTED:
@@ -231,6 +235,19 @@ def _confirmed(record: EventRecord, review: Review) -> dict[str, Any]:
     return changes | {"confidence": confidence}
 
 
+def seen(scope: Scope) -> dict[str, Any]:
+    """What a confirmation is of, for its ``body``."""
+    return {"level": scope.level.value, "asns": list(scope.asns), "targets": list(scope.targets)}
+
+
+def _reaches_further(scope: Scope, checked: Mapping[str, Any]) -> bool:
+    if "level" not in checked:
+        return False
+    wider = _LEVELS.index(scope.level) > _LEVELS.index(checked["level"])
+    return wider or not (set(scope.asns) <= set(checked["asns"]) and set(scope.targets) <= set(checked["targets"]))
+
+
+_LEVELS = (Level.PROBE, Level.NETWORK, Level.REGION, Level.COUNTRY)
 _DECIDES = (Action.CONFIRM, Action.RETRACT, Action.REOPEN, Action.MERGE, Action.SPLIT)
 _PUBLIC_NOTES = (*_DECIDES, Action.ANNOTATE, Action.CAUSE)
 """Why something is held back is nobody's business: it may be held to keep somebody safe."""
