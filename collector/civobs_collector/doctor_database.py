@@ -70,7 +70,7 @@ def database_results(conn: Connection, settings: CollectorSettings, now: datetim
     yield check_records(conn, settings.ingest.archive_dir)
     yield check_silence(conn, now)
     yield check_dropped(conn)
-    yield check_notices(conn)
+    yield check_notices(conn, settings, now)
     yield check_desk_key(conn, settings)
     yield from check_names(settings, count_active(conn))
 

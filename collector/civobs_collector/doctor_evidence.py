@@ -12,6 +12,7 @@ from civobs_collector.db.evidence_counts import (
     heard_since,
     newest_places,
     unsafe_settings,
+    untold_versions,
 )
 from civobs_collector.doctor import Result, State
 from civobs_collector.errors import CivobsCollectorError, NotFoundError
@@ -66,11 +67,15 @@ def check_dropped(conn: Connection) -> Result:
     return Result("dropped", State.OK, "the broker dropped nothing within a day")
 
 
-def check_notices(conn: Connection) -> Result:
-    """Subscribers were told."""
+def check_notices(conn: Connection, settings: CollectorSettings, now: datetime) -> Result:
+    """Subscribers were told, where there are any."""
+    before = now - timedelta(seconds=LIMITS["untold_age"].value)
+    if settings.notify.subscribers and (untold := untold_versions(conn, before)):
+        remedy = "does the role notify run? See the log of civobs serve"
+        return Result("notices", State.WARNING, f"nobody was told of {untold} published versions", remedy)
     dead = dead_notices(conn)
     if dead:
-        remedy = "see civobs notify list for the cause, mend it, then: civobs notify retry KEY"
+        remedy = "see civobs notify list for the cause, mend it, then: civobs notify retry --all"
         return Result("notices", State.WARNING, f"{dead} messages to subscribers were given up", remedy)
     return Result("notices", State.OK, "no message to a subscriber was given up")
 

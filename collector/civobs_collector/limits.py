@@ -25,6 +25,7 @@ LIMITS: dict[str, Limit] = {
         Limit("plan_left", 14 * 86_400.0, "s", "a probe that is cut off for two weeks must come back to a valid plan"),
         Limit("certificate_left", 14 * 86_400.0, "s", "ingest.md §5: alert when less than 14 d are left"),
         Limit("backup_age", 36 * 3600.0, "s", "one a day, and time to notice that one was missed"),
+        Limit("untold_age", 300.0, "s", "versions are looked at every few seconds; a restart takes less"),
         Limit("silence", 3600.0, "s", "a probe seals a batch every few minutes"),
         Limit("clock_offset", 1.0, "s", "two machines that are synchronised agree to some milliseconds"),
         Limit("clock_behind", 5.0, "s", "batches sealed later than they arrived: this machine's clock is behind"),

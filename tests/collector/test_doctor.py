@@ -322,13 +322,25 @@ def test_messages_to_subscribers_that_were_given_up_are_found(keyed, dsn):
     assert _states(keyed, 1)["notices"] == ["warning"]
 
 
-def a_version(conn):
-    return conn.execute("""
+@on_plain
+def test_published_versions_that_nobody_looks_at_are_found_where_somebody_wants_to_be_told(keyed, dsn, monkeypatch):
+    with psycopg.connect(dsn) as conn:
+        a_version(conn, ago="10 minutes")
+    assert _states(keyed, 1)["notices"] == ["ok"]
+    monkeypatch.setenv("CIVOBS_NOTIFY__SUBSCRIBERS", '[{"name": "press", "mail": "press@example.org"}]')
+    assert _states(keyed, 1)["notices"] == ["warning"]
+
+
+def a_version(conn, ago="0 minutes"):
+    return conn.execute(
+        """
         WITH one AS (INSERT INTO event (event_key, cc) VALUES (gen_random_uuid(), 'KE') RETURNING event_key)
         INSERT INTO event_version (event_key, version, published_at, change_kind, reason, detector_version, status,
                                    kind, level, cc, onset_earliest, onset_latest, record)
-        SELECT event_key, 1, now(), 'new', 'detected', 'test', 'open', 'shutdown', 'network', 'KE', now(), now(), '{}'
-          FROM one RETURNING event_key, version""").fetchone()
+        SELECT event_key, 1, now() - %s::interval, 'new', 'detected', 'test', 'open', 'shutdown', 'network', 'KE', now(), now(), '{}'
+          FROM one RETURNING event_key, version""",
+        (ago,),
+    ).fetchone()
 
 
 @on_plain

@@ -55,6 +55,15 @@ def dead_notices(conn: Connection) -> int:
     return int(n)
 
 
+def untold_versions(conn: Connection, before: datetime) -> int:
+    """Versions published before then that the role ``notify`` has not looked at."""
+    (n,) = conn.execute(
+        "SELECT count(*) FROM notice_due JOIN event_version USING (event_key, version) WHERE published_at < %s",
+        (before,),
+    ).fetchone() or (0,)
+    return int(n)
+
+
 def count_staff(conn: Connection) -> int:
     """Members of staff who may sign in."""
     (n,) = conn.execute("SELECT count(*) FROM staff WHERE disabled_at IS NULL").fetchone() or (0,)
