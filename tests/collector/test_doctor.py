@@ -337,7 +337,8 @@ def a_version(conn, ago="0 minutes"):
         WITH one AS (INSERT INTO event (event_key, cc) VALUES (gen_random_uuid(), 'KE') RETURNING event_key)
         INSERT INTO event_version (event_key, version, published_at, change_kind, reason, detector_version, status,
                                    kind, level, cc, onset_earliest, onset_latest, record)
-        SELECT event_key, 1, now() - %s::interval, 'new', 'detected', 'test', 'open', 'shutdown', 'network', 'KE', now(), now(), '{}'
+        SELECT event_key, 1, now() - %s::interval, 'new', 'detected', 'test', 'open', 'shutdown', 'network', 'KE',
+               now(), now(), '{}'
           FROM one RETURNING event_key, version""",
         (ago,),
     ).fetchone()
