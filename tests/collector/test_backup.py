@@ -11,7 +11,7 @@ from civobs_collector.db.fresh import load_extension
 from civobs_collector.errors import BackupError
 from civobs_collector.evidence import archive
 from civobs_collector.keys import make_key
-from civobs_collector.operate.manifest import complete_backups, stamp
+from civobs_collector.operate.manifest import MANIFEST, complete_backups, read_manifest, stamp
 from civobs_lab.postgres import Kind, PostgresServer
 from civobs_wire.topics import Leaf
 from tests.collector.fix_ingest import Device, Wire, open_site, wait_for
@@ -246,6 +246,29 @@ def test_a_backup_that_was_changed_is_not_restored(site, desk):
         assert (said.code, path.name in said.err) == (2, True), said.err
         path.write_bytes(sound)
     assert desk.civobs("restore", str(desk.folder / "backups"), "--check").code == 0
+
+
+@pytest.mark.parametrize("path", ["../../etc/cron.d/x", "2026/../../x", "/etc/cron.d/x", "..", "a\0b"])
+def test_a_manifest_that_names_files_outside_of_the_backup_is_not_read(tmp_path, path):
+    note = {"path": "2026/11/22.a-1.pack", "size": 1, "sha256": ""}
+    manifest = {
+        "made_at": "2026-11-22T03:00:00Z",
+        "program": "1",
+        "server": "17",
+        "timescale": None,
+        "migrations": [],
+        "counts": {},
+        "dump": note,
+        "archive": [note],
+        "files": [],
+        "settings": None,
+        "keys": {},
+    }
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    assert read_manifest(tmp_path).archive[0].path == note["path"]
+    (tmp_path / MANIFEST).write_text(json.dumps({**manifest, "archive": [{**note, "path": path}]}))
+    with pytest.raises(BackupError, match="is no manifest"):
+        read_manifest(tmp_path)
 
 
 def test_another_key_than_the_backups_is_not_accepted(quiet, plain_server, monkeypatch):

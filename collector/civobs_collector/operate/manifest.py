@@ -12,13 +12,14 @@ Only its owner may read it: it holds the observatory's private keys.
 
 import hashlib
 import os
+import posixpath
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, field_validator
 
 from civobs_collector.errors import BackupError
 
@@ -39,6 +40,14 @@ class Note(BaseModel):
     path: str
     size: int
     sha256: str
+
+    @field_validator("path")
+    @classmethod
+    def _below(cls, value: str) -> str:
+        """A restore runs as one who may write anywhere, and a copy of a backup may have been in others' hands."""
+        if "\0" in value or value.startswith("/") or posixpath.normpath(value).split("/")[0] == "..":
+            raise ValueError("leads out of its folder")
+        return value
 
 
 class Manifest(BaseModel):
