@@ -33,7 +33,7 @@ from civobs_collector.web.draw import Drawings
 from civobs_collector.web.event_page import describe, facts, hypotheses
 from civobs_collector.web.places import local_clock
 from civobs_collector.web.service_part import services_part
-from civobs_collector.web.staff_pages import Frame, Waiting, is_doubted
+from civobs_collector.web.staff_pages import Frame, Waiting, as_event, is_doubted
 from civobs_collector.web.templates import render
 
 _SIGNATURES = ("notes", "reviewed_by", "held")
@@ -54,19 +54,8 @@ class Dossier:
         return self.versions[-1]
 
     def published(self, base_url: str) -> list[PublishedEvent]:
-        """The versions as formatters take them; an event without a public id goes by its key."""
-        return [
-            PublishedEvent(
-                public_id=one.public_id or str(one.event_key),
-                version=one.version,
-                published_at=one.published_at,
-                change_kind=one.change_kind,
-                reason=one.reason,
-                record=EventRecord.model_validate(one.record),
-                base_url=base_url.rstrip("/"),
-            )
-            for one in self.versions
-        ]
+        """The versions as formatters take them."""
+        return [as_event(one, base_url) for one in self.versions]
 
 
 @dataclass(frozen=True, slots=True)

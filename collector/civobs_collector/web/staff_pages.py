@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from civobs_collector.db.events import StoredVersion
 from civobs_collector.db.read_queue import QueueRow
 from civobs_collector.db.staff import AuditLine, Member, Role
 from civobs_collector.detect.record import EventRecord, Status
@@ -120,7 +121,7 @@ def line(row: QueueRow, base_url: str) -> Waiting:
     return Waiting(f"/staff/events/{event.public_id}", event, title(event), status_words(event.record)[0])
 
 
-def as_event(row: QueueRow, base_url: str) -> PublishedEvent:
+def as_event(row: QueueRow | StoredVersion, base_url: str) -> PublishedEvent:
     """A stored version with what formatters need; one that has no public id goes by its key."""
     return PublishedEvent(
         public_id=row.public_id or str(row.event_key),
