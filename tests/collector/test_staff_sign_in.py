@@ -139,6 +139,14 @@ def test_too_many_attempts_from_one_line_wait_whatever_the_login(own_desk):
     assert attempt(own_desk.client(), person.login, PASSWORD, person.code()).status_code == 303
 
 
+def test_attempts_that_are_not_made_use_up_nobody_s(own_desk):
+    person, client = own_desk.person(), own_desk.client()
+    logins = [*(f"login{n}" for n in range(5)), *[person.login] * 5]
+    answers = [attempt(client, login, "wrong password", "1") for login in logins]
+    assert [one.status_code for one in answers] == [403] * 5 + [429] * 5
+    assert attempt(own_desk.client(), person.login, PASSWORD, person.code()).status_code == 303
+
+
 @pytest.mark.parametrize("age", [IDLE, WHOLE])
 def test_a_session_ends_without_use_and_after_a_day_s_work_in_any_case(desk, age):
     person = desk.person()

@@ -183,7 +183,8 @@ GateDep = Annotated[None, Depends(_gate)]
 def waiting_s(request: Request, served: Served, login: str) -> int:
     """Seconds to wait before the next attempt from this address or for this login; 0 if it may be now."""
     by_address = served.sign_ins.take(request.client.host if request.client else "")
-    return max(by_address, served.logins.take(f"login:{login.casefold()}"))
+    # Who must wait does not use up a login's attempts all the while.
+    return by_address or served.logins.take(f"login:{login.casefold()}")
 
 
 def own_path(text: str | None) -> str:
