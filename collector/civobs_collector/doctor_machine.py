@@ -16,7 +16,7 @@ from civobs_collector.limits import LIMITS
 from civobs_collector.operate.manifest import complete_until, made_at
 from civobs_collector.operate.named_files import SECRETS, named_files
 from civobs_collector.operate.pg_programs import find_program
-from civobs_collector.surroundings import certificate_end, crl_end
+from civobs_collector.surroundings import certificate_end, crl_end, watched_certificates
 
 _OTHERS = 0o077
 _PROGRAM_S = 10.0
@@ -83,8 +83,7 @@ def _is_local(host: str) -> bool:
 
 def check_certificates(settings: CollectorSettings, now: datetime) -> Iterator[Result]:
     """Certificates and lists of revoked ones go on being valid."""
-    authority = () if settings.broker.tls_ca is None else (settings.broker.tls_ca,)
-    files = [("certificates", path, certificate_end(path)) for path in (*authority, *settings.watch.certificates)]
+    files = [("certificates", path, certificate_end(path)) for path in watched_certificates(settings)]
     files += [("crls", path, crl_end(path)) for path in settings.watch.crls]
     for name, path, end in files:
         left_d = None if end is None else (end - now).total_seconds() / 86_400

@@ -26,13 +26,18 @@ def look_around(settings: CollectorSettings, now: datetime) -> Iterator[Sample]:
     watch = settings.watch
     for folder in dict.fromkeys((settings.ingest.archive_dir, *watch.folders)):
         yield Sample("disk_free_share", free_share(folder), str(folder))
-    authority = () if settings.broker.tls_ca is None else (settings.broker.tls_ca,)
-    for file in dict.fromkeys((*authority, *watch.certificates)):
+    for file in watched_certificates(settings):
         yield Sample("certificate_left_s", _left_s(certificate_end(file), now), str(file))
     for file in watch.crls:
         yield Sample("crl_left_s", _left_s(crl_end(file), now), str(file))
     if watch.backup_dir is not None:
         yield Sample("backup_age_s", (now - newest_backup(watch.backup_dir, now)).total_seconds())
+
+
+def watched_certificates(settings: CollectorSettings) -> tuple[Path, ...]:
+    """Those that ``[watch]`` names, and the authority of the broker."""
+    authority = () if settings.broker.tls_ca is None else (settings.broker.tls_ca,)
+    return tuple(dict.fromkeys((*authority, *settings.watch.certificates)))
 
 
 def free_share(folder: Path) -> float:
