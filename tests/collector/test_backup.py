@@ -219,6 +219,18 @@ def test_what_cannot_be_read_or_written_makes_no_backup(quiet, monkeypatch):
     assert quiet.civobs("restore", str(quiet.folder / "backups")).code == 2
 
 
+def test_an_older_backup_that_cannot_be_removed_is_named_and_costs_no_new_one(quiet):
+    first = backed_up(quiet)["folder"]
+    elsewhere, link = quiet.folder / "elsewhere", quiet.folder / "backups" / "20200101T000000Z"
+    elsewhere.mkdir()
+    (elsewhere / MANIFEST).write_text("{}")
+    link.symlink_to(elsewhere)
+    wait_a_second(first)
+    said = quiet.civobs("backup", str(quiet.folder / "backups"), "--keep", "2")
+    assert (said.code, f"is whole, but {link} cannot be removed" in said.err) == (2, True)
+    assert len(complete_backups(quiet.folder / "backups")) == 3
+
+
 def test_two_backups_at_once_are_refused(quiet):
     (quiet.folder / "backups").mkdir()
     with (quiet.folder / "backups" / ".lock").open("w") as lock:

@@ -87,7 +87,13 @@ def back_up(
             shutil.rmtree(partial, ignore_errors=True)
         surplus = before[: max(0, len(before) + 1 - keep)] if keep else []
         for old in surplus:
-            shutil.rmtree(old)
+            try:
+                shutil.rmtree(old)
+            except OSError as error:
+                raise BackupError(
+                    f"{stamp(now)} is whole, but {old} cannot be removed: {error.strerror or error}",
+                    "remove it by hand, as its owner",
+                ) from None
     return Made(folder / stamp(now), manifest, tuple(old.name for old in surplus))
 
 
