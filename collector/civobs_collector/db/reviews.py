@@ -48,9 +48,3 @@ def insert(conn: Connection, row: ReviewRow, staff_key: int | None) -> int:
         ),
     ).fetchone() or (0,)
     return int(key)
-
-
-def login_of(conn: Connection, staff_key: int) -> str:
-    """Who is signed in under this key."""
-    (login,) = conn.execute("SELECT login FROM staff WHERE staff_key = %s", (staff_key,)).fetchone() or ("",)
-    return str(login)

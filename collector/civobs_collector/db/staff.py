@@ -102,6 +102,12 @@ def find_member(conn: Connection, login: str) -> Member | None:
     return None if row is None else _member(row)
 
 
+def login_of(conn: Connection, staff_key: int) -> str:
+    """Who is signed in under this key."""
+    (login,) = conn.execute("SELECT login FROM staff WHERE staff_key = %s", (staff_key,)).fetchone() or ("",)
+    return str(login)
+
+
 def read_secrets(conn: Connection, staff_key: int) -> Secrets:
     """Return what a member signs in with."""
     with conn.cursor(row_factory=class_row(Secrets)) as cursor:

@@ -11,7 +11,7 @@ from uuid import UUID
 from psycopg import errors
 from pydantic import ValidationError
 
-from civobs_collector.db import audit, events
+from civobs_collector.db import audit, events, staff
 from civobs_collector.db import reviews as stored
 from civobs_collector.db.connect import Connection
 from civobs_collector.desk.decisions import Step, Subject, Wanted, steps
@@ -156,7 +156,7 @@ def _find(conn: Connection, name: str) -> Subject:
 def _audit(
     conn: Connection, wanted: Wanted, now: datetime, outcome: audit.Outcome, subject: Subject | None, detail: str
 ) -> None:
-    login = COMMAND_LINE if wanted.staff_key is None else stored.login_of(conn, wanted.staff_key)
+    login = COMMAND_LINE if wanted.staff_key is None else staff.login_of(conn, wanted.staff_key)
     key = None if subject is None else subject.event_key
     audit.record(
         *(conn, now, login, f"event.{wanted.action}", outcome),
