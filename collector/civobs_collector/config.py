@@ -113,7 +113,7 @@ class EnrolSettings(Section):
 
 
 class KeySettings(Section):
-    """Files with the observatory's private keys, PEM, mode 0600."""
+    """Files with the observatory's private keys, mode 0600."""
 
     plan_key: Path = Path("/etc/civobs/plan.key")
     receipt_key: Path = Path("/etc/civobs/receipt.key")
