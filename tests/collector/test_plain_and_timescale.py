@@ -99,6 +99,10 @@ def test_a_server_with_timescale_can_be_kept_plain(timescale_server):
 
 def test_published_event_versions_cannot_be_changed(dsn):
     with psycopg.connect(dsn) as conn:
-        for words in (b"UPDATE event_version SET version = 2", b"DELETE FROM event_version", b"TRUNCATE event_version"):
+        for words in (
+            b"UPDATE event_version SET version = 2",
+            b"DELETE FROM event_version",
+            b"TRUNCATE event_version CASCADE",
+        ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege), conn.transaction():
                 conn.execute(words)
