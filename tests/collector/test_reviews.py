@@ -103,6 +103,13 @@ def test_what_is_taken_back_leaves_no_trace():
     assert (again.confidence, again.status, again.reviewed_by) == (before.confidence, before.status, ADA)
 
 
+def test_a_retraction_that_is_taken_back_leaves_the_confirmation_before_it():
+    before = shutdown_record()
+    so_far = [review(Action.CONFIRM), review(Action.RETRACT, note="doubts"), review(Action.REOPEN)]
+    assert applied(before, so_far).confidence.label is ConfidenceLabel.CONFIRMED
+    assert applied(before, [*so_far, review(Action.REOPEN)]).confidence == before.confidence
+
+
 def test_why_something_is_held_is_not_in_the_record():
     held, released = review(Action.HOLD, note="in danger"), review(Action.RELEASE, note="safe now")
     assert "in danger" not in applied(shutdown_record(), [held]).model_dump_json()

@@ -154,6 +154,20 @@ def test_the_smaller_of_two_events_points_to_the_larger_until_it_is_reopened(des
     assert 64500 not in newest(desk, PUBLIC_ID)[1].scope.asns
 
 
+def test_of_mergers_one_after_the_other_the_last_is_taken_back_first(desk):
+    first, second = "CIV-2026-KE-0008", "CIV-2026-KE-0009"
+    for asn in (37061, 36926):
+        decide(desk, wanted(Action.SPLIT, body={"asns": [asn]}, note="Another cable."), NOW)
+    for smaller, larger in ((first, second), (PUBLIC_ID, OTHER_ID), (second, OTHER_ID)):
+        decide(desk, wanted(Action.MERGE, smaller, body={"with": larger}), NOW)
+        assert newest(desk, smaller)[1].status is Status.RETRACTED
+    with pytest.raises(ReviewRefusedError, match="is itself merged into"):
+        decide(desk, wanted(Action.REOPEN, first), NOW)
+    decide(desk, wanted(Action.REOPEN, second), NOW)
+    decide(desk, wanted(Action.REOPEN, first), NOW)
+    assert newest(desk, first)[1].status is Status.CLOSED
+
+
 def test_networks_that_leave_get_an_event_with_an_id_of_its_own(desk):
     decided = decide(desk, wanted(Action.SPLIT, body={"asns": [37061]}, note="Another cable."), NOW)
     child = decided.versions[1].event_key

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
-from civobs_collector.detect.record import EventRecord, Level, Status
+from civobs_collector.detect.record import ConfidenceLabel, EventRecord, Level, Status
 from civobs_collector.detect.reviews import (
     Action,
     CauseBasis,
@@ -130,6 +130,12 @@ def _reopen(_: Wanted, subject: Subject, find: Find) -> list[Step]:
     found = [Step(subject, "reviewed")]
     if judged.action is Action.MERGE:
         larger = find(judged.body["into_key"])
+        onward = judgement(larger.reviews)
+        if onward is not None and onward.action is Action.MERGE:
+            raise ReviewRefusedError(
+                f"{larger.name}, into which {subject.name} was merged, is itself merged into {onward.body['into']}",
+                f"take that back first: civobs events reopen {larger.name}",
+            )
         found.append(Step(larger, "corrected", {"gives_back": str(subject.event_key)}))
     return found
 
@@ -203,11 +209,13 @@ def _merge(wanted: Wanted, subject: Subject, find: Find) -> list[Step]:
 _LEVELS = (Level.PROBE, Level.NETWORK, Level.REGION, Level.COUNTRY)
 
 
-def _size(one: Subject) -> tuple[bool, int, int, float, str]:
+def _size(one: Subject) -> tuple[bool, int, int, bool, float, str]:
     """What the larger of two events has more of; one that goes on is never merged into one that is over."""
     record = one.record
+    level = _LEVELS.index(record.scope.level)
+    confirmed = record.confidence.label is ConfidenceLabel.CONFIRMED
     began = -record.onset.earliest.timestamp()
-    return (record.status is Status.OPEN, _LEVELS.index(record.scope.level), record.affected.n_down, began, one.name)
+    return (record.status is Status.OPEN, level, record.affected.n_down, confirmed, began, one.name)
 
 
 def _split(wanted: Wanted, subject: Subject, _: Find) -> list[Step]:

@@ -111,13 +111,14 @@ def unreviewed(record: EventRecord) -> EventRecord:
 
 def judgement(reviews: Sequence[Review]) -> Review | None:
     """The confirmation, retraction or merger into another that stands."""
-    found: Review | None = None
+    found: list[Review] = []
     for one in sorted(reviews, key=lambda one: one.review_key):
         if one.action is Action.REOPEN and "gives_back" not in one.body:
-            found = None
+            # One decision only: a retraction that is taken back leaves the confirmation before it.
+            del found[-1:]
         elif one.action in (Action.CONFIRM, Action.RETRACT) or (one.action is Action.MERGE and "into" in one.body):
-            found = one
-    return found
+            found.append(one)
+    return found[-1] if found else None
 
 
 def is_retracted(reviews: Sequence[Review]) -> bool:
