@@ -68,7 +68,9 @@ class Way:
         for state in ("down", "up"):
             device.set_link("far", state)
         device.configure()
-        device.wait_until_ready()
+        # The other end has lost its carrier with this one.
+        for place in (device, self.places["router"]):
+            place.wait_until_ready()
 
     def _set_mtu(self, name, device, mtu):
         def change():
